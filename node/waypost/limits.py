@@ -1,0 +1,125 @@
+"""Every bound, with its unit in its name and its reason beside it.
+
+The first part is the protocol: both sides must agree, so a change is a new version. The second is taste: defaults of
+this implementation, some of which the configuration can change.
+"""
+
+from __future__ import annotations
+
+from waypost.clock import DAY_MS, MINUTE_MS
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# ── protocol ────────────────────────────────────────────────────────────────────────────────────────────────────────
+PROTOCOL_VERSION_MIN = 1
+PROTOCOL_VERSION_MAX = 1
+
+#: A frame is read into memory whole, so its length is checked before its first byte is.
+FRAME_MAX_BYTES = MIB
+#: Before a peer has proved who it is, it may make us hold no more than this.
+HANDSHAKE_FRAME_MAX_BYTES = 16 * KIB
+#: One verdict list, one signature, one transaction.
+BATCH_MAX_ENVELOPES = 512
+#: Leaves room for the frame's own fields.
+BATCH_MAX_BYTES = FRAME_MAX_BYTES - 4 * KIB
+#: Larger content goes by blob.
+BODY_MAX_BYTES = 64 * KIB
+#: Body, 64 recipients with the longest names, and the fields around them.
+ENVELOPE_MAX_BYTES = BODY_MAX_BYTES + 8 * KIB
+RECIPIENTS_MAX = 64
+#: Characters of the user part; 64 octets is also what email allows (RFC 5321 §4.5.3.1.1).
+USER_MAX_CHARS = 64
+#: A DNS name in text form (RFC 1035 §2.3.4).
+PROVIDER_MAX_CHARS = 253
+SUITE_MAX_CHARS = 32
+#: Arrays inside any frame: the decoder allocates for a claimed length, so a claim is bounded.
+ARRAY_MAX_ITEMS = 2_048
+TEXT_MAX_CHARS = 1_024
+#: Envelopes a sender may ask to live; also how long an id can matter for duplicates.
+EXPIRY_MAX_S = 5 * 86_400
+#: Delivery reports that wait for a sender to come back.
+REPORT_EXPIRY_S = 86_400
+CLOCK_TOLERANCE_MS = 5 * MINUTE_MS
+#: Ids are remembered this long beyond the last moment at which their envelope could be accepted.
+SEEN_EXTRA_MS = 2 * DAY_MS
+RECORD_LIFETIME_MS = 30 * DAY_MS
+RECORD_ENDPOINTS_MAX = 8
+RECORD_FEATURES_MAX = 16
+RECORD_MAX_BYTES = 4 * KIB
+RECORDS_PER_MESSAGE_MAX = 64
+NOTICE_IDS_MAX = 1_024
+REPORTS_PER_MESSAGE_MAX = 1_024
+QUERIES_IN_FLIGHT_MAX = 64
+PACKAGES_PER_DEVICE_MAX = 100
+PACKAGES_LOW = 20
+PACKAGE_MAX_BYTES = 4 * KIB
+DEVICES_PER_ACCOUNT_MAX = 6
+DEVICE_LIST_MAX_BYTES = 2 * KIB
+BUNDLE_MAX_BYTES = 64 * KIB
+SUITES_PER_CLAIM_MAX = 8
+SIGNAL_MAX_BYTES = 4 * KIB
+
+# ── taste: secrets at rest ──────────────────────────────────────────────────────────────────────────────────────────
+#: A locked file names its own cost; a hostile one may not take all memory or run for ever.
+VAULT_MEMORY_MAX_KIB = 512 * KIB
+VAULT_PASSES_MAX = 16
+VAULT_SECRET_MAX_BYTES = 64 * KIB
+
+# ── taste: links ────────────────────────────────────────────────────────────────────────────────────────────────────
+HANDSHAKE_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 10.0
+#: NAT tables forget TCP after minutes, some after one; half of that.
+PING_AFTER_S = 25.0
+#: Two pings unanswered and some slack.
+SILENT_AFTER_S = 60.0
+#: What a receiver grants: enough to fill a 100 ms round trip at tens of thousands a second, and a bound on memory.
+WINDOW_ENVELOPES = 4_096
+WINDOW_BYTES = 16 * MIB
+DEVICE_WINDOW_ENVELOPES = 1_024
+DEVICE_WINDOW_BYTES = 2 * MIB
+#: Bytes encoded and not yet taken by the socket; beyond it the producer waits.
+SEND_BUFFER_MAX_BYTES = 4 * MIB
+RECEIVE_CHUNK_BYTES = 256 * KIB
+TLS_RECORD_BYTES = 16 * KIB
+LINKS_MAX = 8_192
+UNPROVEN_LINKS_MAX = 256
+ACCEPT_RETRY_S = 0.1
+
+# ── taste: the node ─────────────────────────────────────────────────────────────────────────────────────────────────
+PEERS_MAX = 4_096
+DIALS_AT_ONCE = 32
+#: Envelopes of one mailbox held in memory for a connected consumer; more wait on disk.
+FEED_MAX_ENVELOPES = 8_192
+FEED_MAX_BYTES = 16 * MIB
+#: The same for all mailboxes of a node together.
+FEEDS_MAX_BYTES = 96 * MIB
+#: One read of a backlog from the store.
+FETCH_MAX_ENVELOPES = 2_048
+FETCH_MAX_BYTES = 4 * MIB
+COMMIT_MAX_OPERATIONS = 256
+COMMIT_MAX_BYTES = 4 * MIB
+MAILBOX_MAX_ENVELOPES = 100_000
+MAILBOX_MAX_BYTES = 256 * MIB
+OUTBOX_MAX_ENVELOPES = 1_000_000
+OUTBOX_MAX_BYTES = 4 * 1024 * MIB
+ACCOUNT_RATE_PER_S = 100.0
+ACCOUNT_BURST = 2_000
+PEER_RATE_PER_S = 20_000.0
+PEER_BURST = 40_000
+QUERY_RATE_PER_S = 20.0
+QUERY_BURST = 200
+INVITE_LIFETIME_MS = 7 * DAY_MS
+INVITES_OPEN_MAX = 10_000
+TRACE_LIFETIME_MS = 7 * DAY_MS
+DELAY_NOTICES_S = (3_600.0, 86_400.0)
+#: Ids of recent envelopes held in memory (about 100 B each); older ones are looked up on disk.
+SEEN_CACHE_IDS = 400_000
+UPKEEP_EVERY_S = 30.0
+QUERY_TIMEOUT_S = 10.0
+ADMIN_CONNECTIONS_MAX = 16
+#: Requests kept to answer a repeated claim or publish the same way.
+IDEMPOTENCE_LIFETIME_MS = DAY_MS
+#: A recent claim by one provider for one address; stops a peer from draining one-time packages.
+CLAIM_RATE_PER_S = 1.0
+CLAIM_BURST = 50
