@@ -5,7 +5,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 from OpenSSL import SSL
 
@@ -71,8 +71,8 @@ def test_any_bytes_are_no_certificate(data: bytes) -> None:
     assert certificate_key(data) is None
 
 
-@given(st.integers(0, len(DER) - 1), st.integers(0, 255))
-@example(DER.index(b"\x02\x01\x01") + 2, 0)  # serial number 0
-def test_altered_certificate_gives_a_key_or_none(at: int, value: int) -> None:
-    public = certificate_key(DER[:at] + bytes((value,)) + DER[at + 1 :])
-    assert public is None or len(public) == 32
+def test_altered_certificate_gives_a_key_or_none() -> None:
+    for at, byte in enumerate(DER):
+        for value in (0, 1, 2, 4, 5, 0x30, 0x7F, 0x80, 0xFF, byte ^ 1):
+            public = certificate_key(DER[:at] + bytes((value,)) + DER[at + 1 :])
+            assert public is None or len(public) == 32

@@ -63,6 +63,12 @@ def test_wrong_lengths_are_refused_even_where_the_rest_fits() -> None:
     assert refused(KEY.public, Purpose.ANSWER, b"payload", b"")
 
 
+def test_signature_may_not_lend_bytes_to_the_message() -> None:
+    prefix = Purpose.ANSWER.prefix
+    signature = KEY.sign(Purpose.ANSWER, prefix + b"payload")
+    assert refused(KEY.public, Purpose.ANSWER, b"payload", signature + prefix)
+
+
 def test_identity_point_as_key_is_refused_for_every_purpose() -> None:
     # R = identity, S = 0 under A = identity satisfies the bare equation for every message.
     identity = b"\x01" + bytes(31)

@@ -120,6 +120,15 @@ def test_two_content_keys_in_one_body_open_for_one_device_at_most() -> None:
     assert code_for(body, find_key=holder(1)) is Code.CANNOT_DECRYPT
 
 
+def test_commitment_to_another_key_does_not_open_although_the_tag_fits() -> None:
+    # Without this check a ciphertext made to fit two keys would read differently on two devices.
+    info = b"waypost/1 seal.1\0" + len(BOB).to_bytes(2, "big") + BOB.encode() + b"\x01\x01" + IDS[1]
+    key = hashlib.blake2b(info, key=CONTENT_KEY, digest_size=64).digest()[:32]
+    header = b"\x01\x01" + bytes(32) + IDS[1] + seal_to(DEVICES[1].public, info, CONTENT_KEY)
+    body = header + ChaCha20Poly1305(key).encrypt(bytes(12), pad(b"x"), info[: -2 - 16] + header)
+    assert code_for(body) is Code.CANNOT_DECRYPT
+
+
 @given(st.integers(0, len(BODY) * 8 - 1))
 def test_one_flipped_bit_does_not_open(bit: int) -> None:
     altered = bytearray(BODY)

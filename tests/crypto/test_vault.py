@@ -2,8 +2,10 @@ import hashlib
 import struct
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from hypothesis import given
 from hypothesis import strategies as st
+from nacl.pwhash import argon2id
 
 from waypost.crypto.vault import Cost, lock, unlock
 from waypost.errors import Code, LocalError
@@ -27,6 +29,12 @@ def with_checksum(sealed: bytes) -> bytes:
 @given(st.binary(max_size=300), st.text(max_size=30))
 def test_round_trip(secret: bytes, passphrase: str) -> None:
     assert unlock(lock(secret, passphrase, SALT, NONCE, CHEAP), passphrase) == secret
+
+
+def test_blob_is_as_documented() -> None:
+    header = b"waypost vault 1\0" + struct.pack(">II", 1, 8) + SALT + NONCE
+    key = argon2id.kdf(32, b"correct horse", SALT, opslimit=1, memlimit=8 * 1024)
+    assert with_checksum(header + ChaCha20Poly1305(key).encrypt(NONCE, b"the secret", header)) == BLOB
 
 
 def test_wrong_passphrase() -> None:

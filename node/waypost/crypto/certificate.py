@@ -59,12 +59,12 @@ def certificate_key(der: bytes) -> bytes | None:
     """The Ed25519 key in a certificate, whoever signed it; None for another kind of key or no certificate at all."""
     try:
         public = x509.load_der_x509_certificate(der).public_key()
-    except (ValueError, UnsupportedAlgorithm, CryptographyDeprecationWarning):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, CryptographyDeprecationWarning):
         # The library warns of what it will refuse one day, such as serial number 0; an error where warnings are errors.
         return None
     return public.public_bytes_raw() if isinstance(public, Ed25519PublicKey) else None
 
 
 def _time(wall_ms: WallMs) -> datetime:
-    # X.509 has no fractions of a second, and the builder refuses them.
+    # X.509 has no fractions of a second.
     return datetime.fromtimestamp(wall_ms // 1000, UTC)

@@ -75,8 +75,6 @@ def seal_to(public: bytes, info: bytes, plaintext: bytes) -> bytes:
     The library draws the encapsulation's randomness itself, so the result differs from call to call.
     Raises PeerFault(BAD_PACKAGE) for bytes that are not a usable X-Wing public key.
     """
-    if len(public) != PUBLIC_BYTES:
-        raise PeerFault(Code.BAD_PACKAGE, f"an X-Wing public key has {PUBLIC_BYTES} bytes, not {len(public)}")
     try:
         key = hpke.MLKEM768X25519PublicKey(
             MLKEM768PublicKey.from_public_bytes(public[:_MLKEM_PUBLIC_BYTES]),
@@ -84,7 +82,7 @@ def seal_to(public: bytes, info: bytes, plaintext: bytes) -> bytes:
         )
         return _suite().encrypt(plaintext, key, info)
     except ValueError:
-        # A coefficient out of range (FIPS 203 §7.2), or a low-order X25519 point.
+        # A wrong length, a coefficient out of range (FIPS 203 §7.2), or a low-order X25519 point.
         raise PeerFault(Code.BAD_PACKAGE, "not an X-Wing public key") from None
 
 
