@@ -67,12 +67,15 @@ CREATE TABLE account (
     providers   TEXT    NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 
+-- suites: those that the device has published packages of, latest first, as a JSON array. It tells 'exhausted' from
+-- 'incompatible' when no package is left.
 CREATE TABLE device (
     key       BLOB    NOT NULL PRIMARY KEY CHECK (length(key) = 32),
     user      TEXT    NOT NULL REFERENCES account (user) ON DELETE CASCADE,
     label     TEXT    NOT NULL DEFAULT '',
     joined_ms INTEGER NOT NULL,
-    mailbox   INTEGER NOT NULL
+    mailbox   INTEGER NOT NULL,
+    suites    TEXT    NOT NULL DEFAULT '[]'
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX device_user ON device (user);
 
@@ -94,11 +97,13 @@ CREATE TABLE package (
 CREATE INDEX package_device ON package (device, suite, last_resort, id);
 
 -- Requests answered, so that a repeated one changes nothing and gets the same answer.
+-- expires_ms: not forgotten before, however old: an upload brought back would be issued a second time.
 CREATE TABLE answered (
-    request BLOB    NOT NULL PRIMARY KEY,
-    at_ms   INTEGER NOT NULL,
-    digest  BLOB    NOT NULL,
-    answer  BLOB    NOT NULL
+    request    BLOB    NOT NULL PRIMARY KEY,
+    at_ms      INTEGER NOT NULL,
+    digest     BLOB    NOT NULL,
+    answer     BLOB    NOT NULL,
+    expires_ms INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
 -- Peers by name. trust: how the key was learnt ('' = only heard of). policy: the operator's word, if any.
@@ -111,3 +116,5 @@ CREATE TABLE peer (
     first_ms INTEGER NOT NULL,
     heard_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+INSERT INTO meta (name, value) VALUES ('epoch', 1);
