@@ -83,6 +83,13 @@ SEND_BUFFER_MAX_BYTES = 4 * MIB
 RECEIVE_CHUNK_BYTES = 256 * KIB
 TLS_RECORD_BYTES = 16 * KIB
 LINKS_MAX = 8_192
+#: TLS messages owed to a peer that makes us owe them, such as answers to key updates.
+TLS_CONTROL_MAX_BYTES = 16 * KIB
+#: Beyond it a link is not read until some has left. Offers stop at SEND_BUFFER_MAX_BYTES; the rest is room for receipts
+#: and QUERIES_IN_FLIGHT_MAX answers, so two honest peers never both stop reading.
+UNREAD_ABOVE_BYTES = 3 * SEND_BUFFER_MAX_BYTES
+#: For the last bytes to arrive and the peer to hang up.
+LINGER_S = 3.0
 UNPROVEN_LINKS_MAX = 256
 ACCEPT_RETRY_S = 0.1
 
@@ -123,3 +130,26 @@ IDEMPOTENCE_LIFETIME_MS = DAY_MS
 #: A recent claim by one provider for one address; stops a peer from draining one-time packages.
 CLAIM_RATE_PER_S = 1.0
 CLAIM_BURST = 50
+
+# ── taste: discovery ────────────────────────────────────────────────────────────────────────────────────────────────
+#: The port of a node whose DNS name has no SRV record, and the one that a node listens on unless told otherwise.
+DEFAULT_PORT = 7_711
+#: Announcements remembered from a LAN; anyone on it can make up thousands. The oldest goes first.
+MDNS_SEEN_MAX = 1_024
+#: TXT data of one announcement: ours has about 400 bytes at the most.
+MDNS_TXT_MAX_BYTES = 512
+MDNS_RESOLVES_AT_ONCE = 16
+MDNS_RESOLVE_TIMEOUT_S = 3.0
+#: A peer that cannot be reached is asked for again no more often.
+MDNS_REFRESH_MIN_S = 5.0
+#: Goodbyes take a quarter of a second; a network that blocks must not hold up a shutdown.
+MDNS_CLOSE_TIMEOUT_S = 2.0
+#: One look-up of a provider, all its questions together.
+DNS_TIMEOUT_S = 5.0
+DNS_LOOKUPS_AT_ONCE = 32
+#: Names without an answer are remembered, so that mail to a made-up name does not become DNS traffic.
+DNS_MISSES_MAX = 4_096
+DNS_MISS_S = 60.0
+#: Shorter where the DNS itself had trouble.
+DNS_TROUBLE_S = 5.0
+DNS_TXT_MAX_BYTES = 512

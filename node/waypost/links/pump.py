@@ -1,0 +1,226 @@
+"""Drives handshakes and sessions over a stream: all of the I/O, none of the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+
+import anyio
+
+from waypost.errors import Code, PeerFault
+from waypost.limits import HANDSHAKE_TIMEOUT_S, LINGER_S, RECEIVE_CHUNK_BYTES, SILENT_AFTER_S, UNREAD_ABOVE_BYTES
+from waypost.links.errors import LinkBroken, Trouble
+from waypost.links.stream import Stream
+from waypost.protocol.handshake import Handshake, PeerIdentity
+from waypost.protocol.session import Closed, Event, Session
+
+#: Gets the events of one chunk, in order. While it awaits, nothing more is read from the link.
+Handle = Callable[[list[Event]], Awaitable[None] | None]
+
+
+async def greet(stream: Stream, handshake: Handshake) -> PeerIdentity:
+    """Run the handshake, in at most HANDSHAKE_TIMEOUT_S. Whether the peer is welcome is up to the caller.
+
+    Raises PeerFault (the peer has been told; TOO_SLOW if it took too long) or LinkBroken; the stream is closed then.
+    """
+    try:
+        with anyio.move_on_after(HANDSHAKE_TIMEOUT_S) as scope:
+            return await _greet(stream, handshake)
+        if scope.cancelled_caught:
+            raise PeerFault(Code.TOO_SLOW, f"more than {HANDSHAKE_TIMEOUT_S:.0f} s")
+        raise AssertionError("unreachable")
+    except PeerFault as fault:
+        await part(stream, handshake.refuse(fault.code))
+        raise
+    except BaseException:
+        await stream.aclose()
+        raise
+
+
+async def _greet(stream: Stream, handshake: Handshake) -> PeerIdentity:
+    while True:
+        if data := handshake.bytes_to_send():
+            await stream.send(data)
+        if handshake.peer is not None:
+            return handshake.peer
+        handshake.receive(await stream.receive())
+
+
+async def part(stream: Stream, last_words: bytes) -> None:
+    """Send them, wait for the peer to hang up, and close: at most LINGER_S.
+
+    For a link without a pump, as with `Handshake.refuse`. Closing at once could destroy what the peer has not read yet.
+    """
+    try:
+        with anyio.move_on_after(LINGER_S), suppress(LinkBroken):
+            await stream.send(last_words)
+            await stream.send_eof()
+            while await stream.receive():
+                pass
+    finally:
+        await stream.aclose()
+
+
+class Pump:
+    """Drives one session over one stream. Whoever makes the session say something calls `wake` afterwards.
+
+    Call `run` once. All other methods are synchronous and never fail.
+    """
+
+    def __init__(self, stream: Stream, session: Session, handle: Handle) -> None:
+        self._stream = stream
+        self._session = session
+        self._handle = handle
+        self._turn = anyio.Lock(fast_acquire=True)
+        self._output = anyio.Event()
+        self._room = anyio.Event()
+        self._hung_up = anyio.Event()
+        self._timer: anyio.CancelScope | None = None
+        self._writing: anyio.CancelScope | None = None
+        self._in_hand = 0
+        self._writes = True
+        #: Events that a synchronous call brought about; delivered by the timer's task.
+        self._late: list[Event] = []
+        self._why = ""
+
+    def wake(self) -> None:
+        """The session may have something to send, a nearer deadline, or be closed."""
+        self._output.set()
+        if self._session.closed:
+            self._wind_up()
+        elif self._timer is not None and (due := self._session.deadline()) < self._timer.deadline:
+            self._timer.deadline = due
+
+    def close(self, code: Code, text: str = "") -> None:
+        """Say Goodbye and end; the handler still gets Closed."""
+        self._late += self._session.close(code, text)
+        self.wake()
+
+    async def run(self) -> None:
+        """Return when the link has ended and Closed, the last event, has been handled.
+
+        That is at most LINGER_S after the session has closed, plus what the handler takes. What the handler raises
+        comes out as an ExceptionGroup, like any error of a task. Cancelled, the stream is closed without a word and
+        without Closed.
+        """
+        self._writing = writing = anyio.CancelScope()
+        if self._session.closed:
+            self._wind_up()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep_time)
+                tasks.start_soon(self._write, writing)
+                await self._read()
+        finally:
+            await self._stream.aclose()
+
+    # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _read(self) -> None:
+        session, stream = self._session, self._stream
+        await self._deliver(session.start())
+        self.wake()
+        try:
+            while not session.closed:
+                if session.pending_bytes + self._in_hand > UNREAD_ABOVE_BYTES:
+                    await self._wait_for_room()
+                events = session.receive(await stream.receive(), anyio.current_time())
+                if session.pending_bytes:
+                    self._output.set()
+                if events:
+                    await self._deliver(events)
+                    self.wake()
+            # Discarded until the peer hangs up: closing with unread data would destroy our last words on their way.
+            while await stream.receive():
+                pass
+        except LinkBroken as broken:
+            await self._lost(self._why or broken.detail)
+        finally:
+            self._hung_up.set()
+
+    async def _wait_for_room(self) -> None:
+        while self._writes and self._session.pending_bytes + self._in_hand > UNREAD_ABOVE_BYTES:
+            self._room = anyio.Event()
+            await self._room.wait()
+
+    async def _lost(self, why: str) -> None:
+        events = self._session.receive(b"", anyio.current_time())
+        await self._deliver([replace(event, text=why) if isinstance(event, Closed) else event for event in events])
+        self.wake()
+
+    async def _deliver(self, events: list[Event]) -> None:
+        if not events:
+            return
+        # The reader and the timer both deliver; the handler sees one after the other, in the session's order.
+        async with self._turn:
+            result = self._handle(events)
+            if result is not None:
+                await result
+
+    # ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _write(self, writing: anyio.CancelScope) -> None:
+        try:
+            with writing:
+                try:
+                    await self._send_all()
+                    await self._stream.send_eof()
+                except LinkBroken as broken:
+                    # What the peer said last may still be there to read, and tells more than a failed write.
+                    self._why = broken.detail
+                    self._linger()
+                finally:
+                    self._writes = False
+                    self._room.set()
+                await self._hung_up.wait()
+        finally:
+            # Lets go of a reader that still waits.
+            await self._stream.aclose()
+
+    async def _send_all(self) -> None:
+        """Return when the session is closed and its last bytes are sent."""
+        session = self._session
+        while True:
+            if data := session.bytes_to_send():
+                await self._send(data)
+            elif session.closed:
+                return
+            else:
+                await self._output.wait()
+                self._output = anyio.Event()
+
+    async def _send(self, data: bytes) -> None:
+        view = memoryview(data)
+        self._in_hand = len(view)
+        for start in range(0, len(view), RECEIVE_CHUNK_BYTES):
+            with anyio.move_on_after(SILENT_AFTER_S) as scope:
+                await self._stream.send(view[start : start + RECEIVE_CHUNK_BYTES])
+            if scope.cancelled_caught:
+                raise LinkBroken(Trouble.STALLED)
+            self._in_hand = max(0, len(view) - start - RECEIVE_CHUNK_BYTES)
+            self._room.set()
+
+    # ── time ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _keep_time(self) -> None:
+        session = self._session
+        while not session.closed:
+            with anyio.CancelScope(deadline=session.deadline()) as self._timer:
+                await anyio.sleep_forever()
+            events = session.expire(anyio.current_time())
+            self.wake()
+            if events:
+                await self._deliver(events)
+                self.wake()
+        late, self._late = self._late, []
+        await self._deliver(late)
+
+    def _wind_up(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._linger()
+
+    def _linger(self) -> None:
+        if self._writing is not None:
+            self._writing.deadline = min(self._writing.deadline, anyio.current_time() + LINGER_S)
