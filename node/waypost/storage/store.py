@@ -22,6 +22,9 @@ from waypost.clock import WallMs
 from waypost.ids import Provider, User
 from waypost.protocol.messages import Outcome
 
+#: Who may write to an account from other providers; '' is the provider's default.
+REACHES = frozenset({"", "all", "none", "some"})
+
 
 class MailboxKind(IntEnum):
     DEVICE = 0  #: inbox of a local device; owner: its key in hex
