@@ -86,7 +86,8 @@ def set_reach(conn: sqlite3.Connection, user: User, reach: str, providers: Seque
 def add_invite(conn: sqlite3.Connection, token_hash: bytes, user: User, expires_ms: WallMs) -> None:
     """See `Store`. The same token again moves the invite."""
     _need_account(conn, user)
-    if _number(conn, "SELECT count(*) FROM invite WHERE token_hash <> ?", token_hash) >= INVITES_OPEN_MAX:
+    known = conn.execute("SELECT 1 FROM invite WHERE token_hash = ?", (token_hash,)).fetchone()
+    if not known and _number(conn, "SELECT count(*) FROM invite") >= INVITES_OPEN_MAX:
         raise Refused(Code.QUOTA, f"{INVITES_OPEN_MAX} invites are open")
     conn.execute(
         "INSERT INTO invite (token_hash, user, expires_ms) VALUES (?, ?, ?)"
@@ -224,13 +225,13 @@ def prune(conn: sqlite3.Connection, now_ms: WallMs) -> None:
 
 def save_peer(conn: sqlite3.Connection, peer: PeerRow) -> None:
     """See `Store`. One with a key or with a policy never makes room."""
-    others = _number(conn, "SELECT count(*) FROM peer WHERE provider <> ?", peer.provider)
-    if others >= PEERS_MAX and not conn.execute("SELECT 1 FROM peer WHERE provider = ?", (peer.provider,)).fetchone():
+    known = conn.execute("SELECT 1 FROM peer WHERE provider = ?", (peer.provider,)).fetchone()
+    if not known and _number(conn, "SELECT count(*) FROM peer") >= PEERS_MAX:
         oldest = conn.execute(
             "SELECT provider FROM peer WHERE key = x'' AND policy = '' ORDER BY heard_ms, provider LIMIT 1"
         ).fetchone()
         if oldest is None:
-            raise Refused(Code.QUOTA, f"{others} peers are known")
+            raise Refused(Code.QUOTA, f"{PEERS_MAX} peers are known")
         forget_peer(conn, Provider(oldest[0]))
     conn.execute(
         "INSERT OR REPLACE INTO peer (provider, key, trust, policy, record, first_ms, heard_ms)"

@@ -1,0 +1,26 @@
+"""The stores there are, each as something that opens one in a file."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio_asyncio
+
+from waypost.storage.memory import MemoryStore
+from waypost.storage.sqlite import open_store
+from waypost.storage.store import Store
+
+
+@asynccontextmanager
+async def memory(path: Path) -> AsyncIterator[Store]:
+    store = MemoryStore()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def sqlite(path: Path) -> AsyncIterator[Store]:
+    async with trio_asyncio.open_loop(), open_store(path) as store:
+        yield store
