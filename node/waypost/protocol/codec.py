@@ -60,7 +60,7 @@ def read(data: bytes | memoryview, kind: type[T], code: Code = Code.BAD_FRAME) -
     try:
         return msgspec.convert(unpack(data), kind)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise PeerFault(code, f"{kind.__name__}: {error}"[:200]) from None
+        raise PeerFault(code, f"{getattr(kind, '__name__', 'message')}: {error}"[:200]) from None
     except PeerFault as fault:
         raise PeerFault(code, fault.detail) from None
 
