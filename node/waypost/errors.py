@@ -205,6 +205,9 @@ class Code(Enum):
         "recipient's identity key has changed",
         "Compare safety numbers with them, then: waypost send --accept-new-key.",
     )
+    PROFILE_IN_USE = _Entry(
+        516, Kind.LOCAL, "another program uses this profile", "Stop it first; a profile serves one program at a time."
+    )
 
     @property
     def number(self) -> int:

@@ -49,7 +49,6 @@ RECORD_FEATURES_MAX = 16
 RECORD_MAX_BYTES = 4 * KIB
 RECORDS_PER_MESSAGE_MAX = 64
 NOTICE_IDS_MAX = 1_024
-REPORTS_PER_MESSAGE_MAX = 1_024
 QUERIES_IN_FLIGHT_MAX = 64
 PACKAGES_PER_DEVICE_MAX = 100
 PACKAGES_LOW = 20
@@ -125,6 +124,9 @@ SEEN_CACHE_IDS = 400_000
 UPKEEP_EVERY_S = 30.0
 QUERY_TIMEOUT_S = 10.0
 ADMIN_CONNECTIONS_MAX = 16
+ADMIN_REQUEST_MAX_BYTES = 16 * KIB
+#: A command asks and goes; `--watch` asks every second.
+ADMIN_IDLE_S = 60.0
 #: Requests kept to answer a repeated claim or publish the same way.
 IDEMPOTENCE_LIFETIME_MS = DAY_MS
 #: A recent claim by one provider for one address; stops a peer from draining one-time packages.
@@ -153,3 +155,31 @@ DNS_MISS_S = 60.0
 #: Shorter where the DNS itself had trouble.
 DNS_TROUBLE_S = 5.0
 DNS_TXT_MAX_BYTES = 512
+
+# ── taste: the client ───────────────────────────────────────────────────────────────────────────────────────────────
+#: Seconds before the next attempt to reach the node, less up to half at random; the last one repeats.
+RECONNECT_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+#: Seconds before a message refused for now, or without keys, is tried again; the last one repeats.
+RESEND_S = (2.0, 10.0, 30.0, 120.0, 300.0, 900.0, 1_800.0, 3_600.0)
+#: Messages that wait in a profile until the node has taken them.
+UNSENT_MAX_MESSAGES = 10_000
+UNSENT_MAX_BYTES = 256 * MIB
+#: Messages that the app has not asked for; beyond it the node keeps them.
+UNREAD_MAX_MESSAGES = 50_000
+UNREAD_MAX_BYTES = 256 * MIB
+PACKAGE_LIFETIME_MS = 30 * DAY_MS
+#: Whoever has claimed a key package may write with it that long.
+PACKAGE_REUSE_MS = DAY_MS
+#: Half its lifetime, so that a device which is seldom online has a fresh one published.
+LAST_RESORT_RENEW_MS = 15 * DAY_MS
+#: Private keys kept for packages that may still be in use; if somebody drains them, the last-resort one has to do.
+PACKAGE_KEYS_MAX = 5_000
+PINS_MAX = 100_000
+BUNDLES_MAX = 10_000
+CLAIMS_AT_ONCE = 8
+SEAL_AT_ONCE = 64
+STATUSES_PER_MESSAGE_MAX = 32
+#: How long the history of a sent message can be asked for.
+JOURNAL_LIFETIME_MS = 30 * DAY_MS
+CLIENT_UPKEEP_S = 60.0
+MEDIA_TYPE_MAX_CHARS = 255
