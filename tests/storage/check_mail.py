@@ -254,7 +254,7 @@ async def expiring_is_earliest_first_and_ends(store: Store) -> None:
     assert (second.mailbox, list(second.parcel.items)) == (carol, bare(item(3, expires_s=20)))
     assert await store.expiring(NOW + 20_000, 1) == [first]
     # What has not expired yet stays, and what has gone is not reported again.
-    await store.settle(Settlement(bob, [], [Keep(first.parcel.seq, (0,), 0)]))
+    await store.settle(Settlement(bob, [], [Keep(first.parcel.seq, (0,), 0, NOW + 30_000)]))
     await store.settle(Settlement(carol, [second.parcel.seq]))
     assert await store.expiring(NOW + 29_999, MANY) == []
     [last] = await store.expiring(NOW + 30_000, MANY)

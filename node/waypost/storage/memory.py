@@ -53,9 +53,7 @@ class MemoryStore(MemoryDirectory):
         for item in fresh.values():
             self._seen[item.id] = (item.created_ms, Trace(deposit.at_ms, "accepted", deposit.source, 0, item.id))
         placed = [
-            self._place(mailbox, _envelopes(items), tuple(item.expires_ms for item in items))
-            for mailboxes, items in groups.items()
-            for mailbox in mailboxes
+            self._place(mailbox, _envelopes(items)) for mailboxes, items in groups.items() for mailbox in mailboxes
         ]
         return Accepted(tuple(placed), len(deposit.items) - len(fresh))
 
@@ -86,7 +84,7 @@ class MemoryStore(MemoryDirectory):
         for seq, number in sorted(due):
             entry = self._boxes[number].take(seq)
             if entry:
-                placed.append(self._place(number, entry.parcel, entry.expiries))
+                placed.append(self._place(number, entry.parcel))
         return tuple(placed)
 
     async def fetch(self, mailbox: int, after: int, max_items: int, max_bytes: int) -> list[Parcel]:
@@ -130,33 +128,28 @@ class MemoryStore(MemoryDirectory):
         entries = self._boxes[mailbox].entries if mailbox in self._boxes else {}
         return [entries[seq] for seq in sorted(entries)]
 
-    def _place(self, mailbox: int, draft: Parcel, expiries: tuple[WallMs, ...] = ()) -> Placed:
+    def _place(self, mailbox: int, draft: Parcel) -> Placed:
         self._seq += 1
         parcel = replace(draft, seq=self._seq)
-        self._boxes[mailbox].put(Entry(parcel, expiries or (draft.expires_ms,) * len(draft.items)))
+        self._boxes[mailbox].put(Entry(parcel))
         return Placed(mailbox, parcel)
 
     def _keep(self, mailbox: int, keep: Keep) -> None:
         box = self._boxes[mailbox]
-        entry = box.entries.get(keep.seq)
-        if entry is None:
-            return
-        if not keep.indexes:
-            box.take(keep.seq)
+        entry = box.take(keep.seq)
+        if entry is None or not keep.indexes:
             return
         old = entry.parcel
-        items, expiries = _pick(old.items, keep.indexes), _pick(entry.expiries, keep.indexes)
-        parcel = Parcel(
-            old.seq,
-            old.kind,
-            _pick(old.ids, keep.indexes) if old.ids else (),
-            items,
-            sum(map(len, items)),
-            min(expiries),
-            _pick(old.senders, keep.indexes) if old.senders else (),
+        items = _pick(old.items, keep.indexes)
+        parcel = replace(
+            old,
+            ids=_pick(old.ids, keep.indexes) if old.ids else (),
+            items=items,
+            size=sum(map(len, items)),
+            expires_ms=keep.expires_ms or old.expires_ms,
+            senders=_pick(old.senders, keep.indexes) if old.senders else (),
         )
-        box.take(keep.seq)
-        box.put(Entry(parcel, expiries, keep.due_ms))
+        box.put(Entry(parcel, keep.due_ms))
 
 
 def _envelopes(items: Sequence[Item]) -> Parcel:

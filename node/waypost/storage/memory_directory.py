@@ -67,10 +67,9 @@ def verb(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], 
 
 @dataclass(slots=True)
 class Entry:
-    """A parcel in a mailbox; `expiries` has one time for each of its items."""
+    """A parcel in a mailbox. `due_ms` > 0: it is kept back until then."""
 
     parcel: Parcel
-    expiries: tuple[WallMs, ...]
     due_ms: WallMs = 0
 
 
