@@ -278,11 +278,13 @@ async def a_trace_tells_the_steps(store: Store) -> None:
     both = Trace(NOW + 10, "waiting", "finch.example", 204, one.id + two.id)
     await store.settle(Settlement(traces=[both]))
     await store.settle(Settlement(traces=[Trace(NOW + 20, "delivered", "bob@finch.example", 0, two.id)]))
+    owner = next(info.owner for info in await store.mailboxes() if info.id == bob)
     assert await store.trace(one.id) == [
         Trace(NOW, "accepted", BIRDY, 0, one.id),
+        Trace(NOW, "queued", owner, 0, one.id),
         Trace(NOW + 10, "waiting", "finch.example", 204, one.id),
     ]
-    assert [row.event for row in await store.trace(two.id)] == ["accepted", "waiting", "delivered"]
+    assert [row.event for row in await store.trace(two.id)] == ["accepted", "queued", "waiting", "delivered"]
     # Sixteen bytes across two ids are no id.
     assert await store.trace((one.id + two.id)[8:24]) == []
     assert await store.trace(item(3).id) == []
@@ -333,10 +335,10 @@ async def prune_forgets_what_cannot_matter(store: Store) -> None:
     await store.settle(Settlement(traces=[Trace(NOW + DAY_MS, "delivered", BIRDY, 0, one.id + two.id)]))
     await store.prune(NOW + min(lifetime, TRACE_LIFETIME_MS) - HOUR_MS)
     assert (await store.accept(deposit(one))).duplicates == 1
-    assert len(await store.trace(one.id)) == 3
+    assert len(await store.trace(one.id)) == 4
     await store.prune(NOW + max(lifetime, TRACE_LIFETIME_MS) + HOUR_MS)
     assert [row.event for row in await store.trace(one.id)] == ["delivered"]
-    assert [row.event for row in await store.trace(two.id)] == ["accepted", "delivered"]
+    assert [row.event for row in await store.trace(two.id)] == ["accepted", "queued", "delivered"]
     # `one` cannot come again: it has expired long ago. `two` must still be known.
     assert (await store.accept(deposit(two))).duplicates == 1
 

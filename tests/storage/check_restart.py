@@ -49,7 +49,7 @@ async def mail_survives_a_restart(make: Make, path: Path) -> None:
         assert await waiting(store, bob) == bare(item(1), item(2))
         assert await held_back(store, bob) == bare(item(4))
         assert await store.fetch(carol, 0, MANY, MANY) == reports
-        assert [row.event for row in await store.trace(item(4).id)] == ["accepted", "waiting"]
+        assert [row.event for row in await store.trace(item(4).id)] == ["accepted", "queued", "waiting"]
         assert (await store.accept(deposit(item(1, bob), item(4, bob), item(3, bob)))).duplicates == 3
         await check_usage(store)
         [(_, later)] = (await store.accept(deposit(item(5, bob)))).placed

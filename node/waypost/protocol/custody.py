@@ -19,7 +19,7 @@ from hashlib import blake2b
 from waypost.crypto.keys import Purpose, SigningKey, envelope_id, verify
 from waypost.clock import WallMs
 from waypost.errors import Code, PeerFault
-from waypost.limits import BATCH_MAX_BYTES, BATCH_MAX_ENVELOPES, REPORTS_PER_MESSAGE_MAX
+from waypost.limits import BATCH_MAX_BYTES, BATCH_MAX_ENVELOPES
 from waypost.protocol.codec import pack, read
 from waypost.protocol.messages import ID_BYTES, Delivered, Offer, Outcome, Receipt, ReceiptPayload, Refusal
 
@@ -108,10 +108,9 @@ class Holder:
     def report(self, outcomes: Sequence[Outcome], token: object) -> Delivered:
         """The message that reports them; `token` comes back with the receipt. Raises ValueError beyond `room`."""
         ids = b"".join(outcome.ids for outcome in outcomes)
-        count = len(ids) // ID_BYTES
-        if not outcomes or len(outcomes) > REPORTS_PER_MESSAGE_MAX or count > self.room.envelopes:
-            raise ValueError(f"{len(outcomes)} outcomes of {count} ids do not fit")
-        return Delivered(self._open(token, ids, count, len(ids)), tuple(outcomes))
+        if not outcomes or len(outcomes) > self.room.envelopes:
+            raise ValueError(f"{len(outcomes)} outcomes do not fit {self.room}")
+        return Delivered(self._open(token, ids, len(outcomes), len(ids)), tuple(outcomes))
 
     def settle(self, receipt: Receipt) -> tuple[object, ReceiptPayload]:
         """The token of the batch, and the verified verdicts. Raises PeerFault(BAD_SIGNATURE | BAD_RECEIPT)."""
@@ -154,7 +153,7 @@ class Receiver:
         if any(len(outcome.ids) % ID_BYTES for outcome in delivered.outcomes):
             raise PeerFault(Code.BAD_FRAME, "ids are not whole")
         ids = b"".join(outcome.ids for outcome in delivered.outcomes)
-        self._open(delivered.batch, ids, len(ids) // ID_BYTES, len(ids))
+        self._open(delivered.batch, ids, len(delivered.outcomes), len(ids))
 
     def receipt(self, batch: int, refusals: Sequence[Refusal], at_ms: WallMs, key: SigningKey) -> Receipt:
         """The signed receipt of an open batch; call it after the commit. Raises ValueError for one that is not open."""

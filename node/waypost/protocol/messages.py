@@ -25,7 +25,6 @@ from waypost.limits import (
     RECORD_FEATURES_MAX,
     RECORD_MAX_BYTES,
     RECORDS_PER_MESSAGE_MAX,
-    REPORTS_PER_MESSAGE_MAX,
     SIGNAL_MAX_BYTES,
     SUITE_MAX_CHARS,
     SUITES_PER_CLAIM_MAX,
@@ -79,8 +78,9 @@ class Hello(_Message, frozen=True, tag=1):
     #: the TLS group that this side sees, so that a downgrade shows
     group: Annotated[str, Meta(max_length=64)]
     now_ms: U53
-    window_envelopes: U32
-    window_bytes: U32
+    window_envelopes: Annotated[int, Meta(ge=1, le=2**32 - 1)]
+    #: at least one envelope, or nothing could ever be offered
+    window_bytes: Annotated[int, Meta(ge=ENVELOPE_MAX_BYTES, le=2**32 - 1)]
     #: a node: its signed node record; a device: empty
     record: RecordBytes = b""
     #: a node: the epoch of its key directory
@@ -124,7 +124,7 @@ class Delivered(_Message, frozen=True, tag=5):
     """Outcomes on their way back to the sender; in custody like envelopes, so answered by a Receipt."""
 
     batch: U32
-    outcomes: Annotated[tuple[Outcome, ...], Meta(min_length=1, max_length=REPORTS_PER_MESSAGE_MAX)]
+    outcomes: Annotated[tuple[Outcome, ...], Meta(min_length=1, max_length=BATCH_MAX_ENVELOPES)]
 
 
 class Join(_Message, frozen=True, tag=1):
@@ -240,7 +240,7 @@ Message = Hello | Proof | Offer | Receipt | Delivered | Query | Answer | Notice 
 class Refusal(_Message, frozen=True):
     """A verdict other than "accepted": the envelope at `index` of the batch was refused with `code`."""
 
-    index: Annotated[int, Meta(ge=0, lt=REPORTS_PER_MESSAGE_MAX * BATCH_MAX_ENVELOPES)]
+    index: Annotated[int, Meta(ge=0, lt=BATCH_MAX_ENVELOPES)]
     code: U16
     #: for a refusal for now: seconds after which trying again makes sense; 0 = the holder's own schedule
     retry_s: U32 = 0
@@ -252,7 +252,7 @@ class ReceiptPayload(_Message, frozen=True):
     batch: U32
     at_ms: U53
     digest: Key
-    refusals: Annotated[tuple[Refusal, ...], Meta(max_length=ARRAY_MAX_ITEMS)] = ()
+    refusals: Annotated[tuple[Refusal, ...], Meta(max_length=BATCH_MAX_ENVELOPES)] = ()
 
 
 class TrackRow(_Message, frozen=True):

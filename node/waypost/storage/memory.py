@@ -37,7 +37,7 @@ class MemoryStore(MemoryDirectory):
     def __init__(self, *, max_bytes: int | None = None, epoch: int = 1) -> None:
         super().__init__(max_bytes=max_bytes, epoch=epoch)
         self._seq = 0
-        self._seen: dict[bytes, tuple[WallMs, Trace]] = {}  #: id → when it was made, the first line of its trace
+        self._seen: dict[bytes, tuple[WallMs, list[Trace]]] = {}  #: id → when it was made, how its trace begins
         self._traces: list[Trace] = []
 
     @verb
@@ -51,7 +51,10 @@ class MemoryStore(MemoryDirectory):
             groups.setdefault(item.mailboxes, []).append(item)
         self._need_room(sum(len(item.envelope) * len(item.mailboxes) for item in fresh.values()))
         for item in fresh.values():
-            self._seen[item.id] = (item.created_ms, Trace(deposit.at_ms, "accepted", deposit.source, 0, item.id))
+            rows = [Trace(deposit.at_ms, "accepted", deposit.source, 0, item.id)]
+            owners = [self._boxes[mailbox].owner for mailbox in item.mailboxes]
+            rows += [Trace(deposit.at_ms, "queued", owner, 0, item.id) for owner in owners]
+            self._seen[item.id] = (item.created_ms, rows)
         placed = [
             self._place(mailbox, _envelopes(items)) for mailboxes, items in groups.items() for mailbox in mailboxes
         ]
@@ -105,7 +108,7 @@ class MemoryStore(MemoryDirectory):
         return [Placed(expired[parcel], parcel) for parcel in _first(parcels, max_items)]
 
     async def trace(self, id_: bytes) -> list[Trace]:
-        first = [self._seen[id_][1]] if id_ in self._seen else []
+        first = self._seen[id_][1] if id_ in self._seen else []
         return first + [row._replace(ids=id_) for row in self._traces if id_ in _split(row.ids)]
 
     @verb

@@ -99,7 +99,7 @@ def split_ids(joined: bytes) -> list[bytes]:
 def accept(conn: sqlite3.Connection, state: MailState, deposit: Deposit) -> Accepted:
     """`Store.accept`."""
     groups: dict[tuple[int, ...], list[Item]] = {}
-    fresh: dict[int, list[bytes]] = {}
+    fresh: dict[tuple[int, tuple[int, ...]], list[bytes]] = {}
     duplicates = 0
     for item in deposit.items:
         bucket = item.created_ms >> BUCKET_SHIFT
@@ -108,15 +108,20 @@ def accept(conn: sqlite3.Connection, state: MailState, deposit: Deposit) -> Acce
             duplicates += 1
             continue
         ids.add(item.id)
-        fresh.setdefault(bucket, []).append(item.id)
+        fresh.setdefault((bucket, item.mailboxes), []).append(item.id)
         groups.setdefault(item.mailboxes, []).append(item)
     state.trim(len(deposit.items) - duplicates)
     conn.executemany(
-        "INSERT INTO seen (bucket, at_ms, source, ids) VALUES (?, ?, ?, ?)",
-        [(bucket, deposit.at_ms, deposit.source, b"".join(ids)) for bucket, ids in fresh.items()],
+        "INSERT INTO seen (bucket, at_ms, source, mailboxes, ids) VALUES (?, ?, ?, ?, ?)",
+        [
+            (bucket, deposit.at_ms, deposit.source, ",".join(map(str, mailboxes)), b"".join(ids))
+            for (bucket, mailboxes), ids in fresh.items()
+        ],
     )
     placed: list[Placed] = []
     for mailboxes, items in groups.items():
+        if not mailboxes:
+            continue
         placed += _place_envelopes(conn, state, mailboxes, items)
     return Accepted(tuple(placed), duplicates)
 
@@ -162,10 +167,15 @@ def settle(conn: sqlite3.Connection, state: MailState, settlement: Settlement) -
     for seq in settlement.done:
         _finish(conn, state, settlement.mailbox, seq)
     for keep in settlement.keep:
-        _keep(conn, state, settlement.mailbox, keep)
+        if keep.indexes:
+            _keep(conn, state, settlement.mailbox, keep)
+        else:
+            _finish(conn, state, settlement.mailbox, keep.seq)
     conn.executemany("INSERT INTO trace (at_ms, event, party, code, ids) VALUES (?, ?, ?, ?, ?)", settlement.traces)
     placed: list[Placed] = []
     for mailbox, outcomes in settlement.reports:
+        if not outcomes:
+            continue
         items = tuple(map(pack, outcomes))
         draft = Parcel(0, ParcelKind.OUTCOMES, (), items, sum(map(len, items)), settlement.report_expires_ms)
         placed += _place(conn, state, (mailbox,), draft)
@@ -195,8 +205,8 @@ def _keep(conn: sqlite3.Connection, state: MailState, mailbox: int, keep: Keep) 
     after = [before[index] for index in keep.indexes]
     left = sum(len(everything[index]) for index in after)
     conn.execute(
-        "UPDATE delivery SET picks = ?, items = ?, bytes = ?, due_ms = ? WHERE mailbox = ? AND seq = ?",
-        (_pack_picks(after), len(after), left, keep.due_ms, mailbox, keep.seq),
+        "UPDATE delivery SET picks = ?, items = ?, bytes = ?, due_ms = ?, expires_ms = ? WHERE mailbox = ? AND seq = ?",
+        (_pack_picks(after), len(after), left, keep.due_ms, keep.expires_ms or row[5], mailbox, keep.seq),
     )
     state.count(mailbox, len(after) - len(before), left - size)
 
@@ -219,41 +229,56 @@ def fetch(conn: sqlite3.Connection, mailbox: int, after: int, max_items: int, ma
     rows = conn.execute(
         _PARCEL + "WHERE d.mailbox = ? AND d.seq > ? AND d.due_ms = 0 ORDER BY d.seq", (mailbox, after)
     )
-    parcels: list[Parcel] = []
+    return [placed.parcel for placed in _first(rows, max_items, max_bytes)]
+
+
+def kept(conn: sqlite3.Connection, mailbox: int, max_items: int) -> list[Parcel]:
+    """`Store.kept`."""
+    rows = conn.execute(_PARCEL + "WHERE d.mailbox = ? AND d.due_ms > 0 ORDER BY d.seq", (mailbox,))
+    return [placed.parcel for placed in _first(rows, max_items)]
+
+
+def expiring(conn: sqlite3.Connection, now_ms: WallMs, max_items: int) -> list[Placed]:
+    """`Store.expiring`."""
+    rows = conn.execute(_PARCEL + "WHERE d.expires_ms <= ? ORDER BY d.expires_ms, d.seq", (now_ms,))
+    return _first(rows, max_items)
+
+
+def _first(rows: sqlite3.Cursor, max_items: int, max_bytes: int | None = None) -> list[Placed]:
+    """As many parcels as the bounds allow, and one in any case."""
+    placed: list[Placed] = []
     items = size = 0
     for row in rows:
         parcel = _parcel(row)
         items += len(parcel.items)
         size += parcel.size
-        if parcels and (items > max_items or size > max_bytes):
+        if placed and (items > max_items or (max_bytes is not None and size > max_bytes)):
             break
-        parcels.append(parcel)
+        placed.append(Placed(row[0], parcel))
     rows.close()
-    return parcels
-
-
-def kept(conn: sqlite3.Connection, mailbox: int, max_items: int) -> list[Parcel]:
-    """`Store.kept`."""
-    sql = _PARCEL + "WHERE d.mailbox = ? AND d.due_ms > 0 ORDER BY d.seq LIMIT ?"
-    return [_parcel(row) for row in conn.execute(sql, (mailbox, max_items))]
-
-
-def expiring(conn: sqlite3.Connection, now_ms: WallMs, max_items: int) -> list[Placed]:
-    """`Store.expiring`."""
-    sql = _PARCEL + "WHERE d.expires_ms <= ? ORDER BY d.expires_ms, d.seq LIMIT ?"
-    return [Placed(row[0], _parcel(row)) for row in conn.execute(sql, (now_ms, max_items))]
+    return placed
 
 
 def trace(conn: sqlite3.Connection, id_: bytes) -> list[Trace]:
     """`Store.trace`."""
     # instr() finds the bytes anywhere; only a whole id, at a multiple of 16, counts.
-    accepted = conn.execute("SELECT at_ms, source, ids FROM seen WHERE instr(ids, ?) > 0", (id_,))
-    rows = [Trace(at_ms, "accepted", source, 0, id_) for at_ms, source, ids in accepted if id_ in split_ids(ids)]
+    rows = []
+    accepted = conn.execute("SELECT at_ms, source, mailboxes, ids FROM seen WHERE instr(ids, ?) > 0", (id_,)).fetchall()
+    for at_ms, source, mailboxes, ids in accepted:
+        if id_ in split_ids(ids):
+            rows.append(Trace(at_ms, "accepted", source, 0, id_))
+            rows += [Trace(at_ms, "queued", owner, 0, id_) for owner in _owners(conn, mailboxes)]
     later = conn.execute(
         "SELECT at_ms, event, party, code, ids FROM trace WHERE instr(ids, ?) > 0 ORDER BY rowid", (id_,)
     )
     rows += [Trace(at_ms, event, party, code, id_) for at_ms, event, party, code, ids in later if id_ in split_ids(ids)]
     return rows
+
+
+def _owners(conn: sqlite3.Connection, mailboxes: str) -> list[str]:
+    numbers = [int(number) for number in mailboxes.split(",") if number]
+    found = (conn.execute("SELECT owner FROM mailbox WHERE id = ?", (number,)).fetchone() for number in numbers)
+    return [row[0] for row in found if row]
 
 
 def prune(conn: sqlite3.Connection, state: MailState, now_ms: WallMs) -> None:

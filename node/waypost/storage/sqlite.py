@@ -242,7 +242,7 @@ class SqliteStore(Store):
     async def _hop(connection: aiosqlite.Connection, run: Callable[..., T], *arguments: Any) -> T:
         # Cancelling the await would not stop the database thread, only lose its answer.
         with trio.CancelScope(shield=True):
-            result: Any = await aio_as_trio(connection.execute_fetchall)(run, arguments)  # type: ignore[arg-type]
+            result: Any = await aio_as_trio(connection.execute_fetchall)(run, arguments)
         return result  # type: ignore[no-any-return]
 
     async def _read(self, run: Callable[..., T], *arguments: Any) -> T:

@@ -93,11 +93,12 @@ class Trace(NamedTuple):
 
 
 class Keep(NamedTuple):
-    """Of the parcel `seq` only these items stay, not to be offered before `due_ms`."""
+    """Of the parcel `seq` only these items stay, not to be offered before `due_ms`; they expire first at `expires_ms`."""
 
     seq: int
     indexes: tuple[int, ...]
     due_ms: WallMs
+    expires_ms: WallMs = 0  #: 0: as before
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,10 @@ class Store(ABC):
 
     @abstractmethod
     async def trace(self, id_: bytes) -> list[Trace]:
-        """What is known of an envelope, oldest first; `ids` of each row is just that id. Event 'accepted' comes first."""
+        """What is known of an envelope, oldest first; `ids` of each row is just that id.
+
+        It begins with 'accepted' from the deposit's source and 'queued' for the owner of each mailbox.
+        """
 
     @abstractmethod
     def prune(self, now_ms: WallMs) -> Awaitable[None]:

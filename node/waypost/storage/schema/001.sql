@@ -42,11 +42,13 @@ CREATE INDEX delivery_shared ON delivery (segment) WHERE shared = 1;
 
 -- Ids that have been accepted: for duplicates, and as the first line of each trace. A bucket is created_ms / 4096, so that
 -- a look-up reads only the ids of envelopes made in the same four seconds. ids: 16 bytes each, one after the other.
+-- mailboxes: where they were put, as numbers with commas between.
 CREATE TABLE seen (
-    bucket INTEGER NOT NULL,
-    at_ms  INTEGER NOT NULL,
-    source TEXT    NOT NULL,
-    ids    BLOB    NOT NULL
+    bucket    INTEGER NOT NULL,
+    at_ms     INTEGER NOT NULL,
+    source    TEXT    NOT NULL,
+    mailboxes TEXT    NOT NULL,
+    ids       BLOB    NOT NULL
 ) STRICT;
 CREATE INDEX seen_bucket ON seen (bucket);
 
