@@ -171,6 +171,21 @@ async def test_after_a_failed_connect_a_peer_is_asked_for_again_but_not_too_ofte
         assert not watcher._unresolved
 
 
+async def test_a_peer_that_died_without_goodbye_is_given_up_after_a_failed_connect(
+    loop: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("waypost.discovery.mdns.MDNS_RESOLVE_TIMEOUT_S", 0.3)
+    ghost = node("ghost.local")
+    ears, watcher = Ears(ghost), MdnsSource(None, LOOPBACK)
+    async with running(watcher, ears):
+        await watcher.start()
+        with multicast_socket() as sender:
+            sender.sendto(packets([instance(ghost, f"ghost-{ghost.key.hex()[:20]}")])[0], GROUP)
+        await ears.until(1)
+        watcher.failed(ghost.provider)
+        assert await ears.until(2) == [seen(ghost), gone(ghost)]
+
+
 async def test_a_source_can_run_again(loop: None) -> None:
     finch = node("finch.local")
     source, ears = MdnsSource(finch, LOOPBACK), Ears(finch)

@@ -68,6 +68,7 @@ class MdnsSource:
         self._own_addresses: frozenset[str] = frozenset()
         self._broadcast: asyncio.Future[None] | None = None
         self._announced: Announcement | None = None
+        self._starting = trio.Lock()
         self._woken = trio.Event()
         self._renewed = trio.Event()
         self._changes: OrderedDict[str, ServiceStateChange] = OrderedDict()
@@ -80,8 +81,12 @@ class MdnsSource:
 
         Raises LocalError(UNSUPPORTED) if multicast cannot be had on this machine; nothing is left open then.
         """
-        if self._zeroconf is not None:
-            return
+        # Whoever has made a source may start it while it is being run: one of them opens it, the other waits for that.
+        async with self._starting:
+            if self._zeroconf is None:
+                await self._start()
+
+    async def _start(self) -> None:
         try:
             _join_once(self._interfaces or ())
             await aio_as_trio(self._open)()
@@ -175,8 +180,8 @@ class MdnsSource:
         try:
             _put(self._changes, name, state_change)
             self._woken.set()
-        # reason: whatever escapes from a callback ends the asyncio loop, and the node with it
         except Exception:  # noqa: BLE001
+            # reason: whatever escapes from a callback ends the asyncio loop, and the node with it
             _log.exception("mdns-callback-failed")
 
     # ── our side: trio ──────────────────────────────────────────────────────────────────────────────────────────────
