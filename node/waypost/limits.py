@@ -86,7 +86,7 @@ LINKS_MAX = 8_192
 TLS_CONTROL_MAX_BYTES = 16 * KIB
 #: Beyond it a link is not read until some has left. Offers stop at SEND_BUFFER_MAX_BYTES; the rest is room for receipts
 #: and QUERIES_IN_FLIGHT_MAX answers, so two honest peers never both stop reading.
-UNREAD_ABOVE_BYTES = 3 * SEND_BUFFER_MAX_BYTES
+UNREAD_ABOVE_BYTES = 4 * SEND_BUFFER_MAX_BYTES
 #: For the last bytes to arrive and the peer to hang up.
 LINGER_S = 3.0
 UNPROVEN_LINKS_MAX = 256

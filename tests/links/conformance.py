@@ -138,6 +138,13 @@ async def closing_without_eof_is_no_orderly_end(pair: Pair) -> None:
         await receive_all(pair.answerer)
 
 
+async def closing_after_eof_is_an_orderly_end(pair: Pair) -> None:
+    await pair.dialer.send(b"last")
+    await pair.dialer.send_eof()
+    await pair.dialer.aclose()
+    assert await receive_all(pair.answerer) == b"last"
+
+
 async def a_sender_waits_for_the_receiver(pair: Pair) -> None:
     sent = anyio.Event()
 
@@ -186,6 +193,7 @@ CHECKS = (
     a_cut_wakes_whoever_waits,
     closing_wakes_whoever_waits,
     closing_without_eof_is_no_orderly_end,
+    closing_after_eof_is_an_orderly_end,
     a_sender_waits_for_the_receiver,
     a_cancelled_receive_takes_nothing,
     nothing_follows_a_cancelled_send,

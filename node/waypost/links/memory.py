@@ -29,10 +29,9 @@ class _Pipe:
     async def take(self) -> bytes:
         await anyio.lowlevel.checkpoint()
         while not self._buffer:
-            if self._broken is not None:
-                raise LinkBroken(self._broken)
             if self._at_eof:
                 return b""
+            self._check()
             await self._changed.wait()
         data = bytes(self._buffer)
         self._buffer.clear()

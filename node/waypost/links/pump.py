@@ -9,7 +9,14 @@ from dataclasses import replace
 import anyio
 
 from waypost.errors import Code, PeerFault
-from waypost.limits import HANDSHAKE_TIMEOUT_S, LINGER_S, RECEIVE_CHUNK_BYTES, SILENT_AFTER_S, UNREAD_ABOVE_BYTES
+from waypost.limits import (
+    HANDSHAKE_TIMEOUT_S,
+    LINGER_S,
+    RECEIVE_CHUNK_BYTES,
+    SILENT_AFTER_S,
+    UNREAD_ABOVE_BYTES,
+    WINDOW_BYTES,
+)
 from waypost.links.errors import LinkBroken, Trouble
 from waypost.links.stream import Stream
 from waypost.protocol.handshake import Handshake, PeerIdentity
@@ -79,6 +86,7 @@ class Pump:
         self._timer: anyio.CancelScope | None = None
         self._writing: anyio.CancelScope | None = None
         self._in_hand = 0
+        self._read_out_bytes = 0
         self._writes = True
         #: Events that a synchronous call brought about; delivered by the timer's task.
         self._late: list[Event] = []
@@ -125,19 +133,30 @@ class Pump:
             while not session.closed:
                 if session.pending_bytes + self._in_hand > UNREAD_ABOVE_BYTES:
                     await self._wait_for_room()
-                events = session.receive(await stream.receive(), anyio.current_time())
-                if session.pending_bytes:
+                data = await stream.receive()
+                events = session.receive(data, anyio.current_time())
+                if not self._writes:
+                    # Nothing can be answered any more; only the peer's last words are of interest.
+                    self._read_out(data)
+                    session.bytes_to_send()
+                elif session.pending_bytes:
                     self._output.set()
                 if events:
                     await self._deliver(events)
                     self.wake()
             # Discarded until the peer hangs up: closing with unread data would destroy our last words on their way.
-            while await stream.receive():
-                pass
+            while data := await stream.receive():
+                self._read_out(data)
         except LinkBroken as broken:
             await self._lost(self._why or broken.detail)
         finally:
             self._hung_up.set()
+
+    def _read_out(self, data: bytes) -> None:
+        # What an honest peer may have under way is bounded by the window; more is a flood.
+        self._read_out_bytes += len(data)
+        if self._read_out_bytes > WINDOW_BYTES:
+            raise LinkBroken(Trouble.CLOSED, "the peer does not stop")
 
     async def _wait_for_room(self) -> None:
         while self._writes and self._session.pending_bytes + self._in_hand > UNREAD_ABOVE_BYTES:
