@@ -151,7 +151,12 @@ class Outbox(Generic[E]):
 
     def wants_fetch(self) -> tuple[int, int] | None:
         """`(generation, after)` when the store should be read, once: answer with `fetched`."""
-        if not self._behind or self._fetching or self._items > self._max_items // 2 or self._bytes > self._max_bytes // 2:
+        if (
+            not self._behind
+            or self._fetching
+            or self._items > self._max_items // 2
+            or self._bytes > self._max_bytes // 2
+        ):
             return None
         self._fetching, self._missed = True, False
         return self._generation, self._reached

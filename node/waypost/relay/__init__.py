@@ -1,0 +1,6 @@
+"""The running node. Bytes come in by links, decisions come from `routing`, custody is kept by the store.
+
+`intake` takes envelopes in, a `courier` for each mailbox hands them on, the `ledger` brings what has been committed to the
+couriers in the order of commits. `peers` and `devices` keep the links, `directory` answers requests, `upkeep` does what
+time brings. `node.Relay` holds them together.
+"""

@@ -1,0 +1,136 @@
+"""Hands on what one mailbox holds, over whatever link its owner has now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+
+from waypost.clock import Clock, Instant
+from waypost.errors import WaypostError
+from waypost.limits import FETCH_MAX_BYTES, FETCH_MAX_ENVELOPES
+from waypost.protocol.codec import read
+from waypost.protocol.messages import Outcome, Refusal
+from waypost.protocol.outbox import Chunk, Outbox, Verdict
+from waypost.relay.ledger import Ledger
+from waypost.relay.link import Link
+from waypost.storage.store import Parcel, ParcelKind, Store
+
+PAUSE_S = 2.0  #: after a refusal that is about the whole next hop and names no time
+_FETCH_RETRY_S = 1.0
+
+#: What follows from a receipt: told the verdict, it settles with the store and tells the senders.
+Conclude = Callable[[Verdict[Parcel], Link], None]
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What every courier works with."""
+
+    store: Store
+    ledger: Ledger
+    clock: Clock
+    nursery: trio.Nursery
+    log: Any
+
+
+class Courier:
+    """One for each mailbox whose owner is, or may come to be, connected."""
+
+    def __init__(self, mailbox: int, tools: Tools, conclude: Conclude) -> None:
+        self.mailbox = mailbox
+        self.link: Link | None = None
+        self._tools = tools
+        self._conclude = conclude
+        self._outbox: Outbox[Parcel] = Outbox()
+        tools.ledger.enrol(mailbox, self)
+
+    def retire(self) -> None:
+        """The mailbox is no more."""
+        self._outbox.detach()
+        self._tools.ledger.strike(self.mailbox, self)
+
+    def attach(self, link: Link) -> None:
+        """From now on everything goes over this link; what was in flight on another goes again."""
+        self.link = link
+        self._outbox.attach()
+        self.flush()
+
+    def detach(self, link: Link) -> None:
+        """The link has ended; nothing if another has taken its place."""
+        if self.link is link:
+            self.link = None
+            self._outbox.detach()
+
+    def add(self, parcel: Parcel) -> None:
+        self._outbox.add(parcel)
+
+    def resume(self) -> None:
+        """Go on before a pause is over."""
+        self._outbox.resume()
+        self.flush()
+
+    def flush(self) -> None:
+        """Offer what there is, as far as the peer's window goes."""
+        link = self.link
+        if link is None or link.session.closed:
+            return
+        now = self._tools.clock.instant()
+        said = False
+        while True:
+            room = link.session.room
+            chunks = self._outbox.take(room.envelopes, room.bytes, link.session.in_flight, now)
+            if not chunks:
+                break
+            _offer(link, chunks)
+            said = True
+        if said:
+            link.wake()
+        wanted = self._outbox.wants_fetch()
+        if wanted is not None:
+            self._tools.nursery.start_soon(self._fetch, *wanted)
+
+    def settled(self, link: Link, token: object, refusals: Sequence[Refusal]) -> None:
+        """The receipt for a batch that `flush` offered over this link."""
+        if link is not self.link:
+            return  # offered again over another link; its receipt will come
+        chunks: list[Chunk[Parcel]] = token  # type: ignore[assignment] # what _offer gave
+        verdict = self._outbox.settle(chunks, refusals)
+        self._conclude(verdict, link)
+        if verdict.pause is not None:
+            self._pause(verdict.pause.retry_s or PAUSE_S)
+        self.flush()
+
+    def _pause(self, seconds: float) -> None:
+        until = self._tools.clock.instant() + seconds
+        self._outbox.pause(until)
+        self._tools.nursery.start_soon(self._wait, until)
+
+    async def _wait(self, until: Instant) -> None:
+        await trio.sleep(max(0.0, until - self._tools.clock.instant()))
+        self.flush()
+
+    async def _fetch(self, generation: int, after: int) -> None:
+        try:
+            parcels = await self._tools.store.fetch(self.mailbox, after, FETCH_MAX_ENVELOPES, FETCH_MAX_BYTES)
+        except WaypostError as error:
+            self._tools.log.error("mailbox cannot be read", mailbox=self.mailbox, reason=str(error))
+            await trio.sleep(_FETCH_RETRY_S)
+            self._outbox.fetch_failed(generation)
+        else:
+            self._outbox.fetched(generation, parcels)
+        self.flush()
+
+
+def _offer(link: Link, chunks: list[Chunk[Parcel]]) -> None:
+    if chunks[0].entry.kind is ParcelKind.OUTCOMES:
+        link.session.report([read(item, Outcome) for chunk in chunks for item in chunk.items], chunks)
+        return
+    envelopes: list[bytes] = []
+    ids: list[bytes] = []
+    for chunk in chunks:
+        envelopes += chunk.items
+        ids += chunk.entry.ids[chunk.start : chunk.stop]
+    link.session.offer(envelopes, ids, chunks)

@@ -1,0 +1,298 @@
+"""Lets links in: the handshake, who may come, and what each kind of link is served with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from waypost.crypto.keys import SigningKey
+from waypost.discovery.source import Endpoint
+from waypost.errors import Code, PeerFault, Refused, WaypostError
+from waypost.ids import Provider, is_lan
+from waypost.limits import QUERY_TIMEOUT_S, WINDOW_BYTES, WINDOW_ENVELOPES
+from waypost.links.pump import greet, part
+from waypost.links.stream import Stream
+from waypost.protocol.codec import read
+from waypost.protocol.handshake import Handshake, Own, PeerIdentity
+from waypost.protocol.messages import Answer, Join, Notice, NoticeKind, Records, RecordsReply, Role, Signal
+from waypost.protocol.record import NodeRecord, open_record
+from waypost.protocol.session import (
+    Answered,
+    Asked,
+    Closed,
+    Event,
+    Noticed,
+    Offered,
+    Reported,
+    Session,
+    Settled,
+    Signalled,
+)
+from waypost.relay.devices import Devices
+from waypost.relay.directory import Directory
+from waypost.relay.intake import Intake
+from waypost.relay.link import Link
+from waypost.relay.peer import Peer
+from waypost.relay.peers import Peers
+from waypost.relay.settings import Parts, Settings
+from waypost.routing import policy
+from waypost.routing.router import FromPeer
+
+FEATURES = ("seal.1",)
+_RECORDS = object()  #: the token of our own Records request
+
+
+class Greeter:
+    """See the module."""
+
+    def __init__(self, settings: Settings, parts: Parts, key: SigningKey, nursery: trio.Nursery) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._key = key
+        self._nursery = nursery
+        self._peers: Peers
+        self._devices: Devices
+        self._intake: Intake
+        self._directory: Directory
+        self.epoch = 0
+        self.record = b""
+        self.closing = False
+
+    def wire(self, peers: Peers, devices: Devices, intake: Intake, directory: Directory) -> None:
+        """Who the links are handed to."""
+        self._peers = peers
+        self._devices = devices
+        self._intake = intake
+        self._directory = directory
+
+    # ── incoming ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def accept(self, stream: Stream, proven: Callable[[], None]) -> None:
+        """Serve a connection that somebody made to us, until it ends. `proven` is called once they have proved who they are."""
+        session, handshake, identity = await self._greet(stream)
+        proven()
+        try:
+            if self.closing:
+                raise Refused(Code.CLOSING)
+            if identity.role is Role.DEVICE:
+                await self._serve_device(stream, session, identity)
+            else:
+                await self._serve_peer(stream, session, identity, None)
+        except Refused as refused:
+            self._parts.log.warning(
+                "link refused",
+                peer=identity.name,
+                reason=refused.code.title,
+                advice=refused.detail or refused.code.remedy,
+            )
+            await part(stream, handshake.refuse(refused.code))
+
+    async def _greet(self, stream: Stream) -> tuple[Session, Handshake, PeerIdentity]:
+        own = Own(
+            Role.NODE,
+            self._settings.provider,
+            self._key,
+            FEATURES,
+            WINDOW_ENVELOPES,
+            WINDOW_BYTES,
+            self.record,
+            self.epoch,
+        )
+        handshake = Handshake(own, stream.channel, self._parts.clock.wall_ms())
+        identity = await greet(stream, handshake)
+        return handshake.finish(self._parts.clock.instant()), handshake, identity
+
+    # ── outgoing ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def dial(self, peer: Peer, endpoints: list[Endpoint]) -> None:
+        """Open a link to the peer at the first endpoint that works, and serve it in the background. Raises WaypostError."""
+        trouble: WaypostError = Refused(Code.UNREACHABLE)
+        for endpoint in endpoints:
+            try:
+                await self._dial_one(peer, endpoint)
+            except WaypostError as error:
+                trouble = error
+            else:
+                return
+        raise trouble
+
+    async def _dial_one(self, peer: Peer, endpoint: Endpoint) -> None:
+        stream = await self._parts.network.dial(endpoint.host, endpoint.port)
+        session, handshake, identity = await self._greet(stream)
+        try:
+            if identity.role is not Role.NODE or identity.name != peer.provider:
+                raise Refused(Code.WRONG_PEER, f"{identity.name} answers at {endpoint.host} port {endpoint.port}")
+            await self._nursery.start(self._serve_dialed, stream, session, identity, peer)
+        except Refused as refused:
+            await part(stream, handshake.refuse(refused.code))
+            raise
+
+    async def _serve_dialed(
+        self,
+        stream: Stream,
+        session: Session,
+        identity: PeerIdentity,
+        peer: Peer,
+        *,
+        task_status: trio.TaskStatus[None],
+    ) -> None:
+        await self._serve_peer(stream, session, identity, peer, task_status)
+
+    # ── devices ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _serve_device(self, stream: Stream, session: Session, identity: PeerIdentity) -> None:
+        link = Link(stream, session, identity, self._parts.clock.instant())
+        refusal = self._devices.refusal(identity.name, identity.key)
+        if refusal is Code.UNKNOWN_DEVICE:
+            await self._serve_stranger(link)
+        elif refusal is not None:
+            raise Refused(refusal)
+        else:
+            await self._devices.serve(link)
+
+    async def _serve_stranger(self, link: Link) -> None:
+        """A device that no account lists may only ask to join, and soon."""
+
+        def handle(events: list[Event]) -> None:
+            for event in events:
+                if isinstance(event, Asked) and isinstance(event.ask, Join):
+                    self._directory.asked(link, event)
+                elif not isinstance(event, Closed):
+                    link.close(Code.UNKNOWN_DEVICE)
+
+        link.handle_with(handle)
+        with trio.move_on_after(QUERY_TIMEOUT_S) as scope:
+            await link.run()
+        if scope.cancelled_caught:
+            self._parts.log.info("stranger took too long", device=link.source)
+
+    # ── peers ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _serve_peer(
+        self,
+        stream: Stream,
+        session: Session,
+        identity: PeerIdentity,
+        dialed: Peer | None,
+        task_status: Any = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        peer = await self._admit(identity, dialed)
+        # Before anything arrives there must be a way to answer: outcomes go out by the peer's outbox.
+        await peer.opened.wait()
+        link = Link(stream, session, identity, self._parts.clock.instant())
+        ended: list[Closed] = []
+        link.handle_with(self._peer_handler(peer, link, ended))
+        if not self._peers.attach(peer, link):
+            link.close(Code.DUPLICATE_LINK)
+        elif identity.dialed:
+            link.ask(Records(self._peers.known_records()), _RECORDS, self._parts.clock.instant())
+        task_status.started()
+        try:
+            await link.run()
+        finally:
+            last = ended[0] if ended else Closed(None, "stopped here", by_peer=False)
+            self._peers.detach(peer, link, last.code if last.by_peer else None, last.text)
+
+    async def _admit(self, identity: PeerIdentity, dialed: Peer | None) -> Peer:
+        """The peer, if the policy lets it in. Raises Refused, with advice for our operator as the detail."""
+        name = Provider(identity.name)
+        record = self._record_of(identity)
+        known = self._peers.get(name) if name != self._settings.provider else None
+        dns = policy.DnsEvidence.NONE
+        if (known is None or not known.row.key) and not is_lan(name) and self._parts.dns is not None:
+            found = await self._parts.dns.look_up(name)
+            if found is not None and found.key is not None:
+                dns = policy.DnsEvidence.MATCHES if found.key == identity.key else policy.DnsEvidence.DIFFERS
+        claim = policy.Claim(
+            name,
+            identity.key,
+            record,
+            known.row if known else None,
+            dns,
+            known.configured_key if known else None,
+            dialed_configured=dialed is not None and "static" in dialed.endpoints,
+        )
+        verdict = policy.admit(claim, self._settings.provider, self._settings.mode)
+        if isinstance(verdict, policy.Refuse):
+            raise Refused(verdict.code, verdict.advice)
+        peer = self._peers.known(name)
+        if peer is None:
+            raise Refused(Code.TOO_MANY_LINKS)
+        self._peers.admitted(peer, identity, verdict.pin.value if verdict.pin else "")
+        return peer
+
+    def _record_of(self, identity: PeerIdentity) -> NodeRecord | None:
+        """The record in its Hello. Raises PeerFault for one that does not fit the proven name and key."""
+        if not identity.record:
+            return None
+        record = open_record(identity.record, self._parts.clock.wall_ms()).record
+        if record.name != identity.name or record.key != identity.key:
+            raise PeerFault(Code.BAD_SIGNATURE, f"the record of {identity.name} is another node's")
+        return record
+
+    def _peer_handler(self, peer: Peer, link: Link, ended: list[Closed]) -> Callable[[list[Event]], None]:
+        origin = FromPeer(peer.provider)
+
+        def handle(events: list[Event]) -> None:
+            for event in events:
+                match event:
+                    case Offered():
+                        self._intake.offered(link, event, origin, peer.bucket)
+                    case Reported():
+                        self._intake.reported(link, event)
+                    case Settled(token, _, refusals):
+                        if peer.courier:
+                            peer.courier.settled(link, token, refusals)
+                    case Asked():
+                        self._directory.asked(link, event)
+                    case Answered(token, answer):
+                        self._answered(token, answer)
+                    case Noticed(notice):
+                        self._noticed(notice)
+                    case Signalled(signal):
+                        self._signalled_by_peer(peer, signal)
+                    case Closed():
+                        ended.append(event)
+            if peer.courier:
+                peer.courier.flush()
+
+        return handle
+
+    def _answered(self, token: object, answer: Answer) -> None:
+        if token is not _RECORDS:
+            self._peers.answered(token, answer)
+            return
+        if answer.code == 0:
+            try:
+                self._peers.merge_records(read(answer.body, RecordsReply).records)
+            except PeerFault as fault:
+                self._parts.log.info("records make no sense", reason=fault.detail)
+
+    def _noticed(self, notice: Notice) -> None:
+        if notice.kind is NoticeKind.RECORD:
+            self._peers.merge_records((notice.data,))
+
+    # ── signals ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def asked(self, link: Link, asked: Asked) -> None:
+        """A device's request."""
+        self._directory.asked(link, asked)
+
+    def signalled(self, link: Link, signal: Signal) -> None:
+        """A device's signal: passed on if the way is open now."""
+        if signal.sender != link.source:
+            return
+        provider = signal.recipient.rpartition("@")[2]
+        if provider == self._settings.provider:
+            self._devices.signal(signal)
+            return
+        peer = self._peers.get(provider)
+        if peer is not None and peer.link is not None:
+            peer.link.session.signal(signal)
+            peer.link.wake()
+
+    def _signalled_by_peer(self, peer: Peer, signal: Signal) -> None:
+        if signal.sender.rpartition("@")[2] == peer.provider and self._devices.may_signal(signal):
+            self._devices.signal(signal)

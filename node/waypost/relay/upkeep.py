@@ -1,0 +1,100 @@
+"""What time brings: expiry, second tries, pruning, and giving up on mailboxes that will never be emptied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from waypost.clock import SECOND_MS, Clock, WallMs
+from waypost.errors import Code, WaypostError
+from waypost.limits import FETCH_MAX_BYTES, FETCH_MAX_ENVELOPES, UPKEEP_EVERY_S
+from waypost.protocol.envelope import decode_envelope
+from waypost.relay.consequences import Consequences
+from waypost.relay.ledger import Ledger
+from waypost.storage.store import Keep, Parcel, ParcelKind, Placed, Store
+
+_REQUEUE_EVERY_S = 5.0
+_TIDY_AFTER_IDLE = 2  #: rounds without anything accepted
+
+
+class Upkeep:
+    """See the module. `accepted` tells how many envelopes the node has accepted so far."""
+
+    def __init__(self, store: Store, ledger: Ledger, consequences: Consequences, clock: Clock, log: Any) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._consequences = consequences
+        self._clock = clock
+        self._log = log
+
+    async def run(self, accepted: Callable[[], int]) -> None:
+        """Until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._run_requeue)
+            idle, before = 0, accepted()
+            while True:
+                await trio.sleep(UPKEEP_EVERY_S)
+                try:
+                    await self.expire()
+                    await self._store.prune(self._clock.wall_ms())
+                    now = accepted()
+                    idle = idle + 1 if now == before else 0
+                    before = now
+                    if idle == _TIDY_AFTER_IDLE:
+                        await self._store.tidy()
+                except WaypostError as error:
+                    self._log.error("upkeep failed", reason=str(error))
+
+    async def _run_requeue(self) -> None:
+        while True:
+            self.requeue()
+            await trio.sleep(_REQUEUE_EVERY_S)
+
+    def requeue(self, mailbox: int = 0) -> None:
+        """Offer again what was refused for now and is due; of one mailbox: all of it."""
+
+        def failed(error: WaypostError) -> None:
+            self._log.warning("second tries put off", reason=str(error))
+
+        def then(placed: tuple[Placed, ...]) -> tuple[Placed, ...]:
+            return placed
+
+        self._ledger.submit(self._store.requeue(self._clock.wall_ms(), mailbox), then, failed)
+
+    async def expire(self) -> None:
+        """Bounce what has expired; the rest of its parcel stays."""
+        now_ms = self._clock.wall_ms()
+        placed = await self._store.expiring(now_ms, FETCH_MAX_ENVELOPES)
+        for mailbox, parcel in placed:
+            expired, keep = _split(parcel, now_ms)
+            self._consequences.bounce_items(mailbox, parcel, expired, Code.EXPIRED, keep)
+
+    async def give_up(self, mailbox: int, code: Code) -> int:
+        """Bounce all that waits in a mailbox; returns how many envelopes that were."""
+        given_up = 0
+        self.requeue(mailbox)
+        after = 0
+        while True:
+            parcels = await self._store.fetch(mailbox, after, FETCH_MAX_ENVELOPES, FETCH_MAX_BYTES)
+            parcels = parcels or (await self._store.kept(mailbox, FETCH_MAX_ENVELOPES) if after == 0 else [])
+            if not parcels:
+                return given_up
+            for parcel in parcels:
+                self._consequences.bounce_items(mailbox, parcel, range(len(parcel.items)), code)
+                given_up += len(parcel.ids)
+                after = max(after, parcel.seq)
+
+
+def _split(parcel: Parcel, now_ms: WallMs) -> tuple[list[int], Keep | None]:
+    """The items that have expired, and what to keep of the others."""
+    if parcel.kind is ParcelKind.OUTCOMES:
+        return list(range(len(parcel.items))), None
+    expiries = [decode_envelope(item).expires_ms for item in parcel.items]
+    expired = [index for index, expires_ms in enumerate(expiries) if expires_ms <= now_ms]
+    left = [index for index, expires_ms in enumerate(expiries) if expires_ms > now_ms]
+    if not left:
+        return expired, None
+    # Due in a second, since a kept parcel must not be offered in its old place: a courier may hold it there already.
+    return expired, Keep(parcel.seq, tuple(left), now_ms + SECOND_MS, min(expiries[index] for index in left))
