@@ -1,4 +1,4 @@
-"""What the operator of a running node can see and do (`protocol.admin`). Answers are JSON; times are wall-clock milliseconds."""
+"""What the operator of a running node can see and do (`protocol.admin`). Answers are JSON; times are wall-clock ms."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def answer(relay: Relay, request: Request) -> Response:
     return Response(0, "", json.dumps(found, ensure_ascii=False))
 
 
-async def _do(relay: Relay, request: Request) -> dict[str, Any]:
+async def _do(relay: Relay, request: Request) -> dict[str, Any]:  # noqa: C901, PLR0912 - a table
     match request:
         case GetStatus():
             return await _status(relay)
@@ -313,24 +313,21 @@ async def _key_meant(relay: Relay, provider: Provider, text: str) -> bytes:
             raise Refused(Code.BAD_REQUEST, "write a key of 52 characters, or all 60 digits of a fingerprint") from None
     if len(compact) != _FINGERPRINT_DIGITS:
         raise Refused(Code.BAD_REQUEST, f"a fingerprint has {_FINGERPRINT_DIGITS} digits, these are {len(compact)}")
-    peer = relay.peers.get(provider)
-    for key in _keys_met(peer) if peer else ():
+    for key in _keys_met(relay, provider):
         if (await _fingerprint(key, provider)).replace(" ", "") == compact:
             return key
     raise Refused(
         Code.PROVIDER_UNKNOWN,
-        f"no key with that fingerprint has been met under the name {provider}; let the peer try to link, or pin its key",
+        f"no key with that fingerprint was met under the name {provider}; let the peer try to link, or pin the key",
     )
 
 
-def _keys_met(peer: Peer) -> Iterable[bytes]:
-    met = (
-        peer.refused_key,
-        peer.row.key,
-        peer.announced_key,
-        peer.configured_key,
-        peer.record.key if peer.record else b"",
-    )
+def _keys_met(relay: Relay, provider: Provider) -> Iterable[bytes]:
+    peer = relay.peers.get(provider)
+    met = [relay.peers.refused_key(provider)]
+    if peer is not None:
+        met += [peer.row.key, peer.announced_key or b"", peer.configured_key or b""]
+        met += [peer.record.key] if peer.record else []
     return dict.fromkeys(key for key in met if key)
 
 

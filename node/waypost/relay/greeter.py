@@ -216,6 +216,7 @@ class Greeter:
         )
         verdict = policy.admit(claim, self._settings.provider, self._settings.mode)
         if isinstance(verdict, policy.Refuse):
+            self._peers.note_refused(name, identity.key)
             raise Refused(verdict.code, verdict.advice)
         peer = self._peers.known(name)
         if peer is None:

@@ -112,6 +112,11 @@ class Relay:
         self.devices.wire(consequences, self.intake, self._greeter)
         self.peers.wire(consequences, self._greeter.dial, self.upkeep.give_up)
 
+    @property
+    def endpoints(self) -> tuple[RecordEndpoint, ...]:
+        """Those announced."""
+        return self._endpoints
+
     async def accept(self, stream: Stream, proven: Callable[[], None] = lambda: None) -> None:
         """Serve one incoming connection until it ends. Raises WaypostError for one that came to nothing."""
         await self._greeter.accept(stream, proven)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ from waypost.clock import DAY_MS, Instant, WallMs
 from waypost.discovery.source import Endpoint, Sighting
 from waypost.errors import Code, PeerFault, Refused, WaypostError, code_of
 from waypost.ids import Provider, is_canonical_provider, is_lan
-from waypost.limits import DIALS_AT_ONCE, PEERS_MAX, QUERY_TIMEOUT_S, RECORDS_PER_MESSAGE_MAX
+from waypost.limits import DIALS_AT_ONCE, PEERS_MAX, QUERY_TIMEOUT_S, RECORDS_PER_MESSAGE_MAX, REFUSED_KEYS_MAX
 from waypost.protocol.handshake import PeerIdentity
 from waypost.protocol.messages import Answer, Ask, Notice, NoticeKind
 from waypost.protocol.outbox import Verdict
@@ -58,6 +59,7 @@ class Peers:
         self._consequences: Consequences
         self._dial: Dial
         self._give_up: Callable[[int, Code], Awaitable[int]]
+        self._refused_keys: OrderedDict[Provider, bytes] = OrderedDict()
         self.own_record = b""
 
     def wire(self, consequences: Consequences, dial: Dial, give_up: Callable[[int, Code], Awaitable[int]]) -> None:
@@ -222,6 +224,22 @@ class Peers:
         if peer.link is not None and (peer.blocked or (key is not None and peer.link.peer.key != key)):
             peer.link.close(Code.BLOCKED if peer.blocked else Code.KEY_CHANGED)
         peer.poke()
+
+    def retry(self, peer: Peer) -> None:
+        """Try to reach it now, whatever the schedule says."""
+        peer.backoff = peer.backoff.succeeded()
+        peer.poke()
+
+    def note_refused(self, provider: Provider, key: bytes) -> None:
+        """Somebody proved this key and was not let in under that name: the operator may want to pin it."""
+        self._refused_keys[provider] = key
+        self._refused_keys.move_to_end(provider)
+        if len(self._refused_keys) > REFUSED_KEYS_MAX:
+            self._refused_keys.popitem(last=False)
+
+    def refused_key(self, provider: Provider) -> bytes:
+        """The last key refused under that name; empty if none is remembered."""
+        return self._refused_keys.get(provider, b"")
 
     async def forget(self, provider: Provider) -> None:
         """Drop all that is known of it; its outbox must be empty."""
