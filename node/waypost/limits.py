@@ -95,6 +95,8 @@ ACCEPT_RETRY_S = 0.1
 # ── taste: the node ─────────────────────────────────────────────────────────────────────────────────────────────────
 PEERS_MAX = 4_096
 DIALS_AT_ONCE = 32
+#: Keys that were not let in, remembered so that the operator can pin one by its fingerprint. Anyone can make more.
+REFUSED_KEYS_MAX = 256
 #: Envelopes of one mailbox held in memory for a connected consumer; more wait on disk.
 FEED_MAX_ENVELOPES = 8_192
 FEED_MAX_BYTES = 16 * MIB
@@ -125,6 +127,8 @@ UPKEEP_EVERY_S = 30.0
 QUERY_TIMEOUT_S = 10.0
 ADMIN_CONNECTIONS_MAX = 16
 ADMIN_REQUEST_MAX_BYTES = 16 * KIB
+#: Peers, users or queues in one answer: about 600 bytes each, within a frame.
+ADMIN_LISTED_MAX = 1_000
 #: A command asks and goes; `--watch` asks every second.
 ADMIN_IDLE_S = 60.0
 #: Requests kept to answer a repeated claim or publish the same way.
