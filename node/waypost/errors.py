@@ -28,7 +28,7 @@ class _Entry(NamedTuple):
 
 
 class Code(Enum):
-    """A numbered error: `Code.NAME.number`, `.kind`, `.title` (shown to anyone), `.remedy` (shown to whoever can act)."""
+    """A numbered error: `Code.NAME.number`, `.kind`, `.title` (for anyone), `.remedy` (for whoever can act)."""
 
     # 100–199: faults of the peer on a link. Sent in Goodbye; the link closes.
     BAD_FRAME = _Entry(
@@ -267,11 +267,11 @@ class WaypostError(Exception):
         return f"{what}. {self.code.remedy} [{self.code.number}]"
 
 
-class PeerFault(WaypostError):  # noqa: N818 - the specification's word: theirs, as against our own error
+class PeerFault(WaypostError):
     """They broke the protocol. From the core, whatever bytes come in, only this may come out."""
 
 
-class Refused(WaypostError):  # noqa: N818 - an outcome, not a fault
+class Refused(WaypostError):
     """A request or an envelope was refused, by a peer, by policy or by a limit; `code.kind` says whether for good."""
 
 

@@ -1,6 +1,7 @@
 """What the command line says to a running node, over the Unix socket in its state directory.
 
-Frames as on a link; each request is one frame `[method, …]`, each answer one frame `[code, text, json]`. The socket is its owner's alone, so there is no further proof.
+Frames as on a link; each request is one frame `[method, …]`, each answer one frame `[code, text, json]`. The socket is
+its owner's alone, so there is no further proof.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from waypost.limits import FRAME_MAX_BYTES
-from waypost.protocol.messages import Name, Text, U16
+from waypost.protocol.messages import U16, Name, Text
 
 Json = Annotated[str, Meta(max_length=FRAME_MAX_BYTES)]
 

@@ -34,7 +34,7 @@ class DeviceList(Struct, frozen=True, array_like=True, gc=False):
 
 
 class KeyPackage(Struct, frozen=True, array_like=True, gc=False):
-    """A key to write to one device with one suite, signed by the device (`key`). `init` is the suite's own public key."""
+    """A key to write to one device with one suite, signed by the device (`key`). `init`: the suite's own public key."""
 
     version: Annotated[int, Meta(ge=1, le=1)]
     suite: Suite
@@ -66,6 +66,7 @@ class Bundle:
 
 
 def sign_device_list(devices: DeviceList, identity: SigningKey) -> bytes:
+    """The list's signed bytes."""
     return sign(identity, Purpose.DEVICE_LIST, devices)
 
 
@@ -78,6 +79,7 @@ def open_device_list(data: bytes, address: str) -> DeviceList:
 
 
 def sign_package(package: KeyPackage, device: SigningKey) -> bytes:
+    """The package's signed bytes."""
     return sign(device, Purpose.KEY_PACKAGE, package)
 
 

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from waypost.crypto.keys import Purpose, SigningKey, envelope_id, verify
 from waypost.clock import WallMs
+from waypost.crypto.keys import Purpose, SigningKey, envelope_id, verify
 from waypost.errors import Code, PeerFault
 from waypost.limits import BATCH_MAX_BYTES, BATCH_MAX_ENVELOPES
 from waypost.protocol.codec import pack, read

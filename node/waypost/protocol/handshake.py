@@ -1,9 +1,9 @@
 """The first two messages of each side of a link: Hello, then Proof.
 
-TLS has made a private channel to *somebody*. Each side says in its Hello who it is, and in its Proof signs, with the key
-named there, the TLS exporter value together with both Hellos. So the identity holds for this connection only: a proxy
-that ends TLS sees two exporter values and its forwarded proofs fail; a recorded proof fails on any other connection
-(the idea of RFC 9266). Whether that identity is welcome is decided above, from `Handshake.peer`.
+TLS has made a private channel to *somebody*. Each side says in its Hello who it is, and in its Proof signs, with the
+key named there, the TLS exporter value together with both Hellos. So the identity holds for this connection only: a
+proxy that ends TLS sees two exporter values and its forwarded proofs fail; a recorded proof fails on any other
+connection (the idea of RFC 9266). Whether that identity is welcome is decided above, from `Handshake.peer`.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class _Transcript:
 
 
 def proof_payload(role: Role, channel: Channel, keys: Sequence[bytes], hellos: Sequence[bytes]) -> bytes:
-    """What a Proof signs: role, exporter, own and peer key, TLS group, BLAKE2b-256 of own and of the peer's Hello frame."""
+    """What a Proof signs: role, exporter, own and peer key, TLS group, BLAKE2b-256 of own and of the peer's Hello."""
     digests = [blake2b(hello, digest_size=32).digest() for hello in hellos]
     return pack((int(role), channel.exporter, keys[0], keys[1], channel.group, digests[0], digests[1]))
 
@@ -97,7 +97,6 @@ class Handshake:
         self._expected_key = expected_key
         self._phase = _Phase.HELLO
         self._frames = FrameBuffer(HANDSHAKE_FRAME_MAX_BYTES)
-        self._surplus: list[bytes] = []
         self._hello: Hello | None = None
         self.peer: PeerIdentity | None = None
         hello = encode(
@@ -131,14 +130,13 @@ class Handshake:
         """
         if not data:
             raise PeerFault(Code.OUT_OF_ORDER, "hung up during the handshake")
-        for frame in self._frames.feed(data):
-            match self._phase:
-                case _Phase.HELLO:
-                    self._take_hello(frame)
-                case _Phase.PROOF:
-                    self._take_proof(frame)
-                case _Phase.DONE:
-                    self._surplus.append(frame)
+        frames = self._frames.cut(data)
+        # Behind a Proof may follow anything, in frames of any size: that is the session's.
+        while self._phase is not _Phase.DONE and (frame := next(frames, None)) is not None:
+            if self._phase is _Phase.HELLO:
+                self._take_hello(frame)
+            else:
+                self._take_proof(frame)
 
     def refuse(self, code: Code, text: str = "") -> bytes:
         """The Goodbye frame that ends the link instead of `finish()`."""
@@ -152,7 +150,7 @@ class Handshake:
         terms = Terms(
             own.key, peer.key, peer.window_envelopes, peer.window_bytes, own.window_envelopes, own.window_bytes
         )
-        return Session(terms, now, self._surplus, self._frames.rest())
+        return Session(terms, now, self._frames.rest())
 
     def _take_hello(self, frame: bytes) -> None:
         hello = decode(frame)

@@ -33,6 +33,7 @@ class Invite(Struct, frozen=True, array_like=True, gc=False):
 
 
 def invite_text(invite: Invite) -> str:
+    """The line that people pass on."""
     return _PREFIX + base64.urlsafe_b64encode(pack(invite)).decode("ascii").rstrip("=")
 
 

@@ -1,7 +1,7 @@
 """The messages of a link, as frozen types. `docs/protocol/wire.md` is their specification.
 
-A message is a msgpack array `[type, field, …]`; the field order here is the order on the wire. Type and kind numbers are
-never reused. Unknown trailing elements are ignored, so a field may be added at the end with a default.
+A message is a msgpack array `[type, field, …]`; the field order here is the order on the wire. Type and kind numbers
+are never reused. Unknown trailing elements are ignored, so a field may be added at the end with a default.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Receipt(_Message, frozen=True, tag=4):
 
 
 class Outcome(_Message, frozen=True):
-    """What became of some envelopes of one sender to one recipient. Code 0: delivered; else the number of the reason."""
+    """What became of some envelopes of one sender to one recipient. Code 0: delivered; else the reason's number."""
 
     sender: Annotated[str, Meta(max_length=USER_MAX_CHARS)]
     recipient: Name
@@ -165,7 +165,7 @@ class Records(_Message, frozen=True, tag=5):
 
 
 class Reach(_Message, frozen=True, tag=6):
-    """Who may write to the asking account from other providers: `all`, `none`, or named providers; `show` changes nothing."""
+    """Who may write to the asking account from elsewhere: `all`, `none` or `some` providers; `show` changes nothing."""
 
     mode: Annotated[str, Meta(max_length=8)]
     providers: Annotated[tuple[Name, ...], Meta(max_length=256)] = ()
@@ -247,7 +247,7 @@ class Refusal(_Message, frozen=True):
 
 
 class ReceiptPayload(_Message, frozen=True):
-    """What a Receipt signs. `digest` is BLAKE2b-256 over the ids of the batch, in order: it says *what* was received."""
+    """What a Receipt signs. `digest` is BLAKE2b-256 over the batch's ids, in order: it says *what* was received."""
 
     batch: U32
     at_ms: U53
@@ -296,7 +296,7 @@ class DeviceKeys(_Message, frozen=True):
 
 
 class ClaimReply(_Message, frozen=True):
-    """The signed key bundle: device list signed by the identity key, a package per device, the whole signed by the node."""
+    """The signed key bundle: device list signed by the identity key, a package per device, all signed by the node."""
 
     request: Id
     address: Name

@@ -1,4 +1,4 @@
-"""The node record: the signed announcement of a node. Newest sequence wins; a tombstone is a record whose state says so.
+"""The node record: the signed announcement of a node. Newest sequence wins; a tombstone is one whose state says so.
 
 A key changes by succession: the new record, signed by the new key, carries the old key and the old key's signature over
 the new one. Whoever had pinned the old key can follow; nobody else gains anything from it.

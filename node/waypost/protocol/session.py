@@ -1,8 +1,8 @@
 """A proven link, without its I/O: bytes in, events out; calls in, bytes out.
 
 The session keeps the rules that hold for every link: framing, custody windows, requests and their answers, keep-alive.
-What an event means for mail is decided above. A fault of the peer becomes a Goodbye with its number and a `Closed` event;
-it never raises out of `receive`.
+What an event means for mail is decided above. A fault of the peer becomes a Goodbye with its number and a `Closed`
+event; it never raises out of `receive`.
 """
 
 from __future__ import annotations
@@ -116,13 +116,12 @@ Event = Offered | Reported | Settled | Asked | Answered | Noticed | Signalled | 
 class Session:
     """See the module. `pending_bytes` is what `bytes_to_send` would return now."""
 
-    def __init__(self, terms: Terms, now: Instant, frames: Sequence[bytes] = (), rest: bytes = b"") -> None:
+    def __init__(self, terms: Terms, now: Instant, early: bytes = b"") -> None:
         self._terms = terms
         self._holder = Holder(terms.peer_key, terms.peer_window_envelopes, terms.peer_window_bytes)
         self._receiver = Receiver(terms.own_window_envelopes, terms.own_window_bytes)
         self._frames = FrameBuffer()
-        self._early = [*frames]
-        self._rest = rest
+        self._early = early
         self._out: list[bytes] = []
         self._queries: dict[int, tuple[object, Instant]] = {}
         self._asked: set[int] = set()
@@ -141,9 +140,17 @@ class Session:
         if not data:
             return self._end(Closed(None, "the connection ended", by_peer=True))
         self._heard, self._pinged = now, False
+        return self._take(data)
+
+    def start(self) -> list[Event]:
+        """The events in what arrived together with the end of the handshake. Call it once, first."""
+        early, self._early = self._early, b""
+        return [] if self.closed else self._take(early)
+
+    def _take(self, data: bytes) -> list[Event]:
         events: list[Event] = []
         try:
-            for frame in self._take_frames(data):
+            for frame in self._frames.cut(data):
                 event = self._handle(decode(frame))
                 if event is not None:
                     events.append(event)
@@ -153,24 +160,7 @@ class Session:
             events += self._fail(fault)
         return events
 
-    def start(self) -> list[Event]:
-        """The events in what arrived together with the end of the handshake. Call it once, first."""
-        events: list[Event] = []
-        try:
-            frames, self._early = self._early, []
-            for frame in frames + self._take_frames(b""):
-                event = self._handle(decode(frame))
-                if event is not None:
-                    events.append(event)
-        except PeerFault as fault:
-            events += self._fail(fault)
-        return events
-
-    def _take_frames(self, data: bytes) -> list[bytes]:
-        rest, self._rest = self._rest, b""
-        return self._frames.feed(rest + data if rest else data)
-
-    def _handle(self, message: Message) -> Event | None:  # noqa: PLR0911 - one case per message is the point
+    def _handle(self, message: Message) -> Event | None:
         match message:
             case Offer():
                 return Offered(message.batch, self._receiver.offered(message), message.envelopes)

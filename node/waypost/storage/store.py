@@ -93,7 +93,7 @@ class Trace(NamedTuple):
 
 
 class Keep(NamedTuple):
-    """Of the parcel `seq` only these items stay, not to be offered before `due_ms`; they expire first at `expires_ms`."""
+    """Of the parcel `seq` only these items stay, not offered before `due_ms`; they expire first at `expires_ms`."""
 
     seq: int
     indexes: tuple[int, ...]
@@ -195,7 +195,7 @@ class Store(ABC):
 
     @abstractmethod
     async def fetch(self, mailbox: int, after: int, max_items: int, max_bytes: int) -> list[Parcel]:
-        """Parcels with `seq > after`, in order, not the kept ones; at least one if there is any, then up to the bounds."""
+        """Parcels with `seq > after`, in order, not the kept ones; at least one if any, then up to the bounds."""
 
     @abstractmethod
     async def kept(self, mailbox: int, max_items: int) -> list[Parcel]:
@@ -264,8 +264,8 @@ class Store(ABC):
     def join(self, token_hash: bytes, device: Device, device_list: bytes) -> Awaitable[Device]:
         """Use up the invite and add the device with the account's new device list; opens the device's mailbox.
 
-        `joined_ms` is the time; the same device joining with the same token again gets the same answer (a lost answer is repeated).
-        Raises Refused(INVITE_INVALID) and Refused(QUOTA) beyond DEVICES_PER_ACCOUNT_MAX.
+        `joined_ms` is the time; the same device joining with the same token again gets the same answer (a lost answer
+        is repeated). Raises Refused(INVITE_INVALID) and Refused(QUOTA) beyond DEVICES_PER_ACCOUNT_MAX.
         """
 
     # ── key directory ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -285,13 +285,16 @@ class Store(ABC):
     ) -> Awaitable[int]:
         """Add packages, replace the last-resort one of its suite; returns how many one-time ones are left.
 
-        The same upload again changes nothing. Raises Refused(CONFLICT): same upload id, other contents; Refused(QUOTA) beyond
-        PACKAGES_PER_DEVICE_MAX; Refused(FORBIDDEN): no such device.
+        The same upload again changes nothing. Raises Refused(CONFLICT): same upload id, other contents; Refused(QUOTA)
+        beyond PACKAGES_PER_DEVICE_MAX; Refused(FORBIDDEN): no such device.
         """
 
     @abstractmethod
     def claim(self, user: User, suites: Sequence[str], at_ms: WallMs) -> Awaitable[list[Issued]]:
-        """Issue, for each device of the account, the oldest unexpired one-time package of the first suite it has, once and never again."""
+        """Issue, for each device of the account, the oldest unexpired one-time package of the first suite it has.
+
+        Once, and never again.
+        """
 
     @abstractmethod
     async def answered(self, request: bytes, digest: bytes) -> bytes | None:
@@ -308,7 +311,7 @@ class Store(ABC):
 
     @abstractmethod
     def save_peer(self, peer: PeerRow) -> Awaitable[None]:
-        """Insert or replace. Raises Refused(QUOTA) for a new one beyond PEERS_MAX (heard-of ones make room, oldest first)."""
+        """Insert or replace. Raises Refused(QUOTA) for a new one beyond PEERS_MAX (heard-of ones leave, oldest first)."""
 
     @abstractmethod
     def forget_peer(self, provider: Provider) -> Awaitable[None]: ...
