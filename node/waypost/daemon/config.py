@@ -185,12 +185,12 @@ class MdnsConfig(_Section):
 
 
 class LimitsConfig(_Section):
-    """Rates of 0 mean no limit; so does storage_max_bytes 0 (only the disk limits then)."""
+    """A rate of 0 means no limit; so does storage_max_bytes 0 (only the disk limits then)."""
 
     account_rate_per_s: Rate = ACCOUNT_RATE_PER_S
-    account_burst: Rate = ACCOUNT_BURST
+    account_burst: Count = ACCOUNT_BURST
     peer_rate_per_s: Rate = PEER_RATE_PER_S
-    peer_burst: Rate = PEER_BURST
+    peer_burst: Count = PEER_BURST
     mailbox_max_envelopes: Count = MAILBOX_MAX_ENVELOPES
     mailbox_max_bytes: Annotated[int, Field(ge=64 * KIB, le=2**50)] = MAILBOX_MAX_BYTES
     outbox_max_envelopes: Count = OUTBOX_MAX_ENVELOPES

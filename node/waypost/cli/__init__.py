@@ -1,0 +1,1 @@
+"""The command `waypost`: a file per verb. Each imports what it needs when it runs, so that `--help` is quick."""

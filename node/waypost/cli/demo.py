@@ -1,0 +1,5 @@
+"""`waypost demo`."""
+
+
+def demo() -> None:
+    """Placeholder."""
