@@ -31,8 +31,8 @@ def send(  # noqa: PLR0917 - typer calls it by name
 ) -> None:
     """Send an encrypted message, and tell what becomes of it while waiting.
 
-    Exit code 0: delivered, or on its way when the waiting ended; `waypost why ID` then tells where it is. Exit code 1
-    or 4: it will not be delivered, and why. What has not left this profile goes with the next verb that connects.
+    Exit code 0: delivered, or on its way when the waiting ended; `waypost why ID` then tells where it is. Exit code 1:
+    it will not be delivered, and why. What has not left this profile goes with the next verb that connects.
     """
     import sys
 
@@ -91,9 +91,8 @@ def _words(status: Status, recipient: str) -> str:
 
 
 def _conclude(me: Client, sent: Sent, last: Status, *, as_json: bool) -> Exit:
-    from waypost.cli.outcome import exit_of, print_json
+    from waypost.cli.outcome import print_json
     from waypost.cli.words import line
-    from waypost.errors import code_of
 
     state = last.state.value
     if as_json:
@@ -102,9 +101,7 @@ def _conclude(me: Client, sent: Sent, last: Status, *, as_json: bool) -> Exit:
     else:
         line(f"id {sent.id}")
     if state in ("bounced", "expired"):
-        code = code_of(last.code)
-        outcome = exit_of(code) if code else Exit.FAILED
-        return outcome if outcome is Exit.REFUSED else Exit.FAILED
+        return Exit.FAILED
     if state in ("queued", "waiting") and not me.is_connected and me.trouble is not None:
         if not as_json:
             line(f"Your node cannot be reached now: {me.trouble}")
