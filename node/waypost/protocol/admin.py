@@ -42,7 +42,7 @@ class RemoveUser(_Request, frozen=True, tag=4):
 class SetReach(_Request, frozen=True, tag=5):
     user: Name
     reach: Annotated[str, Meta(max_length=8)]
-    providers: tuple[Name, ...] = ()
+    providers: Annotated[tuple[Name, ...], Meta(max_length=256)] = ()
 
 
 class ListPeers(_Request, frozen=True, tag=6):

@@ -108,7 +108,7 @@ class Holder:
     def report(self, outcomes: Sequence[Outcome], token: object) -> Delivered:
         """The message that reports them; `token` comes back with the receipt. Raises ValueError beyond `room`."""
         ids = b"".join(outcome.ids for outcome in outcomes)
-        if not outcomes or len(outcomes) > self.room.envelopes:
+        if not outcomes or len(outcomes) > self.room.envelopes or len(ids) > self.room.bytes:
             raise ValueError(f"{len(outcomes)} outcomes do not fit {self.room}")
         return Delivered(self._open(token, ids, len(outcomes), len(ids)), tuple(outcomes))
 
