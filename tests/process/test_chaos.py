@@ -83,6 +83,8 @@ def test_each_fault_is_counted(fault: str, count: str) -> None:
             made.foreign += 1
         case "both":
             made.outcomes[b"1"] = 300
+        case _:
+            raise AssertionError(fault)
     assert getattr(made, count) == 1
     assert not made.holds
 
@@ -96,9 +98,9 @@ def test_bounced_is_not_lost() -> None:
 
 
 def test_what_was_never_accepted_cannot_be_lost() -> None:
-    made = tally()
-    made.written[b"4"] = b"d"
-    assert not made.complete
-    made.refused[b"4"] = 305
-    assert made.complete
-    assert made.holds
+    waiting, refused = tally(), tally()
+    waiting.written[b"4"] = refused.written[b"4"] = b"d"
+    refused.refused[b"4"] = 305
+    assert not waiting.complete
+    assert refused.complete
+    assert refused.holds
