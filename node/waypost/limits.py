@@ -95,6 +95,19 @@ ACCEPT_RETRY_S = 0.1
 # ── taste: the node ─────────────────────────────────────────────────────────────────────────────────────────────────
 PEERS_MAX = 4_096
 DIALS_AT_ONCE = 32
+#: One try to reach a peer, all its endpoints together.
+DIAL_TIMEOUT_S = 45.0
+#: Peers that were only heard of. Anyone can make up thousands; those that were met are not crowded out by them.
+HEARD_OF_MAX = 1_024
+#: Links of devices that no account lists, and that may only join.
+STRANGERS_MAX = 256
+#: Batches in flight and no receipt for that long: whoever takes nothing may not make us hold it.
+RECEIPT_TIMEOUT_S = 120.0
+#: The longest that a peer may ask us to wait before we try again.
+RETRY_HINT_MAX_S = 3_600.0
+#: A refused item is tried again after this, then after half its age, up to the longest.
+DEFER_MIN_S = 60.0
+DEFER_MAX_S = 6 * 3_600.0
 #: Keys that were not let in, remembered so that the operator can pin one by its fingerprint. Anyone can make more.
 REFUSED_KEYS_MAX = 256
 #: Envelopes of one mailbox held in memory for a connected consumer; more wait on disk.

@@ -8,14 +8,15 @@ from typing import Any
 
 import trio
 
-from waypost.clock import Clock, Instant
+from waypost.clock import Clock
 from waypost.errors import WaypostError
-from waypost.limits import FETCH_MAX_BYTES, FETCH_MAX_ENVELOPES
+from waypost.limits import FETCH_MAX_BYTES, FETCH_MAX_ENVELOPES, RETRY_HINT_MAX_S
 from waypost.protocol.codec import read
 from waypost.protocol.messages import Outcome, Refusal
 from waypost.protocol.outbox import Chunk, Outbox, Verdict
 from waypost.relay.ledger import Ledger
 from waypost.relay.link import Link
+from waypost.relay.tasks import Tasks
 from waypost.storage.store import Parcel, ParcelKind, Store
 
 PAUSE_S = 2.0  #: after a refusal that is about the whole next hop and names no time
@@ -32,7 +33,7 @@ class Tools:
     store: Store
     ledger: Ledger
     clock: Clock
-    nursery: trio.Nursery
+    nursery: Tasks
     log: Any
 
 
@@ -44,6 +45,7 @@ class Courier:
         self.link: Link | None = None
         self._tools = tools
         self._conclude = conclude
+        self._waits = False  #: for the end of a pause
         self._outbox: Outbox[Parcel] = Outbox()
         tools.ledger.enrol(mailbox, self)
 
@@ -77,6 +79,12 @@ class Courier:
         link = self.link
         if link is None or link.session.closed:
             return
+        try:
+            self._flush(link)
+        except Exception as error:  # noqa: BLE001 - others are flushed after this one
+            link.broken(error)
+
+    def _flush(self, link: Link) -> None:
         now = self._tools.clock.instant()
         said = False
         while True:
@@ -104,19 +112,25 @@ class Courier:
         self.flush()
 
     def _pause(self, seconds: float) -> None:
-        until = self._tools.clock.instant() + seconds
-        self._outbox.pause(until)
-        self._tools.nursery.start_soon(self._wait, until)
+        now = self._tools.clock.instant()
+        self._outbox.pause(now + min(seconds, RETRY_HINT_MAX_S))
+        if not self._waits:
+            self._waits = True
+            self._tools.nursery.start_soon(self._wait)
 
-    async def _wait(self, until: Instant) -> None:
-        await trio.sleep(max(0.0, until - self._tools.clock.instant()))
+    async def _wait(self) -> None:
+        try:
+            while (left := self._outbox.paused_until - self._tools.clock.instant()) > 0:
+                await trio.sleep(left)
+        finally:
+            self._waits = False
         self.flush()
 
     async def _fetch(self, generation: int, after: int) -> None:
         try:
             parcels = await self._tools.store.fetch(self.mailbox, after, FETCH_MAX_ENVELOPES, FETCH_MAX_BYTES)
         except WaypostError as error:
-            self._tools.log.error("mailbox cannot be read", mailbox=self.mailbox, reason=str(error))
+            self._tools.log.warning("mailbox cannot be read", mailbox=self.mailbox, reason=str(error))
             await trio.sleep(_FETCH_RETRY_S)
             self._outbox.fetch_failed(generation)
         else:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Protocol, assert_never
 
-import trio
-
 from waypost.clock import MINUTE_MS, Clock, WallMs
 from waypost.crypto.keys import Purpose, SigningKey
 from waypost.errors import Code, LocalError, PeerFault, Refused, WaypostError, code_of
@@ -38,6 +36,7 @@ from waypost.protocol.session import Asked
 from waypost.relay.accounts import Accounts, LocalUser
 from waypost.relay.devices import Devices
 from waypost.relay.link import Link
+from waypost.relay.tasks import Tasks
 from waypost.relay.tracks import Tracks
 from waypost.routing.quota import Buckets
 from waypost.storage.store import Device, Store, StoredPackage
@@ -75,7 +74,7 @@ class Office:
     devices: Devices
     federation: Federation
     tracks: Tracks
-    nursery: trio.Nursery
+    nursery: Tasks
     log: Any
 
 

@@ -37,6 +37,7 @@ from waypost.relay.link import Link
 from waypost.relay.peer import Peer
 from waypost.relay.peers import Peers
 from waypost.relay.settings import Parts, Settings
+from waypost.relay.tasks import Tasks
 from waypost.routing import policy
 from waypost.routing.router import FromPeer
 
@@ -47,7 +48,7 @@ _RECORDS = object()  #: the token of our own Records request
 class Greeter:
     """See the module."""
 
-    def __init__(self, settings: Settings, parts: Parts, key: SigningKey, nursery: trio.Nursery) -> None:
+    def __init__(self, settings: Settings, parts: Parts, key: SigningKey, nursery: Tasks) -> None:
         self._settings = settings
         self._parts = parts
         self._key = key
@@ -143,7 +144,7 @@ class Greeter:
     # ── devices ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _serve_device(self, stream: Stream, session: Session, identity: PeerIdentity) -> None:
-        link = Link(stream, session, identity, self._parts.clock.instant())
+        link = Link(stream, session, identity, self._parts.clock.instant(), self._parts.log)
         refusal = self._devices.refusal(identity.name, identity.key)
         if refusal is Code.UNKNOWN_DEVICE:
             await self._serve_stranger(link)
@@ -181,7 +182,7 @@ class Greeter:
         peer = await self._admit(identity, dialed)
         # Before anything arrives there must be a way to answer: outcomes go out by the peer's outbox.
         await peer.opened.wait()
-        link = Link(stream, session, identity, self._parts.clock.instant())
+        link = Link(stream, session, identity, self._parts.clock.instant(), self._parts.log)
         ended: list[Closed] = []
         link.handle_with(self._peer_handler(peer, link, ended))
         if not self._peers.attach(peer, link):

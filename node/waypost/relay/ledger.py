@@ -1,7 +1,8 @@
 """Brings what has been committed to those who wait for it, in the order of the commits.
 
-Verbs of the store take effect in the order of their calls. Everything that places parcels in mailboxes is called through
-here and its results are handed on in that same order, so each courier sees its mailbox grow exactly as the store does.
+Verbs of the store take effect in the order of their calls. Everything that places parcels in mailboxes is called
+through here and its results are handed on in that same order, so each courier sees its mailbox grow exactly as the
+store does.
 Couriers are told to go on only when all that one commit brought is known: so batches form by themselves.
 """
 
@@ -14,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import trio
 
 from waypost.errors import Code, WaypostError
+from waypost.relay.tasks import contained
 from waypost.storage.store import Parcel, Placed, Settlement, Store
 
 T = TypeVar("T")
@@ -98,21 +100,37 @@ class Ledger:
                     await self._conclude(self._entries[0])
 
     async def _conclude(self, entry: _Entry[Any]) -> None:
-        # Awaiting what is done already does not yield, so all of one commit is concluded before anyone is told to go on.
+        # Awaiting what is done already does not yield: all of one commit is concluded before anyone is told to go on.
         try:
             result = await entry.pending
         except WaypostError as error:
             self._entries.popleft()
-            entry.failed(error)
+            with contained(self._log, "after a failed commit"):
+                entry.failed(error)
             return
         self._entries.popleft()
-        for mailbox, parcel in entry.then(result):
+        with contained(self._log, "after a commit"):
+            self._hand_on(entry.then(result))
+        if self._changed:
+            self._flush.set()
+
+    def _hand_on(self, placed: Iterable[Placed]) -> None:
+        for mailbox, parcel in placed:
             taker = self._takers.get(mailbox)
             if taker is not None:
                 taker.add(parcel)
                 self._changed[taker] = None
-        if self._changed:
-            self._flush.set()
+
+    async def barrier(self) -> None:
+        """Until everything submitted before has been concluded."""
+        passed = trio.Event()
+
+        def then(_: None) -> tuple[Placed, ...]:
+            passed.set()
+            return ()
+
+        self.submit(_nothing(), then, lambda _: None)
+        await passed.wait()
 
     async def _run_flush(self) -> None:
         while True:
@@ -128,3 +146,7 @@ class Ledger:
             refused, self._refused = self._refused, deque()
             for settlement in refused:
                 self.settle(settlement)
+
+
+async def _nothing() -> None:
+    """Pending work that is done."""

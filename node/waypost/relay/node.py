@@ -27,6 +27,7 @@ from waypost.relay.ledger import Ledger
 from waypost.relay.link import Link
 from waypost.relay.peers import Peers
 from waypost.relay.settings import Parts, Settings
+from waypost.relay.tasks import Tasks
 from waypost.relay.tracks import Tracks
 from waypost.relay.upkeep import Upkeep
 from waypost.storage.store import Account, Store
@@ -81,8 +82,9 @@ class Relay:
 
     def _build(self, nursery: trio.Nursery) -> None:
         settings, parts, store = self.settings, self.parts, self.store
+        tasks = Tasks(nursery, parts.log)
         self.ledger = Ledger(store, parts.log)
-        tools = Tools(store, self.ledger, parts.clock, nursery, parts.log)
+        tools = Tools(store, self.ledger, parts.clock, tasks, parts.log)
         self.accounts = Accounts(settings, store)
         self.devices = Devices(settings, self.accounts, tools)
         self.peers = Peers(settings, parts, tools, self.key.public)
@@ -102,11 +104,11 @@ class Relay:
                 self.devices,
                 self.peers,
                 self.tracks,
-                nursery,
+                tasks,
                 parts.log,
             )
         )
-        self._greeter = Greeter(settings, parts, self.key, nursery)
+        self._greeter = Greeter(settings, parts, self.key, tasks)
         self._greeter.epoch = store.epoch()
         self._greeter.wire(self.peers, self.devices, self.intake, self.directory)
         self.devices.wire(consequences, self.intake, self._greeter)
