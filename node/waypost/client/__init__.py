@@ -1,0 +1,19 @@
+"""The SDK: a program as one device of one account, under asyncio or trio.
+
+async with connect(profile_dir) as me:
+    sent = await me.send("bob@finch.example", "hi")
+    await sent.delivered()
+    async for message in me.inbox():
+        print(message.sender, message.text)
+"""
+
+from waypost.client.client import Client
+from waypost.client.connecting import connect, join
+from waypost.client.content import Content
+from waypost.client.inbox import Inbox
+from waypost.client.incoming import Message
+from waypost.client.parts import Parts
+from waypost.client.sent import Sent
+from waypost.client.status import SentState, Status
+
+__all__ = ["Client", "Content", "Inbox", "Message", "Parts", "Sent", "SentState", "Status", "connect", "join"]

@@ -1,0 +1,162 @@
+"""Opening a profile, and making one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+
+from waypost.client.client import PARTING_S, Client
+from waypost.client.core import open_core, own_device_list
+from waypost.client.link import Handler, Live, meet
+from waypost.client.parts import Parts
+from waypost.client.profile import Lock, Profile, new_profile, open_profile
+from waypost.crypto import kem
+from waypost.errors import Code, PeerFault, Refused, WaypostError, code_of
+from waypost.limits import CONNECT_TIMEOUT_S, HANDSHAKE_TIMEOUT_S, QUERY_TIMEOUT_S
+from waypost.links.errors import LinkBroken
+from waypost.protocol.codec import read
+from waypost.protocol.invite import parse_invite
+from waypost.protocol.messages import Answer, Join, JoinReply, Notice, Outcome, Refusal
+
+#: For the first link, and for the node to have the keys.
+_FIRST_LINK_S = CONNECT_TIMEOUT_S + HANDSHAKE_TIMEOUT_S + 2 * QUERY_TIMEOUT_S
+
+
+@asynccontextmanager
+async def connect(
+    profile: str | os.PathLike[str], passphrase: str | None = None, *, parts: Parts | None = None
+) -> AsyncIterator[Client]:
+    """Open the profile in that directory and stay in touch with its node while the block runs.
+
+    The link is made, and made again, in the background: the block starts at once, and messages can be sent without.
+    Works under asyncio and trio. Raises LocalError: NO_PROFILE, PROFILE_IN_USE, WRONG_PASSPHRASE, STATE_DAMAGED,
+    STATE_TOO_NEW, UNSUPPORTED.
+    """
+    surroundings = parts or Parts()
+    await surroundings.offload(kem.self_test)
+    opened = await surroundings.offload(lambda: open_profile(Path(profile), passphrase))
+    async with _running(opened, surroundings) as client:
+        yield client
+
+
+async def join(  # noqa: PLR0913 - what a person is asked for, each of it optional
+    invite: str,
+    profile: str | os.PathLike[str],
+    *,
+    label: str = "",
+    passphrase: str | None = None,
+    reach: str | Sequence[str] | None = None,
+    parts: Parts | None = None,
+) -> str:
+    """Make the profile directory and join the provider that the invite is from; returns the new address.
+
+    `label` tells this device from the account's others; `reach` is as for `Client.reach`, or a list of providers. When
+    it was cut short, call it again with the same invite. Raises LocalError: BAD_INVITE, PROFILE_EXISTS, PROFILE_IN_USE,
+    WRONG_PASSPHRASE, UNSUPPORTED; Refused: INVITE_INVALID, UNREACHABLE and whatever else the node answers; LinkBroken
+    or PeerFault if no endpoint is the node that the invite names.
+    """
+    surroundings = parts or Parts()
+    await surroundings.offload(kem.self_test)
+    parsed = parse_invite(invite)
+    if parsed.expires_ms <= surroundings.wall_ms():
+        raise Refused(Code.INVITE_INVALID, "it has expired")
+    lock = Lock(passphrase, surroundings.random)
+    opened = await surroundings.offload(lambda: new_profile(Path(profile), parsed, lock))
+    try:
+        await _enter(opened, surroundings, Join(parsed.token, own_device_list(opened), label))
+        await surroundings.offload(opened.complete)
+    except BaseException:
+        opened.close()
+        raise
+    async with _running(opened, surroundings) as client:
+        with anyio.move_on_after(_FIRST_LINK_S):
+            await client.published()
+        if reach is not None:
+            mode, providers = (reach, ()) if isinstance(reach, str) else ("some", tuple(reach))
+            await client.reach(mode, providers)
+        return client.address
+
+
+@asynccontextmanager
+async def _running(profile: Profile, parts: Parts) -> AsyncIterator[Client]:
+    """The client over an opened profile, which is closed in the end."""
+    try:
+        core = await parts.offload(lambda: open_core(profile, parts))
+        try:
+            client = Client(core)
+            async with _alone(), anyio.create_task_group() as tasks:
+                tasks.start_soon(client.run)
+                yield client
+                await client.finish()
+                tasks.cancel_scope.deadline = anyio.current_time() + PARTING_S
+        finally:
+            await core.database.close()
+    finally:
+        profile.close()
+
+
+@asynccontextmanager
+async def _alone() -> AsyncIterator[None]:
+    """An error comes out of the task group as it went in, if it is the only one: the app need not know of the group."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if isinstance(error, BaseExceptionGroup):
+            raise
+        raise error from None
+
+
+class _Joining(Handler):
+    """A device that is not in yet gets nothing but its answer."""
+
+    async def offered(self, ids: Sequence[bytes], envelopes: Sequence[bytes]) -> Sequence[Refusal]:
+        return [Refusal(index, Code.BUSY.number) for index in range(len(ids))]
+
+    async def settled(self, token: object, at_ms: int, refusals: Sequence[Refusal]) -> None:
+        pass
+
+    async def reported(self, outcomes: Sequence[Outcome]) -> None:
+        raise Refused(Code.BUSY)
+
+    async def noticed(self, notice: Notice) -> None:
+        pass
+
+
+async def _enter(profile: Profile, parts: Parts, request: Join) -> None:
+    """Ask the node to let this device in. Raises Refused with its answer, or what kept us from asking."""
+    dial = parts.dial(profile.device, parts.wall_ms())
+    trouble: WaypostError = Refused(Code.UNREACHABLE)
+    for endpoint in profile.account.endpoints:
+        try:
+            stream = await dial(endpoint.host, endpoint.port)
+            session, peer = await meet(profile, stream, parts)
+        except (LinkBroken, PeerFault) as error:
+            trouble = error
+            continue
+        answers: list[Answer] = []
+
+        async def ask(live: Live) -> None:
+            answers.append(await live.ask(request))  # noqa: B023 - used before the next round
+            live.close(Code.CLOSING)
+
+        await Live(stream, session, peer.epoch, (_Joining(), parts)).run(ask)
+        if answers and not (answers[0].code == Code.UNREACHABLE.number and answers[0].id == 0):
+            _check(answers[0], profile)
+            return
+        trouble = Refused(Code.UNREACHABLE, "the node hung up instead of answering")
+    raise trouble
+
+
+def _check(answer: Answer, profile: Profile) -> None:
+    if answer.code:
+        raise Refused(code_of(answer.code) or Code.INTERNAL, answer.text)
+    reply = read(answer.body, JoinReply)
+    if reply.address != str(profile.address):
+        raise PeerFault(Code.BAD_FRAME, f"joined as {reply.address} instead of {profile.address}")
