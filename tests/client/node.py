@@ -85,7 +85,7 @@ class Served:
         self._settled: dict[object, tuple[anyio.Event, list[Refusal]]] = {}
 
     async def hand_over(self, envelopes: list[bytes]) -> dict[int, int]:
-        """Offer mail; the codes of what was refused, by index. Raises LinkBroken if the link ends before the receipt."""
+        """Offer mail; the codes of what was refused, by index. Raises LinkBroken without a receipt."""
         ids = [envelope_id(data) for data in envelopes]
         return await self._until_settled(lambda token: self.session.offer(envelopes, ids, token))
 
@@ -124,6 +124,8 @@ class Served:
                     self._settled.clear()
                     for done, _ in waiting:
                         done.set()
+                case _:
+                    pass
         return None
 
 
