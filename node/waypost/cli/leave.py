@@ -36,4 +36,5 @@ def leave(
     if json:
         print_json(answer)
     else:
-        line(f"{answer['provider']} has told {answer['told']} connected peers, and stops. Others learn it from them.")
+        peers = "one linked peer" if answer["told"] == 1 else f"{answer['told']} linked peers"
+        line(f"{answer['provider']} has told {peers}, and stops. Others learn it from them.")

@@ -14,6 +14,9 @@ app = typer.Typer(
 
 Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="The peer's name, such as finch.example.")]
 
+_KEY_CHARS = 52
+_FINGERPRINT_DIGITS = 60
+
 _TRUST = {
     "": "only heard of",
     "first-use": "first use",
@@ -97,7 +100,10 @@ def pin(
 
     A fingerprint can be pinned once the peer has tried to link: only then is the key known that it belongs to.
     """
-    _set(provider, "pin", "".join(key), (state, json))
+    text = "".join("".join(key).split())
+    if not (len(text) == _KEY_CHARS or (text.isdigit() and len(text) == _FINGERPRINT_DIGITS)):
+        raise typer.BadParameter(f"write a key of {_KEY_CHARS} characters, or all {_FINGERPRINT_DIGITS} digits")
+    _set(provider, "pin", text, (state, json))
 
 
 @app.command("fingerprint")
@@ -138,8 +144,9 @@ def _set(provider: str, action: str, key: str, options: tuple[Any, bool]) -> Non
     from waypost.protocol.admin import SetPeer
 
     state, json = options
+    request = SetPeer(parse_provider(provider), action, key)
     with ask_node(state_dir(state)) as node:
-        answer = node.ask(SetPeer(parse_provider(provider), action, key))
+        answer = node.ask(request)
     if json:
         print_json(answer)
     else:

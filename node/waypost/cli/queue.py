@@ -69,8 +69,9 @@ def _act(provider: str, action: str, state: Path | None, *, json: bool) -> None:
     from waypost.ids import parse_provider
     from waypost.protocol.admin import ActOnQueue
 
+    request = ActOnQueue(parse_provider(provider), action)
     with ask_node(state_dir(state)) as node:
-        answer = node.ask(ActOnQueue(parse_provider(provider), action))
+        answer = node.ask(request)
     if json:
         print_json(answer)
     else:

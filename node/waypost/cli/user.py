@@ -112,8 +112,9 @@ def reach(
     from waypost.protocol.admin import SetReach
 
     mode, providers = reach_of(who)
+    request = SetReach(user, mode, tuple(parse_provider(name) for name in providers))
     with ask_node(state_dir(state)) as node:
-        answer = node.ask(SetReach(user, mode, tuple(parse_provider(name) for name in providers)))
+        answer = node.ask(request)
     if json:
         print_json(answer)
     else:

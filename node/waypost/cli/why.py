@@ -73,13 +73,25 @@ async def _track(message: str, profile: tuple[Path, str | None]) -> dict[str, An
             if error.code is not Code.UNKNOWN_MESSAGE:
                 raise
             sent, last = None, None
-        rows = [
-            {"at_ms": row.at_ms, "event": row.event, "party": row.party, "code": row.code}
-            for row in await me.track(message)
-        ]
+        try:
+            rows = [
+                {"at_ms": row.at_ms, "event": row.event, "party": row.party, "code": row.code}
+                for row in await me.track(message)
+            ]
+        except Refused as error:
+            if sent is None or error.code is not Code.UNREACHABLE:
+                raise
+            rows = []
+        node = me.address.rpartition("@")[2]
+        if sent is not None and not rows:
+            # It has no envelope yet, or the node cannot be asked: what this profile knows is better than nothing.
+            node = "this profile"
+            rows = [
+                {"at_ms": each.at_ms, "event": each.state.value, "party": "", "code": each.code}
+                for each in await sent.history()
+            ]
         if sent is None or last is None:
             state = {"state": rows[-1]["event"] if rows else "unknown", "code": 0, "next_try_ms": 0}
         else:
             state = {"state": last.state.value, "code": last.code, "next_try_ms": last.next_try_ms}
-        provider = me.address.rpartition("@")[2]
-        return {"id": sent.id if sent else message, "node": provider, **state, "rows": rows}
+        return {"id": sent.id if sent else message, "node": node, **state, "rows": rows}

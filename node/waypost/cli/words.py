@@ -65,7 +65,9 @@ def remedy(number: int) -> str:
 
 def step(row: Mapping[str, Any]) -> str:
     """One line of a trace: `event`, `party` and `code` as a node keeps them."""
-    party, number = row.get("party") or "somebody", int(row.get("code") or 0)
+    party, number = row.get("party") or "", int(row.get("code") or 0)
+    if not party:  # a profile knows the steps, not the parties
+        return str(row["event"]) + (f": {reason(number)}" if number else "")
     match row["event"]:
         case "accepted":
             return f"accepted from {party}: in this node's custody"
@@ -86,10 +88,13 @@ def step(row: Mapping[str, Any]) -> str:
 
 
 def standing(found: Mapping[str, Any]) -> str:
-    """Where a message is now: `state`, `code` and `next_try_ms` of a trace."""
+    """Where a message is now: `state`, `code`, `next_try_ms` and `rows` of a trace."""
     number, next_ms = int(found.get("code") or 0), int(found.get("next_try_ms") or 0)
     match found["state"]:
         case "accepted" | "queued":
+            queued = [row["party"] for row in found["rows"] if row["event"] == "queued"]
+            if queued and "@" in queued[-1]:
+                return f"Waiting here until an app of {queued[-1]} connects."
             return "Accepted: it is on its way to its next hop."
         case "held":
             return "Held: the recipient's node has it, and delivers it when the recipient's app connects."
