@@ -40,7 +40,7 @@ class Devices:
         self._handler: Any
 
     def wire(self, consequences: Consequences, intake: Intake, handler: Any) -> None:
-        """The parts that need this one to be there first. `handler` has `asked(link, event)` and `signalled(link, signal)`."""
+        """The parts that need this one to be there first. `handler` has `asked` and `signalled`, of a link."""
         self._consequences = consequences
         self._intake = intake
         self._handler = handler
@@ -85,6 +85,7 @@ class Devices:
                     case Offered():
                         self._intake.offered(link, event, origin, bucket)
                     case Settled(token, _, refusals):
+                        link.receipts += 1
                         courier.settled(link, token, refusals)
                     case Asked():
                         self._handler.asked(link, event)

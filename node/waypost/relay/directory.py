@@ -57,7 +57,7 @@ class Federation(Protocol):
     async def ask_peer(self, provider: str, ask: Claim) -> tuple[Answer, bytes]:
         """The peer's answer and its record. Raises Refused."""
 
-    def merge_records(self, records: tuple[bytes, ...]) -> None: ...
+    def merge_records(self, records: tuple[bytes, ...], source: str) -> None: ...
 
     def known_records(self) -> tuple[bytes, ...]: ...
 
@@ -103,7 +103,7 @@ class Directory:
         except (Refused, LocalError) as error:
             code = error.code if isinstance(error, Refused) else Code.INTERNAL
             if code is Code.INTERNAL:
-                self._office.log.error("request failed", reason=str(error))
+                self._office.log.warning("request failed", reason=str(error))
             link.session.answer(asked.id, code.number)
         link.wake()
 
@@ -258,7 +258,7 @@ class Directory:
     async def _records(self, link: Link, ask: Records) -> _Reply:
         if link.peer.role is not Role.NODE:
             raise Refused(Code.FORBIDDEN)
-        self._office.federation.merge_records(ask.records)
+        self._office.federation.merge_records(ask.records, link.source)
         return _Reply(pack(RecordsReply(self._office.federation.known_records())))
 
 

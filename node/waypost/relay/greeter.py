@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import trio
@@ -11,12 +12,21 @@ from waypost.crypto.keys import SigningKey
 from waypost.discovery.source import Endpoint
 from waypost.errors import Code, PeerFault, Refused, WaypostError
 from waypost.ids import Provider, is_lan
-from waypost.limits import QUERY_TIMEOUT_S, WINDOW_BYTES, WINDOW_ENVELOPES
+from waypost.limits import (
+    LINKS_MAX,
+    QUERY_BURST,
+    QUERY_RATE_PER_S,
+    QUERY_TIMEOUT_S,
+    STRANGERS_MAX,
+    WINDOW_BYTES,
+    WINDOW_ENVELOPES,
+)
 from waypost.links.pump import greet, part
 from waypost.links.stream import Stream
 from waypost.protocol.codec import read
 from waypost.protocol.handshake import Handshake, Own, PeerIdentity
-from waypost.protocol.messages import Answer, Join, Notice, NoticeKind, Records, RecordsReply, Role, Signal
+from waypost.protocol.messages import Answer, Join, Notice, NoticeKind, RecordsReply, Refusal, Role, Signal
+from waypost.protocol.messages import Records as AskRecords
 from waypost.protocol.record import NodeRecord, open_record
 from waypost.protocol.session import (
     Answered,
@@ -31,47 +41,60 @@ from waypost.protocol.session import (
     Signalled,
 )
 from waypost.relay.devices import Devices
+from waypost.relay.dialer import Dialer
 from waypost.relay.directory import Directory
 from waypost.relay.intake import Intake
 from waypost.relay.link import Link
 from waypost.relay.peer import Peer
 from waypost.relay.peers import Peers
+from waypost.relay.records import Records
+from waypost.relay.requests import Requests
 from waypost.relay.settings import Parts, Settings
 from waypost.relay.tasks import Tasks
 from waypost.routing import policy
+from waypost.routing.quota import Buckets
 from waypost.routing.router import FromPeer
 
 FEATURES = ("seal.1",)
 _RECORDS = object()  #: the token of our own Records request
 
 
+@dataclass(frozen=True)
+class Halls:
+    """Where the links of admitted peers and devices lead to."""
+
+    peers: Peers
+    records: Records
+    dialer: Dialer
+    requests: Requests
+    devices: Devices
+    intake: Intake
+    directory: Directory
+
+
 class Greeter:
     """See the module."""
 
-    def __init__(self, settings: Settings, parts: Parts, key: SigningKey, nursery: Tasks) -> None:
+    def __init__(self, settings: Settings, parts: Parts, key: SigningKey, tasks: Tasks) -> None:
         self._settings = settings
         self._parts = parts
         self._key = key
-        self._nursery = nursery
-        self._peers: Peers
-        self._devices: Devices
-        self._intake: Intake
-        self._directory: Directory
+        self._tasks = tasks
+        self._halls: Halls
+        self._strangers = 0
+        self._signals: Buckets[str] = Buckets(QUERY_RATE_PER_S, QUERY_BURST, LINKS_MAX)
         self.epoch = 0
         self.record = b""
         self.closing = False
 
-    def wire(self, peers: Peers, devices: Devices, intake: Intake, directory: Directory) -> None:
+    def wire(self, halls: Halls) -> None:
         """Who the links are handed to."""
-        self._peers = peers
-        self._devices = devices
-        self._intake = intake
-        self._directory = directory
+        self._halls = halls
 
     # ── incoming ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def accept(self, stream: Stream, proven: Callable[[], None]) -> None:
-        """Serve a connection that somebody made to us, until it ends. `proven` is called once they have proved who they are."""
+        """Serve a connection that somebody made to us, until it ends; `proven`: they have proved who they are."""
         session, handshake, identity = await self._greet(stream)
         proven()
         try:
@@ -81,7 +104,7 @@ class Greeter:
                 await self._serve_device(stream, session, identity)
             else:
                 await self._serve_peer(stream, session, identity, None)
-        except Refused as refused:
+        except (Refused, PeerFault) as refused:
             self._parts.log.warning(
                 "link refused",
                 peer=identity.name,
@@ -108,7 +131,10 @@ class Greeter:
     # ── outgoing ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def dial(self, peer: Peer, endpoints: list[Endpoint]) -> None:
-        """Open a link to the peer at the first endpoint that works, and serve it in the background. Raises WaypostError."""
+        """Open a link to the peer at the first endpoint that works; it is served in the background.
+
+        Raises WaypostError.
+        """
         trouble: WaypostError = Refused(Code.UNREACHABLE)
         for endpoint in endpoints:
             try:
@@ -125,9 +151,12 @@ class Greeter:
         try:
             if identity.role is not Role.NODE or identity.name != peer.provider:
                 raise Refused(Code.WRONG_PEER, f"{identity.name} answers at {endpoint.host} port {endpoint.port}")
-            await self._nursery.start(self._serve_dialed, stream, session, identity, peer)
-        except Refused as refused:
+            await self._tasks.start(self._serve_dialed, stream, session, identity, peer)
+        except (Refused, PeerFault) as refused:
             await part(stream, handshake.refuse(refused.code))
+            raise
+        except BaseException:
+            await stream.aclose()
             raise
 
     async def _serve_dialed(
@@ -145,13 +174,20 @@ class Greeter:
 
     async def _serve_device(self, stream: Stream, session: Session, identity: PeerIdentity) -> None:
         link = Link(stream, session, identity, self._parts.clock.instant(), self._parts.log)
-        refusal = self._devices.refusal(identity.name, identity.key)
+        devices = self._halls.devices
+        refusal = devices.refusal(identity.name, identity.key)
         if refusal is Code.UNKNOWN_DEVICE:
-            await self._serve_stranger(link)
+            if self._strangers >= STRANGERS_MAX:
+                raise Refused(Code.TOO_MANY_LINKS)
+            self._strangers += 1
+            try:
+                await self._serve_stranger(link)
+            finally:
+                self._strangers -= 1
         elif refusal is not None:
             raise Refused(refusal)
         else:
-            await self._devices.serve(link)
+            await devices.serve(link)
 
     async def _serve_stranger(self, link: Link) -> None:
         """A device that no account lists may only ask to join, and soon."""
@@ -159,7 +195,7 @@ class Greeter:
         def handle(events: list[Event]) -> None:
             for event in events:
                 if isinstance(event, Asked) and isinstance(event.ask, Join):
-                    self._directory.asked(link, event)
+                    self._halls.directory.asked(link, event)
                 elif not isinstance(event, Closed):
                     link.close(Code.UNKNOWN_DEVICE)
 
@@ -185,22 +221,25 @@ class Greeter:
         link = Link(stream, session, identity, self._parts.clock.instant(), self._parts.log)
         ended: list[Closed] = []
         link.handle_with(self._peer_handler(peer, link, ended))
-        if not self._peers.attach(peer, link):
+        halls = self._halls
+        if not halls.dialer.attach(peer, link):
             link.close(Code.DUPLICATE_LINK)
         elif identity.dialed:
-            link.ask(Records(self._peers.known_records()), _RECORDS, self._parts.clock.instant())
+            link.ask(AskRecords(halls.records.known()), _RECORDS, self._parts.clock.instant())
         task_status.started()
         try:
             await link.run()
         finally:
             last = ended[0] if ended else Closed(None, "stopped here", by_peer=False)
-            self._peers.detach(peer, link, last.code if last.by_peer else None, last.text)
+            halls.requests.link_ended(link)
+            halls.dialer.detach(peer, link, last.code, last.text)
 
     async def _admit(self, identity: PeerIdentity, dialed: Peer | None) -> Peer:
         """The peer, if the policy lets it in. Raises Refused, with advice for our operator as the detail."""
         name = Provider(identity.name)
         record = self._record_of(identity)
-        known = self._peers.get(name) if name != self._settings.provider else None
+        peers = self._halls.peers
+        known = peers.get(name) if name != self._settings.provider else None
         dns = policy.DnsEvidence.NONE
         if (known is None or not known.row.key) and not is_lan(name) and self._parts.dns is not None:
             found = await self._parts.dns.look_up(name)
@@ -217,12 +256,17 @@ class Greeter:
         )
         verdict = policy.admit(claim, self._settings.provider, self._settings.mode)
         if isinstance(verdict, policy.Refuse):
-            self._peers.note_refused(name, identity.key)
+            peers.note_refused(name, identity.key)
             raise Refused(verdict.code, verdict.advice)
-        peer = self._peers.known(name)
+        peer = peers.get(name) or peers.add(name)
         if peer is None:
             raise Refused(Code.TOO_MANY_LINKS)
-        self._peers.admitted(peer, identity, verdict.pin.value if verdict.pin else "")
+        peers.admitted(peer, identity, verdict.pin.value if verdict.pin else "")
+        if identity.record:
+            self._halls.records.take(peer, identity.record, self._parts.clock.wall_ms())
+        peers.save(peer)
+        peer.needed = True
+        peers.wake(peer)
         return peer
 
     def _record_of(self, identity: PeerIdentity) -> NodeRecord | None:
@@ -235,66 +279,79 @@ class Greeter:
         return record
 
     def _peer_handler(self, peer: Peer, link: Link, ended: list[Closed]) -> Callable[[list[Event]], None]:
-        origin = FromPeer(peer.provider)
+        origin, courier, halls = FromPeer(peer.provider), peer.courier, self._halls
+        if courier is None:
+            raise ValueError(f"no outbox for {peer.provider}")
 
         def handle(events: list[Event]) -> None:
             for event in events:
                 match event:
                     case Offered():
-                        self._intake.offered(link, event, origin, peer.bucket)
+                        halls.intake.offered(link, event, origin, peer.allowed.mail)
                     case Reported():
-                        self._intake.reported(link, event)
+                        self._reported(peer, link, event)
                     case Settled(token, _, refusals):
-                        if peer.courier:
-                            peer.courier.settled(link, token, refusals)
+                        link.receipts += 1
+                        courier.settled(link, token, refusals)
                     case Asked():
-                        self._directory.asked(link, event)
+                        halls.directory.asked(link, event)
                     case Answered(token, answer):
-                        self._answered(token, answer)
+                        self._answered(peer, token, answer)
                     case Noticed(notice):
-                        self._noticed(notice)
+                        self._noticed(peer, notice)
                     case Signalled(signal):
                         self._signalled_by_peer(peer, signal)
                     case Closed():
                         ended.append(event)
-            if peer.courier:
-                peer.courier.flush()
+            courier.flush()
 
         return handle
 
-    def _answered(self, token: object, answer: Answer) -> None:
+    def _noticed(self, peer: Peer, notice: Notice) -> None:
+        if notice.kind is NoticeKind.RECORD:
+            self._halls.records.merge((notice.data,), peer)
+
+    def _reported(self, peer: Peer, link: Link, reported: Reported) -> None:
+        count = len(reported.outcomes)
+        if peer.allowed.reports.take(count, self._parts.clock.instant()):
+            self._halls.intake.reported(link, reported)
+            return
+        refusals = [Refusal(index, Code.RATE_LIMITED.number, 1) for index in range(count)]
+        link.session.receipt(reported.batch, refusals, self._parts.clock.wall_ms())
+        link.wake()
+
+    def _answered(self, peer: Peer, token: object, answer: Answer) -> None:
         if token is not _RECORDS:
-            self._peers.answered(token, answer)
+            self._halls.requests.answered(token, answer)
             return
         if answer.code == 0:
             try:
-                self._peers.merge_records(read(answer.body, RecordsReply).records)
+                self._halls.records.merge(read(answer.body, RecordsReply).records, peer)
             except PeerFault as fault:
-                self._parts.log.info("records make no sense", reason=fault.detail)
+                self._parts.log.info("records make no sense", peer=peer.provider, reason=fault.detail)
 
-    def _noticed(self, notice: Notice) -> None:
-        if notice.kind is NoticeKind.RECORD:
-            self._peers.merge_records((notice.data,))
-
-    # ── signals ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── what devices bring about ────────────────────────────────────────────────────────────────────────────────────
 
     def asked(self, link: Link, asked: Asked) -> None:
         """A device's request."""
-        self._directory.asked(link, asked)
+        self._halls.directory.asked(link, asked)
 
     def signalled(self, link: Link, signal: Signal) -> None:
         """A device's signal: passed on if the way is open now."""
-        if signal.sender != link.source:
+        if signal.sender != link.source or not self._signals.take(link.source, 1, self._parts.clock.instant()):
             return
         provider = signal.recipient.rpartition("@")[2]
         if provider == self._settings.provider:
-            self._devices.signal(signal)
+            self._halls.devices.signal(signal)
             return
-        peer = self._peers.get(provider)
+        peer = self._halls.peers.get(provider)
         if peer is not None and peer.link is not None:
             peer.link.session.signal(signal)
             peer.link.wake()
 
     def _signalled_by_peer(self, peer: Peer, signal: Signal) -> None:
-        if signal.sender.rpartition("@")[2] == peer.provider and self._devices.may_signal(signal):
-            self._devices.signal(signal)
+        if signal.sender.rpartition("@")[2] != peer.provider:
+            return
+        devices = self._halls.devices
+        if peer.allowed.talk.take(1, self._parts.clock.instant()) and devices.may_signal(signal):
+            devices.signal(signal)

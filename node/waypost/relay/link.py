@@ -51,7 +51,7 @@ class Link:
         await self._pump.run()
 
     def stalled_s(self, now: Instant) -> float:
-        """Seconds that batches of ours have been in flight without any receipt, as far as the calls of this have seen."""
+        """Seconds that batches of ours have been in flight without any receipt, as far as calls of this have seen."""
         receipts, since = self._looked
         if not self.session.in_flight or self.receipts != receipts:
             self._looked = self.receipts, now

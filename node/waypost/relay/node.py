@@ -12,27 +12,31 @@ from waypost.clock import WallMs
 from waypost.crypto.keys import SigningKey
 from waypost.errors import Code, Refused
 from waypost.ids import Provider, User, is_canonical_provider, parse_user
-from waypost.limits import BODY_MAX_BYTES, INVITE_LIFETIME_MS, RECORD_LIFETIME_MS
+from waypost.limits import BODY_MAX_BYTES, INVITE_LIFETIME_MS, RECEIPT_TIMEOUT_S, RECORD_LIFETIME_MS, UPKEEP_EVERY_S
 from waypost.links.stream import Stream
 from waypost.protocol.invite import Invite, invite_text, token_hash
+from waypost.protocol.messages import Answer, Claim
 from waypost.protocol.record import NodeRecord, RecordEndpoint, RecordState, sign_record
 from waypost.relay.accounts import Accounts
 from waypost.relay.consequences import Consequences
 from waypost.relay.courier import Tools
+from waypost.relay.delays import Delays
 from waypost.relay.devices import Devices
+from waypost.relay.dialer import Dialer
 from waypost.relay.directory import Directory, Office
-from waypost.relay.greeter import FEATURES, Greeter
+from waypost.relay.greeter import FEATURES, Greeter, Halls
 from waypost.relay.intake import Desk, Intake
 from waypost.relay.ledger import Ledger
 from waypost.relay.link import Link
 from waypost.relay.peers import Peers
+from waypost.relay.records import Records
+from waypost.relay.requests import Requests
 from waypost.relay.settings import Parts, Settings
 from waypost.relay.tasks import Tasks
 from waypost.relay.tracks import Tracks
 from waypost.relay.upkeep import Upkeep
 from waypost.storage.store import Account, Store
 
-_RECORD_TTL_MS = RECORD_LIFETIME_MS
 _CLOSE_S = 3.0  #: to say goodbye to everyone
 
 
@@ -47,7 +51,11 @@ class Relay:
     tracks: Tracks
     upkeep: Upkeep
     ledger: Ledger
+    records: Records
+    dialer: Dialer
+    delays: Delays
     _greeter: Greeter
+    _tasks: Tasks
 
     def __init__(self, settings: Settings, key: SigningKey, store: Store, parts: Parts) -> None:
         self.settings = settings
@@ -58,6 +66,7 @@ class Relay:
         self.started_ms: WallMs = 0
         self._endpoints: tuple[RecordEndpoint, ...] = settings.endpoints
         self._sequence = 0
+        self._announced_ms: WallMs = 0
         self.stopping = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -67,9 +76,12 @@ class Relay:
             self.announce(self._endpoints)
             await self.accounts.load()
             await self.peers.load()
+            self.records.load()
             self.started_ms = self.parts.clock.wall_ms()
             nursery.start_soon(self.ledger.run)
             nursery.start_soon(self.upkeep.run, lambda: self.intake.accepted)
+            nursery.start_soon(self.delays.run)
+            nursery.start_soon(self._watch)
             for source in self.parts.sources:
                 nursery.start_soon(source.run, self.peers.sighted)
             self.peers.start()
@@ -78,22 +90,28 @@ class Relay:
                 await self.stopping.wait()
             finally:
                 await self._say_goodbye()
+                self._tasks.close()
                 nursery.cancel_scope.cancel()
 
     def _build(self, nursery: trio.Nursery) -> None:
         settings, parts, store = self.settings, self.parts, self.store
-        tasks = Tasks(nursery, parts.log)
+        tasks = self._tasks = Tasks(nursery, parts.log)
         self.ledger = Ledger(store, parts.log)
         tools = Tools(store, self.ledger, parts.clock, tasks, parts.log)
         self.accounts = Accounts(settings, store)
         self.devices = Devices(settings, self.accounts, tools)
-        self.peers = Peers(settings, parts, tools, self.key.public)
+        self.peers = Peers(settings, parts, tools)
+        self.records = Records(settings.provider, self.peers, parts)
+        self.dialer = Dialer(parts, tools, self.peers, self.key.public)
+        requests = Requests(self.peers, parts.clock)
         routes = _Routes(self.peers, self.devices)
         consequences = Consequences(settings.provider, self.accounts, routes, self.ledger, parts.clock)
         view = _View(settings.provider, self.accounts, self.peers)
         self.intake = Intake(Desk(store, self.ledger, consequences, view, parts.clock, self.peers.waits, parts.log))
         self.upkeep = Upkeep(store, self.ledger, consequences, parts.clock, parts.log)
+        self.delays = Delays(store, self.peers, consequences, parts.clock, parts.log)
         self.tracks = Tracks(store, self.peers.waiting, self._name_of)
+        federation = _Federation(self.peers, self.records, requests)
         self.directory = Directory(
             Office(
                 settings.provider,
@@ -102,7 +120,7 @@ class Relay:
                 parts.clock,
                 self.accounts,
                 self.devices,
-                self.peers,
+                federation,
                 self.tracks,
                 tasks,
                 parts.log,
@@ -110,9 +128,17 @@ class Relay:
         )
         self._greeter = Greeter(settings, parts, self.key, tasks)
         self._greeter.epoch = store.epoch()
-        self._greeter.wire(self.peers, self.devices, self.intake, self.directory)
+        halls = Halls(self.peers, self.records, self.dialer, requests, self.devices, self.intake, self.directory)
+        self._greeter.wire(halls)
         self.devices.wire(consequences, self.intake, self._greeter)
-        self.peers.wire(consequences, self._greeter.dial, self.upkeep.give_up)
+        self.peers.wire(consequences, self.dialer.serve)
+        self.dialer.wire(self._greeter.dial, lambda peer: tasks.start_soon(self.delays.lost, peer))
+        self.records.buried = lambda peer: tasks.start_soon(self._bury, peer.mailbox)
+
+    async def _bury(self, mailbox: int) -> None:
+        """What waits for a peer that has left a tombstone bounces at once."""
+        if mailbox:
+            await self.upkeep.give_up(mailbox, Code.PEER_GONE)
 
     @property
     def endpoints(self) -> tuple[RecordEndpoint, ...]:
@@ -127,13 +153,24 @@ class Relay:
         """Say Goodbye to all links and end `run`."""
         self.stopping.set()
 
+    async def _watch(self) -> None:
+        """Part with links that take nothing, and renew our record long before it expires."""
+        while True:
+            await trio.sleep(UPKEEP_EVERY_S)
+            now = self.parts.clock.instant()
+            for link in self.links():
+                if link.stalled_s(now) >= RECEIPT_TIMEOUT_S:
+                    link.close(Code.SILENT, "no receipt in time")
+            if self.parts.clock.wall_ms() > self._announced_ms + RECORD_LIFETIME_MS // 2 and not self.stopping.is_set():
+                self.announce(self._endpoints)
+
     async def _say_goodbye(self) -> None:
-        self._greeter.closing = True
+        self._greeter.closing = self.dialer.stopped = True
         links = [peer.link for peer in self.peers.all() if peer.link is not None] + self.devices.links()
         for link in links:
             link.close(Code.CLOSING)
         with trio.CancelScope(shield=True), trio.move_on_after(_CLOSE_S):
-            while self.links():
+            while self.links():  # noqa: ASYNC110 - links end in many places
                 await trio.sleep(0.01)
 
     def links(self) -> list[Link]:
@@ -159,7 +196,7 @@ class Relay:
             self.key.public,
             self._sequence,
             now_ms,
-            now_ms + _RECORD_TTL_MS,
+            now_ms + RECORD_LIFETIME_MS,
             endpoints,
             FEATURES,
             state,
@@ -167,8 +204,9 @@ class Relay:
             BODY_MAX_BYTES,
         )
         self.record = sign_record(record, self.key)
-        self.peers.own_record = self.directory.record = self._greeter.record = self.record
-        self.peers.announce()
+        self._announced_ms = now_ms
+        self.directory.record = self._greeter.record = self.record
+        self.records.announce(self.record)
         return self.record
 
     async def leave(self, moved_to: str = "") -> None:
@@ -181,7 +219,10 @@ class Relay:
     # ── users ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def add_user(self, name: str, *, again: bool = False) -> str:
-        """An invite for a new user, or a further one for a user who exists. Raises Refused(USER_EXISTS), LocalError(BAD_ADDRESS)."""
+        """An invite for a new user, or a further one for a user who exists.
+
+        Raises Refused(USER_EXISTS), LocalError(BAD_ADDRESS).
+        """
         user = parse_user(name)
         now_ms = self.parts.clock.wall_ms()
         if not (again and self.accounts.get(user)):
@@ -241,3 +282,21 @@ class _Routes:
 
     def links_of(self, address: str) -> tuple[Link, ...]:
         return tuple(self.devices.links_of(address))
+
+
+@dataclass(frozen=True)
+class _Federation:
+    """What the directory needs of the peers."""
+
+    peers: Peers
+    records: Records
+    requests: Requests
+
+    async def ask_peer(self, provider: str, ask: Claim) -> tuple[Answer, bytes]:
+        return await self.requests.ask_peer(provider, ask)
+
+    def merge_records(self, records: tuple[bytes, ...], source: str) -> None:
+        self.records.merge(records, self.peers.get(source))
+
+    def known_records(self) -> tuple[bytes, ...]:
+        return self.records.known()

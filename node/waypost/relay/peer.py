@@ -1,4 +1,4 @@
-"""One peer node: what is known of it, its outbox, its link, and the task that keeps the two together."""
+"""One peer node: what is known of it, its outbox, its link, and where it stands in the schedule of tries."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from waypost.clock import Instant, WallMs
 from waypost.discovery.source import Endpoint
 from waypost.errors import Code
 from waypost.ids import Provider
+from waypost.limits import RECORD_ENDPOINTS_MAX
 from waypost.protocol.record import NodeRecord, RecordState
 from waypost.relay.courier import Courier
 from waypost.relay.link import Link
@@ -21,34 +22,46 @@ from waypost.storage.store import PeerRow
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why the last try failed."""
+    """Why the last try failed, or the last link ended."""
 
     code: Code
     text: str
     at_ms: WallMs
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class Allowances:
+    """What a peer may send: envelopes, outcomes (by id), and everything that is neither."""
+
+    mail: TokenBucket
+    reports: TokenBucket
+    talk: TokenBucket
+
+
+@dataclass(eq=False)
 class Peer:
-    """Mutable, owned by `Peers`."""
+    """Mutable; `Peers` keeps them, `Dialer` keeps them linked."""
 
     provider: Provider
     row: PeerRow
-    bucket: TokenBucket
+    allowed: Allowances
     record: NodeRecord | None = None
     configured_key: bytes | None = None
     announced_key: bytes | None = None
-    eager: bool = False  #: kept connected without mail: configured, or announced on this LAN
+    configured: bool = False
+    eager: bool = False  #: kept connected without mail: configured, announced on this LAN, or met lately
     endpoints: dict[str, tuple[Endpoint, ...]] = field(default_factory=dict)  #: by where they were learnt
-    mailbox: int = 0  #: 0: not opened yet
+    mailbox: int = 0  #: 0: not opened yet; a peer that was merely heard of has none
+    needed: bool = False  #: its outbox: somebody has mail for it, or it is at the door
     courier: Courier | None = None
     link: Link | None = None
     backoff: Backoff = field(default_factory=Backoff)
     trouble: Trouble | None = None
     asked_for: int = 0  #: requests that wait for a link
+    served: bool = False  #: it has its task
     opened: trio.Event = field(default_factory=trio.Event)  #: it has an outbox
     changed: trio.Event = field(default_factory=trio.Event)
-    linked: trio.Event = field(default_factory=trio.Event)
+    tried: trio.Event = field(default_factory=trio.Event)  #: a link is up, or a try has failed
     linked_at: Instant = 0.0
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
@@ -61,13 +74,25 @@ class Peer:
     def blocked(self) -> bool:
         return self.row.policy == "block"
 
+    @property
+    def met(self) -> bool:
+        """It has proved a key that is bound to its name, or the operator knows it. Others may be forgotten again."""
+        return bool(self.row.key or self.row.policy or self.configured or self.link)
+
     def poke(self) -> None:
         """Something has changed that its task should look at."""
         self.changed.set()
 
+    def tell_tried(self) -> None:
+        """To whoever waits for a link."""
+        self.tried.set()
+        self.tried = trio.Event()
+
     def addresses(self) -> list[Endpoint]:
-        """Where to dial, best first, each once."""
+        """Where to dial, best first, each once. After a failure another one comes first."""
         recorded = self.record.endpoints if self.record else ()
         from_record = [Endpoint(endpoint.host, endpoint.port) for endpoint in recorded]
         known: Iterable[Endpoint] = [*(e for learnt in self.endpoints.values() for e in learnt), *from_record]
-        return list(dict.fromkeys(known))
+        each = list(dict.fromkeys(known))[: 2 * RECORD_ENDPOINTS_MAX]
+        first = self.backoff.failures % len(each) if each else 0
+        return each[first:] + each[:first]

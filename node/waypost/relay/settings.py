@@ -18,7 +18,7 @@ from waypost.routing.policy import Mode
 
 
 class Reach(Enum):
-    """Which providers may write to an account: what it says itself, or what the provider says for those that say nothing."""
+    """Which providers may write to an account: its own word, or the provider's for those that say nothing."""
 
     ALL = "all"
     NONE = "none"

@@ -19,8 +19,8 @@ def contained(log: Any, what: str, **context: Any) -> Iterator[None]:
     """
     try:
         yield
-    except* Exception as group:  # noqa: BLE001 - this is the place that is meant to
-        log.error("unforeseen trouble", where=what, exc_info=group, **context)
+    except* Exception as group:
+        log.error("unforeseen trouble", where=what, exc_info=group, **context)  # noqa: TRY400 - with what it was
 
 
 class Tasks:
@@ -29,9 +29,16 @@ class Tasks:
     def __init__(self, nursery: trio.Nursery, log: Any) -> None:
         self._nursery = nursery
         self._log = log
+        self._closed = False
 
     def start_soon(self, task: Callable[[*Ts], Awaitable[Any]], *args: *Ts) -> None:
-        self._nursery.start_soon(self._run, task, args)
+        """Nothing after `close`: links that end late may still want to."""
+        if not self._closed:
+            self._nursery.start_soon(self._run, task, args)
+
+    def close(self) -> None:
+        """The nursery is about to end."""
+        self._closed = True
 
     async def start(self, task: Callable[..., Awaitable[Any]], *args: Any) -> None:
         """Until the task says that it has started; what it raises before that comes out here."""
