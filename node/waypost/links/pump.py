@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import anyio
+from anyio.abc import TaskGroup
 
 from waypost.errors import Code, PeerFault
 from waypost.limits import (
@@ -88,7 +89,8 @@ class Pump:
         self._in_hand = 0
         self._read_out_bytes = 0
         self._writes = True
-        #: Events that a synchronous call brought about; delivered by the timer's task.
+        self._tasks: TaskGroup | None = None
+        #: Events that no bytes brought about: time has passed, or a synchronous call ended the session.
         self._late: list[Event] = []
         self._why = ""
 
@@ -117,10 +119,11 @@ class Pump:
             self._wind_up()
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._keep_time)
+                self._tasks = tasks
                 tasks.start_soon(self._write, writing)
                 await self._read()
         finally:
+            self._tasks = None
             await self._stream.aclose()
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -206,8 +209,7 @@ class Pump:
             elif session.closed:
                 return
             else:
-                await self._output.wait()
-                self._output = anyio.Event()
+                await self._wait()
 
     async def _send(self, data: bytes) -> None:
         view = memoryview(data)
@@ -222,22 +224,27 @@ class Pump:
 
     # ── time ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _keep_time(self) -> None:
-        session = self._session
-        while not session.closed:
-            with anyio.CancelScope(deadline=session.deadline()) as self._timer:
-                await anyio.sleep_forever()
-            events = session.expire(anyio.current_time())
-            self.wake()
-            if events:
-                await self._deliver(events)
-                self.wake()
-        late, self._late = self._late, []
-        await self._deliver(late)
+    async def _wait(self) -> None:
+        """Until there may be something to send; time is kept meanwhile. A link's own task for that would cost 4 KiB."""
+        with anyio.CancelScope(deadline=self._session.deadline()) as self._timer:
+            await self._output.wait()
+            self._output = anyio.Event()
+        self._timer = None
+        self._late += self._session.expire(anyio.current_time())
+        if self._session.closed:
+            self._wind_up()
+        else:
+            self._deliver_late()
+
+    def _deliver_late(self) -> None:
+        # In a task of its own: the handler may take its time, and the writer must not wait for it.
+        if self._late and self._tasks is not None:
+            late, self._late = self._late, []
+            self._tasks.start_soon(self._deliver, late)
 
     def _wind_up(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._output.set()
+        self._deliver_late()
         self._linger()
 
     def _linger(self) -> None:

@@ -77,11 +77,9 @@ async def serve(
     A WaypostError out of a handler ends its link alone. At most `unproven_max` links are unproven: a further one
     takes the place of the oldest, so that whoever merely connects cannot keep others out.
     """
-    unproven = _Unproven(unproven_max)
-
     async def attend(transport: SocketStream) -> None:
         try:
-            with unproven.admit() as proven:
+            with unproven.admit(transport) as proven:
                 stream = await handshake(_without_delay(transport), config, dials=False)
                 try:
                     await handler(stream, proven)
@@ -91,6 +89,8 @@ async def serve(
             _log.debug("incoming link ended", reason=str(error))
 
     async with anyio.create_task_group() as tasks:
+        # Closing is enough: whoever waits for that link's data learns that it is gone.
+        unproven = _Unproven(unproven_max, lambda transport: tasks.start_soon(anyio.aclose_forcefully, transport))
 
         async def accept_on(listener: SocketListener) -> None:
             async with listener:
@@ -121,27 +121,27 @@ async def _accept(listener: SocketListener) -> SocketStream:
 class _Unproven:
     """The links that have not proved who they are, oldest first."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, evict: Callable[[SocketStream], object]) -> None:
         self._limit = limit
-        self._scopes: dict[int, anyio.CancelScope] = {}
+        self._evict = evict
+        self._transports: dict[int, SocketStream] = {}
         self._last = 0
 
     @contextmanager
-    def admit(self) -> Iterator[Callable[[], None]]:
-        """Hold a place while the block runs, or until the function given is called; losing it cancels the block."""
+    def admit(self, transport: SocketStream) -> Iterator[Callable[[], None]]:
+        """Hold a place while the block runs, or until the function given is called; who loses it is evicted."""
         self._last += 1
         number = self._last
-        with anyio.CancelScope() as scope:
-            if len(self._scopes) >= self._limit:
-                self._scopes.pop(next(iter(self._scopes))).cancel()
-            self._scopes[number] = scope
-            try:
-                yield lambda: self._forget(number)
-            finally:
-                self._forget(number)
+        if len(self._transports) >= self._limit:
+            self._evict(self._transports.pop(next(iter(self._transports))))
+        self._transports[number] = transport
+        try:
+            yield lambda: self._forget(number)
+        finally:
+            self._forget(number)
 
     def _forget(self, number: int) -> None:
-        self._scopes.pop(number, None)
+        self._transports.pop(number, None)
 
 
 def _without_delay(transport: SocketStream) -> SocketStream:
