@@ -39,8 +39,6 @@ class Backoff:
     failures: int = 0
     next_try: Instant = -NEVER
     failed_at: Instant = -NEVER
-    #: A sign of life has brought the next try forward, and its result is not known yet.
-    probing: bool = False
 
     def due(self, now: Instant) -> bool:
         """Whether to try now."""
@@ -60,6 +58,6 @@ class Backoff:
 
         The failures still count, and further signs change nothing until that try has failed or succeeded.
         """
-        if self.probing or not self.failures:
+        if not self.failures:
             return self
-        return replace(self, next_try=min(self.next_try, max(now, self.failed_at + PROBE_GAP_S)), probing=True)
+        return replace(self, next_try=min(self.next_try, max(now, self.failed_at + PROBE_GAP_S)))
