@@ -18,11 +18,19 @@ from waypost.protocol.messages import Join, Publish
 from waypost.protocol.record import NodeRecord, sign_record, succession_payload
 
 
+def modes_of(profile: Path) -> tuple[int, set[int]]:
+    """Of the directory, and of the files in it."""
+    return stat.S_IMODE(profile.stat().st_mode), {stat.S_IMODE(path.stat().st_mode) for path in profile.iterdir()}
+
+
+def bytes_of_database(profile: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in profile.glob("state.db*"))
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_joining_makes_a_private_profile_with_keys_published(backend: str, tmp_path: Path) -> None:
     async def scene(node: Node, profile: Path) -> None:
-        assert stat.S_IMODE(profile.stat().st_mode) == 0o700
-        assert {stat.S_IMODE(path.stat().st_mode) for path in profile.iterdir()} == {0o600}
+        assert modes_of(profile) == (0o700, {0o600})
         assert len(node.accounts[ALICE].packages) == 100
         assert node.accounts[ALICE].last_resort
         address = await join(
@@ -227,8 +235,7 @@ def test_the_database_alone_reads_nothing(tmp_path: Path) -> None:
         async with opened(node, profile) as me:
             letter = Person(BOB).write(ALICE, node.package_of(ALICE), "which oak, the old one?")
             await node.deliver(ALICE, letter)
-            stored = b"".join(path.read_bytes() for path in profile.glob("state.db*"))
-            assert b"oak" not in stored
+            assert b"oak" not in bytes_of_database(profile)
             assert [message.text async for message in me.inbox(follow=False)] == ["which oak, the old one?"]
         with sqlite3.connect(profile / "state.db") as db:
             # What has been shown is gone, also from those who hold the secrets.
@@ -267,7 +274,7 @@ def test_an_upload_without_an_answer_is_repeated_as_it_was(tmp_path: Path) -> No
         account = node.accounts[ALICE]
         account.packages.clear()
         answer = node._publish
-        lost = []
+        lost: list[Publish] = []
 
         def lose(served, ask):  # type: ignore[no-untyped-def]
             if ask.packages and not lost:
