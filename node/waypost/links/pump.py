@@ -238,7 +238,8 @@ class Pump:
 
     def _deliver_late(self) -> None:
         # In a task of its own: the handler may take its time, and the writer must not wait for it.
-        if self._late and self._tasks is not None:
+        # Without a reader the session is closed and told of, or all is cancelled and nobody is to be told.
+        if self._late and self._tasks is not None and not self._hung_up.is_set():
             late, self._late = self._late, []
             self._tasks.start_soon(self._deliver, late)
 
