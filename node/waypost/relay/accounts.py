@@ -89,6 +89,19 @@ class Accounts:
         found = self._users.get(user) if provider == self._settings.provider else None
         return found.mailboxes if found else ()
 
+    def roomy_mailboxes(self, address: str) -> tuple[int, ...]:
+        """Those of a local address that are not full: what a peer reports may not fill them beyond their quota."""
+        return tuple(mailbox for mailbox in self.device_mailboxes(address) if not self._is_full(mailbox))
+
+    def owner_of(self, mailbox: int) -> str:
+        """The address whose inbox it is; empty for any other mailbox."""
+        user = self._by_mailbox.get(mailbox)
+        return user.address if user else ""
+
+    def _is_full(self, mailbox: int) -> bool:
+        usage, quotas = self._store.usage(mailbox), self._settings.quotas
+        return usage.items >= quotas.mailbox_envelopes or usage.bytes >= quotas.mailbox_bytes
+
     def may_reach(self, user: LocalUser, sender_provider: str) -> bool:
         """Whether the account takes messages from that provider."""
         settings = self._settings
@@ -108,9 +121,4 @@ class Accounts:
             return Code.NOT_FOUND
         if not found.mailboxes:
             return Code.NO_KEYS
-        quotas = self._settings.quotas
-        for mailbox in found.mailboxes:
-            usage = self._store.usage(mailbox)
-            if usage.items >= quotas.mailbox_envelopes or usage.bytes >= quotas.mailbox_bytes:
-                return Code.MAILBOX_FULL
-        return found.mailboxes
+        return Code.MAILBOX_FULL if any(map(self._is_full, found.mailboxes)) else found.mailboxes

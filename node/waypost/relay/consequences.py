@@ -1,18 +1,25 @@
 """What follows when the next hop has answered: traces, and news for the senders.
 
-A peer's receipt makes an envelope `held`; a device's makes it `delivered`. Refused for good, it bounces. The senders' own
-devices, or their node, learn of it by outcomes, which are kept in custody like envelopes are.
+A peer's receipt makes an envelope `held`; a device's makes it `delivered`. Refused for good, it bounces. The senders'
+own devices, or their node, learn of it by outcomes, which are kept in custody like envelopes are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from waypost.clock import Clock, WallMs
+from waypost.clock import SECOND_MS, Clock, WallMs
 from waypost.errors import Code, PeerFault
-from waypost.limits import BATCH_MAX_ENVELOPES, NOTICE_IDS_MAX, REPORT_EXPIRY_S
+from waypost.limits import (
+    BATCH_MAX_ENVELOPES,
+    DEFER_MAX_S,
+    DEFER_MIN_S,
+    NOTICE_IDS_MAX,
+    REPORT_EXPIRY_S,
+    RETRY_HINT_MAX_S,
+)
 from waypost.protocol.envelope import decode_envelope
 from waypost.protocol.messages import Notice, NoticeKind, Outcome
 from waypost.protocol.outbox import Verdict
@@ -21,8 +28,21 @@ from waypost.relay.ledger import Ledger
 from waypost.relay.link import Link
 from waypost.storage.store import Keep, Parcel, ParcelKind, Settlement, Trace
 
-#: An envelope that its recipient's node does not take for now is tried again after this, whatever the node.
-DEFER_S = 60
+
+class Fate(NamedTuple):
+    """What became of something on its way to one recipient; code 0: delivered."""
+
+    recipient: str
+    code: int
+    at_ms: WallMs
+
+
+class Lost(NamedTuple):
+    """Items of a parcel that will not be delivered, and what stays of it, if anything does."""
+
+    parcel: Parcel
+    indexes: Sequence[int]
+    keep: Keep | None = None
 
 
 class Routes(Protocol):
@@ -75,7 +95,7 @@ class Consequences:
         delivered = self.by_sender(verdict.taken)
         news = News()
         for sender, ids in delivered.items():
-            self.tell(news, sender, address, 0, ids, now_ms)
+            self.tell(news, sender, Fate(address, 0, now_ms), ids)
         self._settle(mailbox, address, "delivered", verdict, (delivered, news, now_ms))
 
     def _settle(
@@ -90,43 +110,72 @@ class Consequences:
         traces = []
         if by_sender:
             traces.append(Trace(now_ms, event, party, 0, b"".join(id_ for ids in by_sender.values() for id_ in ids)))
-        traces += self._bounce(news, ((r.entry, r.index, r.code) for r in verdict.bounced), party, now_ms)
-        traces += [
-            Trace(now_ms, "deferred", party, r.code, r.entry.ids[r.index]) for r in verdict.deferred if r.entry.ids
-        ]
-        due_ms = now_ms + 1000 * max((r.retry_s or DEFER_S for r in verdict.deferred), default=DEFER_S)
-        keep = [Keep(seq, indexes, due_ms) for seq, indexes in verdict.keep]
+        recipient = party if "@" in party else ""
+        traces += self._bounce(news, ((r.entry, r.index, r.code) for r in verdict.bounced), (party, recipient), now_ms)
+        keep: list[Keep] = []
+        if verdict.deferred or verdict.keep:
+            traces += self._defer(verdict, party, now_ms)
+            keep = [Keep(seq, indexes, self._due_ms(verdict, now_ms)) for seq, indexes in verdict.keep]
         if verdict.done or keep or traces or news.by_mailbox:
             self._ledger.settle(
-                Settlement(mailbox, verdict.done, keep, traces, news.reports(), now_ms + REPORT_EXPIRY_S * 1000)
+                Settlement(mailbox, verdict.done, keep, traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS)
             )
+
+    def _defer(self, verdict: Verdict[Parcel], party: str, now_ms: WallMs) -> list[Trace]:
+        """Traces of what was refused for now; its senders are told that it waits."""
+        traces = []
+        due_ms = self._due_ms(verdict, now_ms)
+        for refused in verdict.deferred:
+            if refused.entry.kind is ParcelKind.ENVELOPES:
+                id_ = refused.entry.ids[refused.index]
+                traces.append(Trace(now_ms, "deferred", party, refused.code, id_))
+                self.notify(senders_of(refused.entry)[refused.index], NoticeKind.WAITING, [id_], refused.code, due_ms)
+        return traces
+
+    @staticmethod
+    def _due_ms(verdict: Verdict[Parcel], now_ms: WallMs) -> WallMs:
+        """When to try again: as the next hop says, or after half the age of the youngest."""
+        made_ms = [
+            decode_envelope(refused.entry.items[refused.index]).created_ms
+            for refused in verdict.deferred
+            if refused.entry.kind is ParcelKind.ENVELOPES
+        ]
+        delay_s = (now_ms - max(made_ms, default=now_ms)) / SECOND_MS / 2
+        delay_s = max(DEFER_MIN_S, min(delay_s, DEFER_MAX_S))
+        hint_s = min(max((refused.retry_s for refused in verdict.deferred), default=0), RETRY_HINT_MAX_S)
+        return now_ms + round((hint_s or delay_s) * SECOND_MS)
 
     # ── bounces from elsewhere ──────────────────────────────────────────────────────────────────────────────────────
 
-    def bounce_items(
-        self, mailbox: int, parcel: Parcel, indexes: Sequence[int], code: Code, keep: Keep | None = None
-    ) -> None:
-        """Give up these items of a parcel: expired, dropped by the operator, or the peer has gone."""
+    def give_up(self, mailbox: int, lost: Lost, code: Code, recipient: str = "") -> None:
+        """Bounce these items of a parcel: expired, dropped by the operator, or the peer or account has gone.
+
+        `recipient`: whose inbox it is; empty for a peer's outbox, where all recipients of an envelope are concerned.
+        """
         now_ms = self._clock.wall_ms()
         news = News()
-        refused = ((parcel, index, code.number) for index in indexes) if parcel.kind is ParcelKind.ENVELOPES else ()
-        traces = self._bounce(news, refused, self._provider, now_ms)
-        done = () if keep else (parcel.seq,)
+        parcel = lost.parcel
+        refused = (
+            ((parcel, index, code.number) for index in lost.indexes) if parcel.kind is ParcelKind.ENVELOPES else ()
+        )
+        traces = self._bounce(news, refused, (recipient or self._provider, recipient), now_ms)
+        done = () if lost.keep else (parcel.seq,)
+        keep = (lost.keep,) if lost.keep else ()
         self._ledger.settle(
-            Settlement(mailbox, done, (keep,) if keep else (), traces, news.reports(), now_ms + REPORT_EXPIRY_S * 1000)
+            Settlement(mailbox, done, keep, traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS)
         )
 
-    def bounce_unreachable(self, envelope: bytes, id_: bytes, missing: Iterable[tuple[str, Code]]) -> None:
-        """Some recipients of an envelope that was accepted for others."""
+    def unreachable(self, envelope: bytes, id_: bytes, missing: Iterable[tuple[str, Code]]) -> Settlement:
+        """What to settle for some recipients of an envelope that is accepted for others."""
         now_ms = self._clock.wall_ms()
         news = News()
         sender = decode_envelope(envelope).sender
         traces = []
         for user, code in missing:
             recipient = f"{user}@{self._provider}"
-            self.tell(news, sender, recipient, code.number, [id_], now_ms)
+            self.tell(news, sender, Fate(recipient, code.number, now_ms), [id_])
             traces.append(Trace(now_ms, "bounced", recipient, code.number, id_))
-        self._ledger.settle(Settlement(0, (), (), traces, news.reports(), now_ms + REPORT_EXPIRY_S * 1000))
+        return Settlement(0, (), (), traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS)
 
     def reported(self, party: str, outcomes: Iterable[Outcome]) -> Settlement:
         """A peer has told what became of envelopes that our users sent to its users."""
@@ -138,28 +187,29 @@ class Consequences:
                 continue  # a peer speaks for its own users alone
             event = "bounced" if outcome.code else "delivered"
             traces.append(Trace(now_ms, event, outcome.recipient, outcome.code, outcome.ids))
-            news.add(self._accounts.device_mailboxes(f"{outcome.sender}@{self._provider}"), outcome)
-        return Settlement(0, (), (), traces, news.reports(), now_ms + REPORT_EXPIRY_S * 1000)
+            news.add(self._accounts.roomy_mailboxes(f"{outcome.sender}@{self._provider}"), outcome)
+        return Settlement(0, (), (), traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS)
 
     def _bounce(
-        self, news: News, refused: Iterable[tuple[Parcel, int, int]], party: str, now_ms: WallMs
+        self, news: News, refused: Iterable[tuple[Parcel, int, int]], where: tuple[str, str], now_ms: WallMs
     ) -> list[Trace]:
+        """`where`: the party for the trace, and the recipient concerned; empty: all that the envelope names."""
+        party, recipient = where
         traces = []
         for parcel, index, code in refused:
             if parcel.kind is not ParcelKind.ENVELOPES:
                 continue  # news that cannot be told end here
-            envelope = decode_envelope(parcel.items[index])
-            for user in envelope.users:
-                self.tell(news, envelope.sender, f"{user}@{envelope.provider}", code, [parcel.ids[index]], now_ms)
-            traces.append(
-                Trace(now_ms, "expired" if code == Code.EXPIRED.number else "bounced", party, code, parcel.ids[index])
-            )
+            envelope, id_ = decode_envelope(parcel.items[index]), parcel.ids[index]
+            concerned = [recipient] if recipient else [f"{user}@{envelope.provider}" for user in envelope.users]
+            for each in concerned:
+                self.tell(news, envelope.sender, Fate(each, code, now_ms), [id_])
+            traces.append(Trace(now_ms, "expired" if code == Code.EXPIRED.number else "bounced", party, code, id_))
         return traces
 
     # ── telling ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def tell(self, news: News, sender: str, recipient: str, code: int, ids: Sequence[bytes], at_ms: WallMs) -> None:
-        """Add outcomes for a sender, here or at another provider."""
+    def tell(self, news: News, sender: str, fate: Fate, ids: Sequence[bytes]) -> None:
+        """Add outcomes for a sender, here or at another provider; one whose provider was forgotten is told nothing."""
         user, _, provider = sender.rpartition("@")
         if provider == self._provider:
             mailboxes = self._accounts.device_mailboxes(sender)
@@ -168,7 +218,7 @@ class Consequences:
             mailboxes = () if mailbox is None else (mailbox,)
         for start in range(0, len(ids), BATCH_MAX_ENVELOPES):
             joined = b"".join(ids[start : start + BATCH_MAX_ENVELOPES])
-            news.add(mailboxes, Outcome(user, recipient, code, at_ms, joined))
+            news.add(mailboxes, Outcome(user, fate.recipient, fate.code, fate.at_ms, joined))
 
     def notify(self, sender: str, kind: NoticeKind, ids: Sequence[bytes], code: int, at_ms: WallMs) -> None:
         """Tell the sender's connected devices; whoever is not there can ask later."""

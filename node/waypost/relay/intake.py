@@ -67,20 +67,48 @@ class Intake:
             self.accepted += len(judged.items) - accepted.duplicates
             self.duplicates += accepted.duplicates
             link.taken += len(judged.items)
-            self._acknowledge(link, offered.batch, judged)
-            for envelope, id_, missing in judged.missing:
-                desk.consequences.bounce_unreachable(envelope, id_, missing)
+            if not judged.missing:
+                self._acknowledge(link, offered.batch, judged)
             self._tell_waiting(link, accepted.placed)
             return accepted.placed
 
         def failed(error: WaypostError) -> None:
-            if error.code is not Code.STORE_FULL:
-                desk.log.error("cannot store", reason=str(error))
-            code = error.code if error.code is Code.STORE_FULL else Code.INTERNAL
-            judged.refusals += [Refusal(index, code.number) for index in judged.indexes]
+            self._refuse(error, judged)
             self._acknowledge(link, offered.batch, judged)
+            judged.missing.clear()
 
         desk.ledger.submit(pending, then, failed)
+        if judged.missing:
+            self._settle_missing(link, offered.batch, judged)
+
+    def _settle_missing(self, link: Link, batch: int, judged: _Judged) -> None:
+        """The senders' news of recipients who are not there is durable before the envelope is acknowledged."""
+        desk = self._desk
+        parts = [desk.consequences.unreachable(*each) for each in judged.missing]
+        settlement = Settlement(
+            traces=[trace for part in parts for trace in part.traces],
+            reports=[report for part in parts for report in part.reports],
+            report_expires_ms=max(part.report_expires_ms for part in parts),
+        )
+
+        def then(placed: tuple[Placed, ...]) -> Iterable[Placed]:
+            if judged.missing:
+                self._acknowledge(link, batch, judged)
+            return placed
+
+        def failed(error: WaypostError) -> None:
+            if judged.missing:
+                self._refuse(error, judged)
+                self._acknowledge(link, batch, judged)
+
+        desk.ledger.submit(desk.store.settle(settlement), then, failed)
+
+    def _refuse(self, error: WaypostError, judged: _Judged) -> None:
+        """Nothing could be stored: what was to be taken is refused for now."""
+        if error.code is not Code.STORE_FULL:
+            self._desk.log.warning("cannot store", reason=str(error))
+        code = error.code if error.code is Code.STORE_FULL else Code.INTERNAL
+        judged.refusals += [Refusal(index, code.number) for index in judged.indexes]
 
     def reported(self, link: Link, reported: Reported) -> None:
         """A peer tells what became of envelopes; its receipt goes out after the commit."""

@@ -108,7 +108,7 @@ class Relay:
         consequences = Consequences(settings.provider, self.accounts, routes, self.ledger, parts.clock)
         view = _View(settings.provider, self.accounts, self.peers)
         self.intake = Intake(Desk(store, self.ledger, consequences, view, parts.clock, self.peers.waits, parts.log))
-        self.upkeep = Upkeep(store, self.ledger, consequences, parts.clock, parts.log)
+        self.upkeep = Upkeep(self.accounts, tools, consequences)
         self.delays = Delays(store, self.peers, consequences, parts.clock, parts.log)
         self.tracks = Tracks(store, self.peers.waiting, self._name_of)
         federation = _Federation(self.peers, self.records, requests)
@@ -240,10 +240,11 @@ class Relay:
         """Remove account, devices and keys; what waits for them bounces. Raises Refused(NOT_FOUND)."""
         user = User(name)
         mailboxes = await self.store.remove_account(user)
+        address = f"{user}@{self.settings.provider}"
         keys = self.accounts.remove(user)
         self.devices.disconnect(keys, Code.UNKNOWN_DEVICE)
         for mailbox in mailboxes:
-            await self.upkeep.give_up(mailbox, Code.ACCOUNT_REMOVED)
+            await self.upkeep.give_up(mailbox, Code.ACCOUNT_REMOVED, address)
 
     def _name_of(self, owner: str) -> str:
         """A mailbox's owner as people know it."""

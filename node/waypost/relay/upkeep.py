@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import trio
 
-from waypost.clock import SECOND_MS, Clock, WallMs
+from waypost.clock import SECOND_MS, WallMs
 from waypost.errors import Code, WaypostError
 from waypost.limits import FETCH_MAX_BYTES, FETCH_MAX_ENVELOPES, UPKEEP_EVERY_S
 from waypost.protocol.envelope import decode_envelope
-from waypost.relay.consequences import Consequences
-from waypost.relay.ledger import Ledger
-from waypost.storage.store import Keep, Parcel, ParcelKind, Placed, Store
+from waypost.relay.accounts import Accounts
+from waypost.relay.consequences import Consequences, Lost
+from waypost.relay.courier import Tools
+from waypost.relay.tasks import contained
+from waypost.storage.store import Keep, Parcel, ParcelKind, Placed
 
 _REQUEUE_EVERY_S = 5.0
+_EXPIRY_PAGES_MAX = 64  #: in one round; the rest has its turn in the next
 _TIDY_AFTER_IDLE = 2  #: rounds without anything accepted
 
 
 class Upkeep:
     """See the module. `accepted` tells how many envelopes the node has accepted so far."""
 
-    def __init__(self, store: Store, ledger: Ledger, consequences: Consequences, clock: Clock, log: Any) -> None:
+    def __init__(self, accounts: Accounts, tools: Tools, consequences: Consequences) -> None:
+        store, ledger, clock, log = tools.store, tools.ledger, tools.clock, tools.log
+        self._accounts = accounts
         self._store = store
         self._ledger = ledger
         self._consequences = consequences
@@ -36,16 +40,20 @@ class Upkeep:
             idle, before = 0, accepted()
             while True:
                 await trio.sleep(UPKEEP_EVERY_S)
-                try:
-                    await self.expire()
-                    await self._store.prune(self._clock.wall_ms())
-                    now = accepted()
-                    idle = idle + 1 if now == before else 0
-                    before = now
-                    if idle == _TIDY_AFTER_IDLE:
-                        await self._store.tidy()
-                except WaypostError as error:
-                    self._log.error("upkeep failed", reason=str(error))
+                now = accepted()
+                idle = idle + 1 if now == before else 0
+                before = now
+                with contained(self._log, "upkeep"):
+                    await self._round(tidy=idle == _TIDY_AFTER_IDLE)
+
+    async def _round(self, *, tidy: bool) -> None:
+        try:
+            await self.expire()
+            await self._store.prune(self._clock.wall_ms())
+            if tidy:
+                await self._store.tidy()
+        except WaypostError as error:
+            self._log.warning("upkeep failed", reason=str(error))
 
     async def _run_requeue(self) -> None:
         while True:
@@ -66,25 +74,28 @@ class Upkeep:
     async def expire(self) -> None:
         """Bounce what has expired; the rest of its parcel stays."""
         now_ms = self._clock.wall_ms()
-        placed = await self._store.expiring(now_ms, FETCH_MAX_ENVELOPES)
-        for mailbox, parcel in placed:
-            expired, keep = _split(parcel, now_ms)
-            self._consequences.bounce_items(mailbox, parcel, expired, Code.EXPIRED, keep)
+        for _ in range(_EXPIRY_PAGES_MAX):
+            placed = await self._store.expiring(now_ms, FETCH_MAX_ENVELOPES)
+            for mailbox, parcel in placed:
+                lost = Lost(parcel, *_split(parcel, now_ms))
+                self._consequences.give_up(mailbox, lost, Code.EXPIRED, self._accounts.owner_of(mailbox))
+            if not placed:
+                return
+            await self._ledger.barrier()
 
-    async def give_up(self, mailbox: int, code: Code) -> int:
-        """Bounce all that waits in a mailbox; returns how many envelopes that were."""
-        given_up = 0
+    async def give_up(self, mailbox: int, code: Code, recipient: str = "") -> int:
+        """Bounce all that waits in a mailbox, which is `recipient`'s inbox or a peer's; returns how many envelopes."""
+        given_up = after = 0
+        # What was kept back gets a place in the order, and then all is there to be read.
         self.requeue(mailbox)
-        after = 0
-        while True:
-            parcels = await self._store.fetch(mailbox, after, FETCH_MAX_ENVELOPES, FETCH_MAX_BYTES)
-            parcels = parcels or (await self._store.kept(mailbox, FETCH_MAX_ENVELOPES) if after == 0 else [])
-            if not parcels:
-                return given_up
+        await self._ledger.barrier()
+        while parcels := await self._store.fetch(mailbox, after, FETCH_MAX_ENVELOPES, FETCH_MAX_BYTES):
             for parcel in parcels:
-                self._consequences.bounce_items(mailbox, parcel, range(len(parcel.items)), code)
+                self._consequences.give_up(mailbox, Lost(parcel, range(len(parcel.items))), code, recipient)
                 given_up += len(parcel.ids)
-                after = max(after, parcel.seq)
+                after = parcel.seq
+        await self._ledger.barrier()
+        return given_up
 
 
 def _split(parcel: Parcel, now_ms: WallMs) -> tuple[list[int], Keep | None]:
