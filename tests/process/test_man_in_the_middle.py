@@ -132,11 +132,15 @@ async def test_a_peer_whose_key_has_changed(tmp_path: Path) -> None:
             await waypost(birdy, "queue", "retry", "finch.local")
             finch_now = await peer_of(birdy, "finch.local")
             assert (finch_now["fingerprint"], finch_now["linked"]) == (before, False)
+            assert finch_now["code"] == Code.KEY_CHANGED.number
+            assert before in finch_now["error"]
+            assert after in finch_now["error"]
+            assert not logged(birdy, "unforeseen trouble")()
             assert len(alice.tally.shown) == 1
 
             # The remedy, once the other operator has read out the digits.
             await waypost(birdy, "peers", "pin", "finch.local", *after.split())
-            await arrived(alice.tally, 4)
+            await arrived(alice.tally, 4, seconds=5)
             assert alice.tally.holds
             assert (await peer_of(birdy, "finch.local"))["trust"] == "pinned"
 

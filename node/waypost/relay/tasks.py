@@ -54,10 +54,12 @@ class Tasks:
         status = _Status(task_status)
         try:
             await task(*args, task_status=status)
-        except* Exception as group:
+        except BaseException:
+            # As it is, not in a group: whoever waits for the start catches a refusal by its type.
             if not status.done:
                 raise
-            self._log.error("unforeseen trouble", where=getattr(task, "__qualname__", "task"), exc_info=group)
+            with contained(self._log, getattr(task, "__qualname__", "task")):
+                raise
 
 
 class _Status:
