@@ -142,8 +142,11 @@ def test_port_that_is_taken(tmp_path: Path) -> None:
 def test_key_that_others_may_read(tmp_path: Path) -> None:
     state = make_state(tmp_path / "node")
     state.key.chmod(0o644)
-    refused = run("run", "--state", state.path, code=Exit.TROUBLE)
-    assert f"chmod 600 {state.key}" in refused
+    refused = subprocess.run(
+        [*COMMAND, "run", "--state", str(state.path)], capture_output=True, timeout=20, check=False, text=True
+    )
+    assert refused.returncode == Exit.TROUBLE
+    assert f"chmod 600 {state.key}" in refused.stderr
 
 
 def test_operator_and_apps(tmp_path: Path) -> None:

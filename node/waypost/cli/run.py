@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 
+import msgspec
 import typer
 
 from waypost.cli.options import State
+from waypost.errors import Code, LocalError
 
 
 def run(
@@ -30,6 +32,17 @@ def run(
     holds its process id and ports.
     """
     from waypost.cli.node import state_dir
-    from waypost.daemon.supervise import run_node
+    from waypost.cli.process import become
+    from waypost.daemon import config as configuration
+    from waypost.daemon.plan import Level
 
-    raise typer.Exit(run_node(state_dir(state), ready_fd=ready_fd, log_level=log_level))
+    where = state_dir(state)
+    if not where.path.is_dir():
+        raise LocalError(Code.STATE_MISSING, str(where.path))
+    planned = configuration.plan(configuration.load(where.config))
+    if log_level is not None:
+        if log_level not in get_args(Level):
+            levels = ", ".join(get_args(Level))
+            raise LocalError(Code.BAD_REQUEST, f"log level {log_level!r}: write one of {levels}")
+        planned = msgspec.structs.replace(planned, log_level=log_level)
+    become(where, planned, ready_fd)

@@ -19,10 +19,8 @@ from anyio.abc import SocketAttribute, SocketListener
 from waypost.clock import DAY_MS, Instant, WallMs
 from waypost.crypto.certificate import private_key_pem, self_signed
 from waypost.crypto.keys import SigningKey, parse_key
-from waypost.daemon.config import Config, HostPort
+from waypost.daemon.plan import At, Plan
 from waypost.daemon.state import StateDir, read_seed
-from waypost.discovery.dns import DnsLookup
-from waypost.discovery.mdns import MdnsSource
 from waypost.discovery.source import Endpoint, Sighting, Source
 from waypost.discovery.static import StaticPeer, StaticSource
 from waypost.discovery.txt import Announcement
@@ -35,13 +33,13 @@ from waypost.protocol.codec import read
 from waypost.protocol.record import RecordEndpoint
 from waypost.protocol.signed import Signed
 from waypost.relay.node import Relay
-from waypost.relay.settings import ConfiguredPeer, Parts, Quotas, Rates, Reach, Settings
+from waypost.relay.settings import ConfiguredPeer, Dns, Parts, Quotas, Rates, Reach, Settings
 from waypost.routing.policy import Mode
 from waypost.storage.sqlite import open_store
 
 _CERTIFICATE_DAYS: Final = 3_650
 _SERIAL_BITS: Final = 120
-_LISTEN: Final = tuple(HostPort(host=host, port=DEFAULT_PORT) for host in ("0.0.0.0", "::"))  # noqa: S104 - the default
+_LISTEN: Final = tuple(At(host, DEFAULT_PORT) for host in ("0.0.0.0", "::"))  # noqa: S104 - the default
 _UNSPECIFIED: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104
 #: Reserved for documentation (RFC 5737, RFC 3849). Nothing is sent: the kernel only says by which address it would be.
 _ELSEWHERE: Final = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
@@ -75,9 +73,11 @@ class LanSource:
     def __init__(self, announcement: Callable[[], Announcement], interfaces: Sequence[str] | None) -> None:
         self._announcement = announcement
         self._interfaces = interfaces
-        self._mdns: MdnsSource | None = None
+        self._mdns: Source | None = None
 
     async def run(self, found: Callable[[Sighting], None]) -> None:
+        from waypost.discovery.mdns import MdnsSource  # noqa: PLC0415 - 3 MiB that only those who use it hold
+
         self._mdns = MdnsSource(self._announcement(), self._interfaces)
         try:
             await self._mdns.run(found)
@@ -90,6 +90,31 @@ class LanSource:
     def failed(self, provider: Provider) -> None:
         if self._mdns is not None:
             self._mdns.failed(provider)
+
+
+class LazyDns:
+    """The DNS, once it is needed: a node among `.local` peers never does, and saves 4 MiB. See `relay.settings.Dns`."""
+
+    def __init__(self) -> None:
+        self._lookup: Dns | None = None
+        self._unusable = False
+
+    async def look_up(self, provider: Provider) -> Sighting | None:
+        if self._lookup is None and not self._unusable:
+            self._lookup = self._make()
+        return await self._lookup.look_up(provider) if self._lookup is not None else None
+
+    def _make(self) -> Dns | None:
+        from waypost.discovery.dns import DnsLookup  # noqa: PLC0415 - see the class
+
+        try:
+            return DnsLookup()
+        except LocalError as error:
+            if error.code is not Code.UNSUPPORTED:
+                raise
+            self._unusable = True
+            _log.warning("providers cannot be looked up in the DNS", reason=error.detail)
+            return None
 
 
 @dataclass(frozen=True)
@@ -111,22 +136,22 @@ class Built:
 
 
 @asynccontextmanager
-async def built(state: StateDir, config: Config) -> AsyncIterator[Built]:
+async def built(state: StateDir, plan: Plan) -> AsyncIterator[Built]:
     """Open everything; needs `trio_asyncio.open_loop()` around it.
 
     Raises LocalError: CANNOT_LISTEN, STATE_MISSING, STATE_DAMAGED, STATE_TOO_NEW.
     """
     key = SigningKey(read_seed(state))
-    tls = _tls(key, config.provider)
-    async with open_store(state.database, max_bytes=config.limits.storage_max_bytes) as store:
-        listeners = await _listen(config)
+    tls = _tls(key, plan.provider)
+    async with open_store(state.database, max_bytes=plan.limits.storage_max_bytes) as store:
+        listeners = await _listen(plan)
         try:
-            settings = _settings(config, _announced(config, listeners))
-            sources: list[Source] = [StaticSource(_static_peers(config))]
-            if config.uses_mdns:
+            settings = _settings(plan, _announced(plan, listeners))
+            sources: list[Source] = [StaticSource(_static_peers(plan))]
+            if plan.mdns:
                 port = int(listeners[0].extra(SocketAttribute.local_port))  # noqa: S610 - not Django's
-                sources.append(LanSource(lambda: _announcement(relay, port), config.mdns.interfaces))
-            parts = Parts(SystemClock(), TlsNetwork(tls), _log, sources, _dns(), random.SystemRandom())
+                sources.append(LanSource(lambda: _announcement(relay, port), plan.mdns_interfaces))
+            parts = Parts(SystemClock(), TlsNetwork(tls), _log, sources, LazyDns(), random.SystemRandom())
             relay = Relay(settings, key, store, parts)
             yield Built(relay, listeners, tls)
         finally:
@@ -143,8 +168,8 @@ def _tls(key: SigningKey, provider: Provider) -> TlsConfig:
     return TlsConfig(certificate, private_key_pem(key))
 
 
-async def _listen(config: Config) -> list[SocketListener]:
-    wanted = config.listen or [at for at in _LISTEN if at.host != "::" or _has_ipv6()]
+async def _listen(plan: Plan) -> list[SocketListener]:
+    wanted = plan.listen or [at for at in _LISTEN if at.host != "::" or _has_ipv6()]
     listeners: list[SocketListener] = []
     try:
         for at in wanted:
@@ -166,20 +191,20 @@ def _has_ipv6() -> bool:
     return True
 
 
-def _announced(config: Config, listeners: Sequence[SocketListener]) -> tuple[RecordEndpoint, ...]:
+def _announced(plan: Plan, listeners: Sequence[SocketListener]) -> tuple[RecordEndpoint, ...]:
     """Where others and our users' apps are told to find the node."""
-    if config.announce:
-        return tuple(RecordEndpoint(at.host, at.port) for at in config.announce)
+    if plan.announce:
+        return tuple(RecordEndpoint(at.host, at.port) for at in plan.announce)
     found: list[RecordEndpoint] = []
     for listener in listeners:
         host = str(listener.extra(SocketAttribute.local_address)[0])  # noqa: S610 - not Django's
         port = int(listener.extra(SocketAttribute.local_port))  # noqa: S610
         if host not in _UNSPECIFIED:
             found.append(RecordEndpoint(host, port))
-        elif is_lan(config.provider):
+        elif is_lan(plan.provider):
             found += [RecordEndpoint(own, port) for own in _own_addresses(v6=":" in host)]
         else:
-            found.append(RecordEndpoint(config.provider, port))
+            found.append(RecordEndpoint(plan.provider, port))
     unique = list(dict.fromkeys((each.host, each.port) for each in found))
     return tuple(RecordEndpoint(host, port) for host, port in unique[:RECORD_ENDPOINTS_MAX])
 
@@ -194,21 +219,21 @@ def _own_addresses(*, v6: bool) -> list[str]:
     return [] if v6 else ["127.0.0.1"]
 
 
-def _settings(config: Config, endpoints: tuple[RecordEndpoint, ...]) -> Settings:
-    limits = config.limits
+def _settings(plan: Plan, endpoints: tuple[RecordEndpoint, ...]) -> Settings:
+    limits = plan.limits
     return Settings(
-        config.provider,
-        Mode(config.peer_policy),
-        Reach(config.default_reach),
-        config.reach_providers,
+        plan.provider,
+        Mode(plan.policy),
+        Reach(plan.reach),
+        plan.reach_providers,
         endpoints,
         tuple(
             ConfiguredPeer(
                 Provider(peer.provider),
-                tuple(RecordEndpoint(at.host, at.port) for at in peer.endpoint),
+                tuple(RecordEndpoint(at.host, at.port) for at in peer.endpoints),
                 parse_key(peer.key) if peer.key else None,
             )
-            for peer in config.peers
+            for peer in plan.peers
         ),
         Rates(limits.account_rate_per_s, limits.account_burst, limits.peer_rate_per_s, limits.peer_burst),
         Quotas(
@@ -220,27 +245,17 @@ def _settings(config: Config, endpoints: tuple[RecordEndpoint, ...]) -> Settings
     )
 
 
-def _static_peers(config: Config) -> list[StaticPeer]:
+def _static_peers(plan: Plan) -> list[StaticPeer]:
     return [
         StaticPeer(
             Provider(peer.provider),
-            tuple(Endpoint(at.host, at.port) for at in peer.endpoint),
+            tuple(Endpoint(at.host, at.port) for at in peer.endpoints),
             parse_key(peer.key) if peer.key else None,
         )
-        for peer in config.peers
+        for peer in plan.peers
     ]
 
 
 def _announcement(relay: Relay, port: int) -> Announcement:
     fingerprint = blake2b(read(relay.record, Signed).payload, digest_size=16).digest()
     return Announcement(relay.settings.provider, port, relay.key.public, fingerprint)
-
-
-def _dns() -> DnsLookup | None:
-    try:
-        return DnsLookup()
-    except LocalError as error:
-        if error.code is not Code.UNSUPPORTED:
-            raise
-        _log.warning("providers cannot be looked up in the DNS", reason=error.detail)
-        return None

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 
 from waypost.crypto.keys import key_text, parse_key
+from waypost.daemon.plan import At, Plan, PlannedLimits, PlannedPeer
 from waypost.errors import Code, LocalError
 from waypost.ids import Provider, is_lan, parse_provider
 from waypost.limits import (
@@ -241,6 +242,29 @@ class Config(_Section):
     def uses_mdns(self) -> bool:
         enabled = self.mdns.enabled
         return is_lan(self.provider) if enabled is None else enabled
+
+
+def plan(config: Config) -> Plan:
+    """The same with all defaults filled in, as the node's process takes it."""
+    limits = config.limits
+    return Plan(
+        config.provider,
+        tuple(At(at.host, at.port) for at in config.listen) if config.listen else None,
+        tuple(At(at.host, at.port) for at in config.announce),
+        config.peer_policy,
+        config.default_reach,
+        config.reach_providers,
+        tuple(
+            PlannedPeer(Provider(peer.provider), tuple(At(at.host, at.port) for at in peer.endpoint), peer.key)
+            for peer in config.peers
+        ),
+        config.uses_mdns,
+        tuple(config.mdns.interfaces) if config.mdns.interfaces is not None else None,
+        PlannedLimits(**limits.model_dump()),
+        config.switch_interval,
+        config.log.level,
+        config.log.format,
+    )
 
 
 def load(path: Path) -> Config:

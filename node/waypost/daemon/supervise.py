@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -9,7 +10,7 @@ import signal
 import sys
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 import structlog
 import trio
@@ -18,14 +19,10 @@ import trio_asyncio
 from waypost import __version__
 from waypost.crypto.keys import key_text
 from waypost.daemon import admin_socket, log
-from waypost.daemon import config as configuration
 from waypost.daemon.build import Built, built
-from waypost.daemon.config import Config
+from waypost.daemon.plan import Plan
 from waypost.daemon.state import StateDir, announced, hold
-from waypost.errors import Code, LocalError
 from waypost.relay.admin import answer
-
-Level = Literal["debug", "info", "warning", "error"]
 
 #: For the answer to whoever asked the node to stop.
 _LAST_ANSWER_S: Final = 0.1
@@ -33,23 +30,17 @@ _LAST_ANSWER_S: Final = 0.1
 _log = structlog.get_logger("waypost")
 
 
-def run_node(state: StateDir, *, ready_fd: int | None = None, log_level: str | None = None) -> int:
+def run_node(state: StateDir, plan: Plan, *, ready_fd: int | None = None) -> int:
     """Run the node on that state directory until it is told to stop; returns the exit code.
 
-    Raises LocalError: STATE_MISSING, STATE_IN_USE, STATE_DAMAGED, STATE_TOO_NEW, BAD_CONFIG, CANNOT_LISTEN.
+    Raises LocalError: STATE_IN_USE, STATE_DAMAGED, STATE_TOO_NEW, CANNOT_LISTEN.
     """
-    if log_level is not None and log_level not in get_args(Level):
-        raise LocalError(Code.BAD_REQUEST, f"log level {log_level!r}: write one of {', '.join(get_args(Level))}")
-    if not state.path.is_dir():
-        raise LocalError(Code.STATE_MISSING, str(state.path))
     os.umask(0o077)
     with hold(state):
-        config = configuration.load(state.config)
-        level: Any = log_level or config.log.level
-        log.configure(level, config.log.format)
-        sys.setswitchinterval(config.switch_interval)
+        log.configure(plan.log_level, plan.log_format)
+        sys.setswitchinterval(plan.switch_interval)
         _raise_file_limit()
-        trio.run(_main, state, config, ready_fd)
+        trio.run(_main, state, plan, ready_fd)
     return 0
 
 
@@ -61,22 +52,25 @@ def _raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _main(state: StateDir, config: Config, ready_fd: int | None) -> None:
-    async with trio_asyncio.open_loop(), built(state, config) as node, trio.open_nursery() as around:
+async def _main(state: StateDir, plan: Plan, ready_fd: int | None) -> None:
+    async with trio_asyncio.open_loop(), built(state, plan) as node, trio.open_nursery() as around:
         around.start_soon(_obey_signals, node)
         administration = admin_socket.listen(state.socket)
         async with trio.open_nursery() as nursery:
             await nursery.start(node.relay.run)
             around.start_soon(node.serve)
             around.start_soon(admin_socket.serve, administration, state.socket, partial(answer, node.relay))
+            # What starting up has made stays for good: the collector need not look at it again and again.
+            gc.collect()
+            gc.freeze()
             with announced(state, _facts(node)):
-                _log.info("node ready", provider=config.provider, ports=node.ports, version=__version__)
+                _log.info("node ready", provider=plan.provider, ports=node.ports, version=__version__)
                 _tell_ready(ready_fd, node)
                 await node.relay.stopping.wait()
         # The relay has said goodbye to everyone.
         await trio.sleep(_LAST_ANSWER_S)
         around.cancel_scope.cancel()
-    _log.info("node stopped", provider=config.provider)
+    _log.info("node stopped", provider=plan.provider)
 
 
 async def _obey_signals(node: Built) -> None:
