@@ -7,15 +7,18 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Protocol, assert_never
 
+import trio
+
 from waypost.clock import MINUTE_MS, Clock, WallMs
 from waypost.crypto.keys import Purpose, SigningKey
 from waypost.errors import Code, LocalError, PeerFault, Refused, WaypostError, code_of
-from waypost.ids import parse_provider
-from waypost.limits import CLAIM_BURST, CLAIM_RATE_PER_S, QUERY_BURST, QUERY_RATE_PER_S
-from waypost.protocol.bundle import open_device_list, open_package
+from waypost.ids import Provider, is_canonical_provider
+from waypost.limits import BUNDLE_MAX_BYTES, CLAIM_BURST, CLAIM_RATE_PER_S, QUERY_BURST, QUERY_RATE_PER_S
+from waypost.protocol.bundle import DeviceList, open_device_list, open_package
 from waypost.protocol.codec import pack
 from waypost.protocol.invite import token_hash
 from waypost.protocol.messages import (
+    SIGNATURE_BYTES,
     Answer,
     Claim,
     ClaimAnswer,
@@ -83,8 +86,11 @@ class Directory:
 
     def __init__(self, office: Office) -> None:
         self._office = office
-        self._queries: Buckets[str] = Buckets(QUERY_RATE_PER_S, QUERY_BURST, _BUCKETS_MAX)
+        # By key, since whoever has not joined may claim any name.
+        self._queries: Buckets[bytes] = Buckets(QUERY_RATE_PER_S, QUERY_BURST, _BUCKETS_MAX)
         self._claims: Buckets[tuple[str, str]] = Buckets(CLAIM_RATE_PER_S, CLAIM_BURST, _BUCKETS_MAX)
+        self._joining = trio.Lock()
+        self._issuing: dict[bytes, trio.Event] = {}  #: claims being answered, by request
         self.record = b""  #: our own, as others check our answers against it
 
     def asked(self, link: Link, asked: Asked) -> None:
@@ -93,7 +99,7 @@ class Directory:
 
     async def _answer(self, link: Link, asked: Asked) -> None:
         try:
-            if not self._queries.take(link.source, 1, self._office.clock.instant()):
+            if not self._queries.take(link.peer.key, 1, self._office.clock.instant()):
                 raise Refused(Code.RATE_LIMITED)
             reply = await self._reply(link, asked)
             link.session.answer(asked.id, 0, "", reply.body, reply.signature)
@@ -127,10 +133,15 @@ class Directory:
     # ── accounts ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _join(self, link: Link, ask: Join) -> _Reply:
-        office = self._office
         if link.peer.role is not Role.DEVICE:
             raise Refused(Code.FORBIDDEN)
         devices = open_device_list(ask.device_list, link.source)
+        # One after the other: two lists that follow the same one must not both be taken.
+        async with self._joining:
+            return await self._admit(link, ask, devices)
+
+    async def _admit(self, link: Link, ask: Join, devices: DeviceList) -> _Reply:
+        office = self._office
         now_ms = office.clock.wall_ms()
         hashed = token_hash(ask.token)
         user = await office.store.invited(hashed, now_ms)
@@ -160,7 +171,9 @@ class Directory:
         if ask.mode != "show":
             if ask.mode not in _REACHES:
                 raise Refused(Code.BAD_REQUEST)
-            providers = tuple(parse_provider(name) for name in ask.providers)
+            if (ask.mode == "some") is not bool(ask.providers) or not all(map(is_canonical_provider, ask.providers)):
+                raise Refused(Code.BAD_REQUEST)
+            providers = tuple(Provider(name) for name in ask.providers)
             await self.set_reach(user, ask.mode, providers)
         account = user.account
         return _Reply(pack(ReachReply(account.reach, tuple(account.providers))))
@@ -206,6 +219,9 @@ class Directory:
                 answer, record = await office.federation.ask_peer(provider, ask)
                 if answer.code:
                     raise _refusal(answer.code)
+                if len(answer.signature) != SIGNATURE_BYTES or len(answer.body) > BUNDLE_MAX_BYTES or not record:
+                    office.log.warning("a claim's answer makes no sense", peer=provider)
+                    raise Refused(Code.INTERNAL)
                 return _Reply(pack(ClaimAnswer(answer.body, answer.signature, record)))
         elif provider != office.provider:
             raise Refused(Code.NOT_FOUND)
@@ -219,10 +235,18 @@ class Directory:
         now_ms = office.clock.wall_ms()
         request = blake2b(ask.request + link.source.encode(), digest_size=32).digest()
         digest = blake2b(pack((ask.address, *ask.suites)), digest_size=32).digest()
-        given = await office.store.answered(request, digest)
-        if given is None:
-            given = await self._issue(link, user, ask, now_ms)
-            await office.store.remember_answer(request, digest, given, now_ms)
+        # The same request, sent again while it is being answered, must not use up a second package.
+        while request in self._issuing:
+            await self._issuing[request].wait()
+        issuing = self._issuing[request] = trio.Event()
+        try:
+            given = await office.store.answered(request, digest)
+            if given is None:
+                given = await self._issue(link, user, ask, now_ms)
+                await office.store.remember_answer(request, digest, given, now_ms)
+        finally:
+            del self._issuing[request]
+            issuing.set()
         signature = office.key.sign(Purpose.ANSWER, given)
         if not given:
             raise Refused(Code.NOT_FOUND)
@@ -236,7 +260,8 @@ class Directory:
         if found is not None and not office.accounts.may_reach(found, sender_provider):
             found = None
         name = found.account.user if found else ""
-        if not self._claims.take((link.source, name), 1, office.clock.instant()):
+        # By the name that was asked for: a bucket for all that do not exist would tell them from those that do.
+        if not self._claims.take((link.source, user), 1, office.clock.instant()):
             raise Refused(Code.RATE_LIMITED)
         issued = await office.store.claim(name, ask.suites, now_ms)  # type: ignore[arg-type] # "" is nobody's
         if found is None:

@@ -47,6 +47,11 @@ class Tracks:
 
 
 def state_of(rows: Sequence[Trace]) -> tuple[str, int]:
-    """The furthest step that the trace shows, and its code."""
-    furthest = max((row for row in rows if row.event in _ORDER), key=lambda row: _ORDER.index(row.event))
+    """The furthest step that the trace shows, and its code.
+
+    One device is enough for a message to be delivered to an account, whatever becomes of it at the others.
+    """
+    delivered = {row.party for row in rows if row.event == "delivered"}
+    counted = [row for row in rows if row.event in _ORDER and (row.event == "delivered" or row.party not in delivered)]
+    furthest = max(counted, key=lambda row: _ORDER.index(row.event))
     return furthest.event, furthest.code
