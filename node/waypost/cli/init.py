@@ -14,7 +14,11 @@ def init(
     state: State = None,
     listen: Annotated[
         list[str] | None,
-        typer.Option("--listen", metavar="ADDRESS:PORT", help="Listen here only; may be repeated. Port 0: a free one."),
+        typer.Option(
+            "--listen",
+            metavar="ADDRESS:PORT",
+            help="Listen here only; may be repeated. Port 0: a free one, another at each start.",
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

@@ -36,13 +36,13 @@ def run(
     from waypost.daemon import config as configuration
     from waypost.daemon.plan import Level
 
+    levels = get_args(Level)
+    if log_level is not None and log_level not in levels:
+        raise LocalError(Code.BAD_REQUEST, f"log level {log_level!r}: write one of {', '.join(levels)}")
     where = state_dir(state)
     if not where.path.is_dir():
         raise LocalError(Code.STATE_MISSING, str(where.path))
     planned = configuration.plan(configuration.load(where.config))
     if log_level is not None:
-        if log_level not in get_args(Level):
-            levels = ", ".join(get_args(Level))
-            raise LocalError(Code.BAD_REQUEST, f"log level {log_level!r}: write one of {levels}")
         planned = msgspec.structs.replace(planned, log_level=log_level)
     become(where, planned, ready_fd)

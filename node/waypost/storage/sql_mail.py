@@ -1,9 +1,9 @@
 """The mail verbs on a SQLite connection: synchronous, inside a transaction that the caller opened.
 
-Envelopes that arrive together for the same mailboxes share a row (a segment); each mailbox has one row (a delivery) that
-claims it. So the cost of a commit grows with the number of batches, not of messages. Duplicates are found by id among the
-ids of envelopes made in the same four seconds (a bucket of `seen`): the few buckets in use are held in memory, since an
-envelope's id covers its creation time and a duplicate therefore falls into the same bucket.
+Envelopes that arrive together for the same mailboxes share a row (a segment); each mailbox has one row (a delivery)
+that claims it. So the cost of a commit grows with the number of batches, not of messages. Duplicates are found by id
+among the ids of envelopes made in the same four seconds (a bucket of `seen`): the few buckets in use are held in
+memory, since an envelope's id covers its creation time and a duplicate therefore falls into the same bucket.
 """
 
 from __future__ import annotations
@@ -152,12 +152,15 @@ def _place(conn: sqlite3.Connection, state: MailState, mailboxes: Sequence[int],
         seq = state.next_seq
         state.next_seq += 1
         conn.execute(
-            "INSERT INTO delivery (mailbox, seq, segment, items, bytes, expires_ms, shared) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO delivery (mailbox, seq, segment, items, bytes, expires_ms, shared)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (mailbox, seq, segment, len(draft.items), draft.size, draft.expires_ms, shared),
         )
         state.count(mailbox, len(draft.items), draft.size)
         placed.append(
-            Placed(mailbox, Parcel(seq, draft.kind, draft.ids, draft.items, draft.size, draft.expires_ms, draft.senders))
+            Placed(
+                mailbox, Parcel(seq, draft.kind, draft.ids, draft.items, draft.size, draft.expires_ms, draft.senders)
+            )
         )
     return placed
 
@@ -213,7 +216,9 @@ def _keep(conn: sqlite3.Connection, state: MailState, mailbox: int, keep: Keep) 
 
 def requeue(conn: sqlite3.Connection, state: MailState, now_ms: WallMs, mailbox: int = 0) -> tuple[Placed, ...]:
     """`Store.requeue`."""
-    where, parameters = ("d.mailbox = ? AND d.due_ms > 0", (mailbox,)) if mailbox else ("d.due_ms BETWEEN 1 AND ?", (now_ms,))
+    where, parameters = (
+        ("d.mailbox = ? AND d.due_ms > 0", (mailbox,)) if mailbox else ("d.due_ms BETWEEN 1 AND ?", (now_ms,))
+    )
     rows = conn.execute(_PARCEL + f"WHERE {where} ORDER BY d.seq", parameters).fetchall()
     placed = []
     for row in rows:
@@ -226,9 +231,7 @@ def requeue(conn: sqlite3.Connection, state: MailState, now_ms: WallMs, mailbox:
 
 def fetch(conn: sqlite3.Connection, mailbox: int, after: int, max_items: int, max_bytes: int) -> list[Parcel]:
     """`Store.fetch`."""
-    rows = conn.execute(
-        _PARCEL + "WHERE d.mailbox = ? AND d.seq > ? AND d.due_ms = 0 ORDER BY d.seq", (mailbox, after)
-    )
+    rows = conn.execute(_PARCEL + "WHERE d.mailbox = ? AND d.seq > ? AND d.due_ms = 0 ORDER BY d.seq", (mailbox, after))
     return [placed.parcel for placed in _first(rows, max_items, max_bytes)]
 
 
@@ -281,7 +284,7 @@ def _owners(conn: sqlite3.Connection, mailboxes: str) -> list[str]:
     return [row[0] for row in found if row]
 
 
-def prune(conn: sqlite3.Connection, state: MailState, now_ms: WallMs) -> None:
+def prune(conn: sqlite3.Connection, now_ms: WallMs) -> None:
     """The mail half of `Store.prune`."""
     oldest = (now_ms - EXPIRY_MAX_S * 1000 - SEEN_EXTRA_MS) >> BUCKET_SHIFT
     conn.execute("DELETE FROM seen WHERE bucket < ?", (oldest,))

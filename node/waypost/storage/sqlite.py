@@ -1,31 +1,25 @@
-"""The Store in a SQLite file, through aiosqlite.
+"""The Store in a SQLite file, through aiosqlite. Writes go by `commit`; reads have a connection of their own (WAL).
 
-One task owns the writing connection: it takes all that is queued, writes it in one transaction and then wakes everyone who
-waits (group commit), so a commit is as large as the load makes it and a lone message waits for nobody. Reads have a connection of
-their own and do not wait for writes (WAL). Each transaction is one hop to the database thread, whatever is in it.
-
-aiosqlite awaits asyncio futures, so this module runs under `trio_asyncio.open_loop()`; nothing else in the node needs it.
+aiosqlite awaits asyncio futures, so this runs under `trio_asyncio.open_loop()`; nothing else in the node needs it.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import aiosqlite
 import trio
 from trio_asyncio import aio_as_trio
 
 from waypost.clock import WallMs
-from waypost.errors import Code, LocalError, Refused, WaypostError
+from waypost.errors import Code, LocalError
 from waypost.ids import Provider, User
-from waypost.limits import COMMIT_MAX_BYTES, COMMIT_MAX_OPERATIONS
 from waypost.storage import schema, sql_directory, sql_mail
+from waypost.storage.commit import Connection, GroupCommit, Transactions, in_thread, translated
 from waypost.storage.store import (
     Accepted,
     Account,
@@ -62,112 +56,8 @@ _PRAGMAS = (
 _VACUUM_PAGES = 2_000  #: given back in one go: some 100 ms of the writer's time
 
 
-@dataclass(frozen=True)
-class _Result:
-    """Looks like a cursor to aiosqlite, which calls `fetchall` in the database thread."""
-
-    value: Any
-
-    def fetchall(self) -> Any:
-        return self.value
-
-
-class _Connection(sqlite3.Connection):
-    """Lets `execute_fetchall(function, arguments)` run a function in the database thread and return what it returns.
-
-    aiosqlite's public interface makes one hop per statement; this makes one per transaction.
-    """
-
-    def execute(self, sql: Any, parameters: Any = (), /) -> Any:
-        if callable(sql):
-            return _Result(sql(self, *parameters))
-        return super().execute(sql, parameters)
-
-
-class _Pending(Generic[T]):
-    """The result of a verb that has been called: await it."""
-
-    __slots__ = ("_done", "_error", "_event", "_value")
-
-    def __init__(self) -> None:
-        self._done = False
-        self._event: trio.Event | None = None
-        self._value: T | None = None
-        self._error: Exception | None = None
-
-    def resolve(self, value: T | None, error: Exception | None) -> None:
-        self._done, self._value, self._error = True, value, error
-        if self._event is not None:
-            self._event.set()
-
-    async def _wait(self) -> T:
-        if not self._done:
-            if self._event is None:
-                self._event = trio.Event()
-            await self._event.wait()
-        if self._error is not None:
-            raise self._error
-        return self._value  # type: ignore[return-value] # set together with _done
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        return self._wait().__await__()
-
-
-@dataclass(slots=True)
-class _Operation:
-    run: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    size: int
-    pending: _Pending[Any]
-
-
-@dataclass(slots=True)
-class _Failed:
-    error: Exception
-
-
-def _translate(error: sqlite3.Error) -> WaypostError:
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
-        return Refused(Code.STORE_FULL, "database or disk is full")
-    return LocalError(Code.STATE_DAMAGED, f"{type(error).__name__}: {error}")
-
-
-class _Writer:
-    """What runs in the database thread: groups of operations as transactions."""
-
-    def __init__(self, conn: sqlite3.Connection) -> None:
-        self.mail = sql_mail.MailState(conn)
-
-    def commit(self, conn: sqlite3.Connection, operations: Sequence[_Operation]) -> list[Any]:
-        """Their results, or a `_Failed` for each that failed. Either a whole operation is durable, or none of it."""
-        try:
-            return self._transaction(conn, operations)
-        except sqlite3.Error as error:
-            self._undo(conn)
-            if len(operations) == 1:
-                return [_Failed(_translate(error))]
-        # One of them spoilt it for all: give each a transaction of its own.
-        return [self.commit(conn, [operation])[0] for operation in operations]
-
-    def _transaction(self, conn: sqlite3.Connection, operations: Sequence[_Operation]) -> list[Any]:
-        results: list[Any] = []
-        conn.execute("BEGIN IMMEDIATE")
-        for operation in operations:
-            try:
-                results.append(operation.run(conn, *operation.arguments))
-            except WaypostError as error:  # refused before it changed anything
-                results.append(_Failed(error))
-        conn.execute("COMMIT")
-        return results
-
-    def _undo(self, conn: sqlite3.Connection) -> None:
-        if conn.in_transaction:
-            conn.execute("ROLLBACK")
-        self.mail.restart(conn)
-
-
-def _prune(conn: sqlite3.Connection, mail: sql_mail.MailState, now_ms: WallMs) -> None:
-    sql_mail.prune(conn, mail, now_ms)
+def _prune(conn: sqlite3.Connection, now_ms: WallMs) -> None:
+    sql_mail.prune(conn, now_ms)
     sql_directory.prune(conn, now_ms)
 
 
@@ -182,94 +72,61 @@ def _mailboxes(conn: sqlite3.Connection) -> list[MailboxInfo]:
         "SELECT m.id, m.kind, m.owner, ifnull(sum(d.items), 0), ifnull(sum(d.bytes), 0), ifnull(min(d.expires_ms), 0) "
         "FROM mailbox AS m LEFT JOIN delivery AS d ON d.mailbox = m.id GROUP BY m.id ORDER BY m.id"
     )
-    return [MailboxInfo(i, MailboxKind(kind), owner, Usage(n, size), oldest) for i, kind, owner, n, size, oldest in rows]
+    return [
+        MailboxInfo(i, MailboxKind(kind), owner, Usage(n, size), oldest) for i, kind, owner, n, size, oldest in rows
+    ]
 
 
 class SqliteStore(Store):
     """See the module. Made by `open_store`."""
 
-    def __init__(self, writing: aiosqlite.Connection, reading: aiosqlite.Connection) -> None:
+    def __init__(self, path: Path, writing: aiosqlite.Connection, reading: aiosqlite.Connection) -> None:
+        self._path = path
         self._writing = writing
         self._reading = reading
-        self._writer: _Writer
+        self._mail: sql_mail.MailState
+        self._commits: GroupCommit
         self._epoch = 0
-        self._queue: deque[_Operation] = deque()
-        self._wake = trio.Event()
-        self._closing = False
-        self._closed = trio.Event()
         self._usage: dict[int, list[int]] = {}
 
     async def start(self) -> None:
-        self._writer = await self._hop(self._writing, _Writer)
-        self._usage = {mailbox: [*usage] for mailbox, usage in self._writer.mail.usage.items()}
+        """Read what is held in memory. Before anything else."""
+        transactions = await in_thread(self._writing, Transactions)
+        self._mail = transactions.mail
+        self._commits = GroupCommit(self._writing, transactions, self._count)
+        self._usage = {mailbox: [*usage] for mailbox, usage in self._mail.usage.items()}
         self._epoch = await self._read(sql_directory.epoch)
 
     async def run(self) -> None:
-        """The writing task. It ends after `close`, with everything written that was called before."""
-        with trio.CancelScope(shield=True):
-            while self._queue or not self._closing:
-                if not self._queue:
-                    self._wake = trio.Event()
-                    await self._wake.wait()
-                    continue
-                await self._commit(self._take())
-        self._closed.set()
+        """The writing task; it ends after `close`."""
+        await self._commits.run()
 
-    def _take(self) -> list[_Operation]:
-        group = [self._queue.popleft()]
-        size = group[0].size
-        while self._queue and len(group) < COMMIT_MAX_OPERATIONS and size + self._queue[0].size <= COMMIT_MAX_BYTES:
-            group.append(self._queue.popleft())
-            size += group[-1].size
-        return group
-
-    async def _commit(self, group: list[_Operation]) -> None:
-        try:
-            results = await self._hop(self._writing, self._writer.commit, group)
-        except sqlite3.Error as error:
-            results = [_Failed(_translate(error))] * len(group)
-        for mailbox, (items, size) in self._writer.mail.take_changes().items():
+    def _count(self, changes: dict[int, list[int]]) -> None:
+        for mailbox, (items, size) in changes.items():
             usage = self._usage.setdefault(mailbox, [0, 0])
             usage[0] += items
             usage[1] += size
-        for operation, result in zip(group, results, strict=True):
-            if isinstance(result, _Failed):
-                operation.pending.resolve(None, result.error)
-            else:
-                operation.pending.resolve(result, None)
-
-    @staticmethod
-    async def _hop(connection: aiosqlite.Connection, run: Callable[..., T], *arguments: Any) -> T:
-        # Cancelling the await would not stop the database thread, only lose its answer.
-        with trio.CancelScope(shield=True):
-            result: Any = await aio_as_trio(connection.execute_fetchall)(run, arguments)
-        return result  # type: ignore[no-any-return]
 
     async def _read(self, run: Callable[..., T], *arguments: Any) -> T:
         try:
-            return await self._hop(self._reading, run, *arguments)
+            return await in_thread(self._reading, run, *arguments)
         except sqlite3.Error as error:
-            raise _translate(error) from error
+            raise translated(error) from error
 
     def _write(self, run: Callable[..., T], *arguments: Any, size: int = 256) -> Awaitable[T]:
-        if self._closing:
-            raise LocalError(Code.NOT_RUNNING, "the store is closed")
-        pending: _Pending[T] = _Pending()
-        self._queue.append(_Operation(run, arguments, size, pending))
-        self._wake.set()
-        return pending
+        return self._commits.submit(run, arguments, size)
 
     # ── mail ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def accept(self, deposit: Deposit) -> Awaitable[Accepted]:
         size = sum(len(item.envelope) for item in deposit.items)
-        return self._write(sql_mail.accept, self._writer.mail, deposit, size=size)
+        return self._write(sql_mail.accept, self._mail, deposit, size=size)
 
     def settle(self, settlement: Settlement) -> Awaitable[tuple[Placed, ...]]:
-        return self._write(sql_mail.settle, self._writer.mail, settlement)
+        return self._write(sql_mail.settle, self._mail, settlement)
 
     def requeue(self, now_ms: WallMs, mailbox: int = 0) -> Awaitable[tuple[Placed, ...]]:
-        return self._write(sql_mail.requeue, self._writer.mail, now_ms, mailbox)
+        return self._write(sql_mail.requeue, self._mail, now_ms, mailbox)
 
     async def fetch(self, mailbox: int, after: int, max_items: int, max_bytes: int) -> list[Parcel]:
         return await self._read(sql_mail.fetch, mailbox, after, max_items, max_bytes)
@@ -284,7 +141,7 @@ class SqliteStore(Store):
         return await self._read(sql_mail.trace, id_)
 
     def prune(self, now_ms: WallMs) -> Awaitable[None]:
-        return self._write(_prune, self._writer.mail, now_ms)
+        return self._write(_prune, now_ms)
 
     # ── mailboxes ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -361,25 +218,28 @@ class SqliteStore(Store):
     # ── the store itself ────────────────────────────────────────────────────────────────────────────────────────────
 
     async def backup(self, target: Path) -> None:
-        if target.exists():
-            raise LocalError(Code.BACKUP_FAILED, f"{target} exists")
-        try:
-            await self._read(schema.copy_to, target)
-        except (LocalError, Refused, OSError) as error:
-            target.unlink(missing_ok=True)
-            raise LocalError(Code.BACKUP_FAILED, str(error)) from error
+        # With a connection and a thread of its own, so that reading mailboxes goes on however long it takes.
+        await trio.to_thread.run_sync(_back_up, self._path, target)
 
     async def tidy(self) -> None:
         try:
-            await self._hop(self._writing, _tidy)
+            await in_thread(self._writing, _tidy)
         except sqlite3.Error as error:
-            raise _translate(error) from error
+            raise translated(error) from error
 
     async def close(self) -> None:
-        self._closing = True
-        self._wake.set()
-        with trio.CancelScope(shield=True):
-            await self._closed.wait()
+        await self._commits.close()
+
+
+def _back_up(path: Path, target: Path) -> None:
+    if target.exists():
+        raise LocalError(Code.BACKUP_FAILED, f"{target} exists")
+    try:
+        with closing(sqlite3.connect(path)) as source:
+            schema.copy_to(source, target)
+    except (sqlite3.Error, OSError) as error:
+        target.unlink(missing_ok=True)
+        raise LocalError(Code.BACKUP_FAILED, str(error)) from error
 
 
 async def _connect(path: Path, pragmas: Iterable[str]) -> aiosqlite.Connection:
@@ -397,7 +257,7 @@ async def _connect(path: Path, pragmas: Iterable[str]) -> aiosqlite.Connection:
 
 
 async def _open(path: Path) -> aiosqlite.Connection:
-    return await aiosqlite.connect(path, isolation_level=None, factory=_Connection)
+    return await aiosqlite.connect(path, isolation_level=None, factory=Connection)
 
 
 async def _disconnect(connection: aiosqlite.Connection) -> None:
@@ -415,12 +275,14 @@ async def open_store(path: Path, *, max_bytes: int = 0) -> AsyncIterator[SqliteS
     """
     writing = await _connect(path, _PRAGMAS)
     try:
-        await schema.prepare(SqliteStore._hop, writing, path)  # noqa: SLF001 - one class in two files
+        await schema.prepare(in_thread, writing, path)
         if max_bytes:
             await aio_as_trio(writing.execute_fetchall)(f"PRAGMA max_page_count = {max(64, max_bytes // 8192)}")
-        reading = await _connect(path, ("PRAGMA query_only = ON", "PRAGMA busy_timeout = 5000", "PRAGMA cache_size = -8192"))
+        reading = await _connect(
+            path, ("PRAGMA query_only = ON", "PRAGMA busy_timeout = 5000", "PRAGMA cache_size = -8192")
+        )
         try:
-            store = SqliteStore(writing, reading)
+            store = SqliteStore(path, writing, reading)
             await store.start()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(store.run)

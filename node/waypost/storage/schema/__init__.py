@@ -51,7 +51,8 @@ def upgrade(conn: sqlite3.Connection, path: Path) -> None:
 def copy_to(conn: sqlite3.Connection, target: Path) -> None:
     """A consistent copy of the database, also while others write to it."""
     with closing(sqlite3.connect(target)) as copy:
-        conn.backup(copy, pages=4_096)
+        # In one step: a copy made in several starts anew whenever another connection has written.
+        conn.backup(copy)
 
 
 async def prepare(hop: Callable[..., Awaitable[Any]], connection: Any, path: Path) -> None:
