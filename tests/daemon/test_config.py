@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from waypost.crypto.keys import SigningKey, key_text
-from waypost.daemon.config import BadConfig, load, parse, parse_host_port
+from waypost.daemon.config import BadConfig, load, parse, parse_host_port, plan
 from waypost.daemon.template import template
 from waypost.errors import Code, LocalError
 from waypost.ids import Provider
@@ -136,6 +136,20 @@ def test_template_shows_the_defaults_that_hold(name: str) -> None:
 def test_template_with_addresses_to_listen_at() -> None:
     config = parse(template(Provider("birdy.local"), ["127.0.0.1:0"]), FILE)
     assert [str(at) for at in config.listen or []] == ["127.0.0.1:0"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "interfaces"),
+    [
+        ("", None),
+        ('listen = ["0.0.0.0:1", "[::]:1"]', None),
+        ('listen = ["127.0.0.1:1", "0.0.0.0:2"]', None),
+        ('listen = ["127.0.0.1:1", "127.0.0.1:2", "192.0.2.1:1"]', ("127.0.0.1", "192.0.2.1")),
+        ('listen = ["127.0.0.1:1"]\nmdns.interfaces = ["192.0.2.1"]', ("192.0.2.1",)),
+    ],
+)
+def test_a_node_is_announced_where_it_listens(lines: str, interfaces: tuple[str, ...] | None) -> None:
+    assert plan(parse(f'name = "birdy.local"\n{lines}', FILE)).mdns_interfaces == interfaces
 
 
 def test_file_that_is_not_there(tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ async def _resolvable(at: HostPort, found: list[Finding]) -> None:
 
 
 async def _multicast(config: Config, found: list[Finding]) -> None:
-    source = MdnsSource(None, config.mdns.interfaces)
+    source = MdnsSource(None, configuration.plan(config).mdns_interfaces)
     try:
         await source.start()
     except LocalError as error:

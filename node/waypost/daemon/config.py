@@ -259,12 +259,20 @@ def plan(config: Config) -> Plan:
             for peer in config.peers
         ),
         config.uses_mdns,
-        tuple(config.mdns.interfaces) if config.mdns.interfaces is not None else None,
+        _mdns_interfaces(config),
         PlannedLimits(**limits.model_dump()),
         config.switch_interval,
         config.log.level,
         config.log.format,
     )
+
+
+def _mdns_interfaces(config: Config) -> tuple[str, ...] | None:
+    """Where nothing is said, those that the node listens at: elsewhere it would announce what nobody can dial."""
+    if config.mdns.interfaces is not None:
+        return tuple(config.mdns.interfaces)
+    hosts = dict.fromkeys(at.host for at in config.listen or ())
+    return None if any(ipaddress.ip_address(host).is_unspecified for host in hosts) else tuple(hosts) or None
 
 
 def load(path: Path) -> Config:

@@ -59,7 +59,7 @@ name = {_quoted(name)}
 # endpoint = "node.finch.example:{DEFAULT_PORT}"
 # key = "52 characters, as `waypost status` shows them on that node"
 
-# Finding nodes on the same network by itself. Without interfaces: all of this machine.
+# Finding nodes on the same network by itself. Without interfaces: those of `listen`, or all of this machine.
 [mdns]
 # enabled = {"true" if lan else "false"}
 # interfaces = ["192.168.1.5"]
