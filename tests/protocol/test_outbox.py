@@ -154,7 +154,7 @@ def test_a_refusal_for_the_hop_puts_back_in_order(code: Code) -> None:
     chunks = outbox.take(100, 10_000, 0, 0.0)
     verdict = outbox.settle(chunks, [Refusal(1, code.number, 9), Refusal(2, code.number), Refusal(3, code.number)])
     assert verdict.pause is not None
-    assert verdict.done == verdict.keep == []
+    assert (verdict.done, verdict.keep) == ([], [])
     outbox.pause(5.0)
     assert take(outbox, now=4.9) == []
     assert take(outbox, now=5.0) == [*box(1, count=3).items[1:], *box(2).items]
@@ -166,7 +166,7 @@ def test_what_is_put_back_is_settled_with_its_entry() -> None:
     first = outbox.settle(
         chunks, [Refusal(0, Code.MAILBOX_FULL.number), Refusal(1, Code.BUSY.number), Refusal(2, Code.NOT_FOUND.number)]
     )
-    assert first.done == first.keep == []
+    assert (first.done, first.keep) == ([], [])
     again = outbox.take(100, 10_000, 0, 0.0)
     assert [item for chunk in again for item in chunk.items] == [box(1, count=3).items[1]]
     assert outbox.settle(again, ()).keep == [(1, (0,))]
@@ -383,7 +383,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @invariant()
     def memory_is_bounded(self) -> None:
-        # A read adds at most 6 parcels of 5 to a memory that is at most half full; a pause puts back what was in flight.
+        # A read adds at most 6 parcels of 5 to a memory at most half full; a pause puts back what was in flight.
         flying = sum(len(chunk.items) for batch in self.flying for chunk in batch)
         assert self.outbox.waiting_bytes <= 8 * (8 + 6 * 5 + flying + len(self.back))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import trio
 import trio.testing
-
 from tests.relay.world import world
+
 from waypost.errors import Code
 from waypost.protocol.messages import NoticeKind
 
@@ -56,9 +56,7 @@ async def test_peer_away_then_back(autojump_clock: trio.testing.MockClock) -> No
         alice.send("bob@finch.local", b"one")
         await bob.until(lambda: len(bob.inbox) == 1)
         store = w.kill("finch.local")
-        birdy = w.nodes["birdy.local"].relay
-        while birdy.peers.get("finch.local").link is not None:  # type: ignore[union-attr]
-            await trio.sleep(0)
+        await w.unlinked("birdy.local", "finch.local")
         ids = alice.send_many("bob@finch.local", [b"two", b"three"])
         await alice.until(lambda: len(alice.accepted) == 3)
         await trio.sleep(60)

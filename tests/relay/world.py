@@ -1,10 +1,10 @@
-"""A small world for tests of the relay: nodes and devices in one process, on memory links, in virtual time if wanted."""
+"""A small world for tests of the relay: nodes and devices in one process, on memory links, in virtual time."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +29,7 @@ from waypost.protocol.messages import Answer, Ask, Join, JoinReply, Notice, Outc
 from waypost.protocol.record import RecordEndpoint
 from waypost.protocol.session import Answered, Closed, Event, Noticed, Offered, Reported, Session, Settled, Signalled
 from waypost.relay.node import Relay
+from waypost.relay.peer import Peer
 from waypost.relay.settings import Parts, Quotas, Rates, Reach, Settings
 from waypost.routing.policy import Mode
 from waypost.storage.memory import MemoryStore
@@ -140,7 +141,7 @@ class World:
         )
         logs: list[dict[str, Any]] = []
 
-        def keep(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
+        def keep(logger: Any, method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
             logs.append({**event, "level": method})
             raise structlog.DropEvent
 
@@ -176,6 +177,22 @@ class World:
 
         sighting = Sighting(Provider(other), (Endpoint(other, 7711),), None, None, "static")
         self.nodes[one].relay.peers.sighted(sighting)
+
+    async def linked(self, node: str, peer: str) -> None:
+        """Wait until the node has a link to the peer."""
+        await self._when(node, lambda: (known := self.peer(node, peer)) is not None and known.link is not None)
+
+    async def unlinked(self, node: str, peer: str) -> None:
+        """Wait until it has none."""
+        await self._when(node, lambda: (known := self.peer(node, peer)) is None or known.link is None)
+
+    def peer(self, node: str, peer: str) -> Peer | None:
+        return self.nodes[node].relay.peers.get(peer)
+
+    async def _when(self, node: str, condition: Callable[[], bool]) -> None:
+        with trio.fail_after(60):
+            while not condition():  # noqa: ASYNC110 - a relay has no event for every change
+                await trio.sleep(0.01)
 
     async def device(self, node: str, user: str) -> Device:
         """A device that has joined and is connected."""
@@ -254,7 +271,7 @@ class Device:
         return self.offer(envelopes)
 
     def offer(self, envelopes: list[bytes]) -> list[bytes]:
-        ids = [envelope_id(envelope) for envelope in envelopes]
+        ids: list[bytes] = [envelope_id(envelope) for envelope in envelopes]
         self.session.offer(envelopes, ids, ids)
         self._pump.wake()
         return ids
@@ -264,7 +281,7 @@ class Device:
         created_ms = fields.pop("created_ms", VirtualClock().wall_ms())
         # No two alike, as encryption would have it.
         unlike = next(self._sent).to_bytes(4, "big")
-        values = {"sender": self.address, "expires_s": 432_000, "suite": "x-test"} | fields
+        values: dict[str, Any] = {"sender": self.address, "expires_s": 432_000, "suite": "x-test"} | fields
         return encode_envelope(
             Envelope(
                 1,
@@ -298,7 +315,8 @@ class Device:
                     self.session.receipt(batch, (), VirtualClock().wall_ms())
                 case Settled(token, _, refusals):
                     refused = {refusal.index: refusal.code for refusal in refusals}
-                    for index, id_ in enumerate(token):  # type: ignore[arg-type]
+                    ids: list[bytes] = token  # type: ignore[assignment] # what `offer` gave
+                    for index, id_ in enumerate(ids):
                         if index in refused:
                             self.refused[id_] = refused[index]
                         else:
