@@ -272,7 +272,10 @@ def _mdns_interfaces(config: Config) -> tuple[str, ...] | None:
     if config.mdns.interfaces is not None:
         return tuple(config.mdns.interfaces)
     hosts = dict.fromkeys(at.host for at in config.listen or ())
-    return None if any(ipaddress.ip_address(host).is_unspecified for host in hosts) else tuple(hosts) or None
+    if any(ipaddress.ip_address(host).is_unspecified for host in hosts):
+        return None
+    # IPv6 multicast is not to be had on every interface, loopback for one; `None` means all of IPv4.
+    return tuple(host for host in hosts if ":" not in host) or None
 
 
 def load(path: Path) -> Config:
