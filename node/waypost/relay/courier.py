@@ -9,8 +9,8 @@ from typing import Any
 import trio
 
 from waypost.clock import Clock
-from waypost.errors import WaypostError
-from waypost.limits import FETCH_MAX_BYTES, FETCH_MAX_ENVELOPES, RETRY_HINT_MAX_S
+from waypost.errors import Code, WaypostError
+from waypost.limits import BATCH_MAX_ENVELOPES, FETCH_MAX_BYTES, FETCH_MAX_ENVELOPES, RETRY_HINT_MAX_S
 from waypost.protocol.codec import read
 from waypost.protocol.messages import Outcome, Refusal
 from waypost.protocol.outbox import Chunk, Outbox, Verdict
@@ -45,6 +45,8 @@ class Courier:
         self.link: Link | None = None
         self._tools = tools
         self._conclude = conclude
+        #: In a batch. A batch that a nearly full disk refuses whole may fit in parts, so they start small after that.
+        self._most = BATCH_MAX_ENVELOPES
         self._waits = False  #: for the end of a pause
         self._outbox: Outbox[Parcel] = Outbox()
         tools.ledger.enrol(mailbox, self)
@@ -88,8 +90,10 @@ class Courier:
         now = self._tools.clock.instant()
         said = False
         while True:
-            room = link.session.room
-            chunks = self._outbox.take(room.envelopes, room.bytes, link.session.in_flight, now)
+            room, in_flight = link.session.room, link.session.in_flight
+            if self._most < BATCH_MAX_ENVELOPES and in_flight:
+                break
+            chunks = self._outbox.take(min(room.envelopes, self._most), room.bytes, in_flight, now)
             if not chunks:
                 break
             _offer(link, chunks)
@@ -107,7 +111,11 @@ class Courier:
         chunks: list[Chunk[Parcel]] = token  # type: ignore[assignment] # what _offer gave
         verdict = self._outbox.settle(chunks, refusals)
         self._conclude(verdict, link)
-        if verdict.pause is not None:
+        if verdict.pause is None:
+            self._most = min(2 * self._most, BATCH_MAX_ENVELOPES)
+        else:
+            if verdict.pause.code == Code.STORE_FULL.number:
+                self._most = 1
             self._pause(verdict.pause.retry_s or PAUSE_S)
         self.flush()
 

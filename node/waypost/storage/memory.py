@@ -67,7 +67,10 @@ class MemoryStore(MemoryDirectory):
             for mailbox, outcomes in settlement.reports
             if outcomes
         ]
-        self._need_room(sum(len(item) for _, items in reports for item in items))
+        # What leaves makes room for the news of it, or a full store could never be emptied.
+        held = self._boxes[settlement.mailbox].entries if settlement.mailbox else {}
+        freed = sum(held[seq].parcel.size for seq in set(settlement.done) if seq in held)
+        self._need_room(sum(len(item) for _, items in reports for item in items) - freed)
         for seq in settlement.done:
             self._boxes[settlement.mailbox].take(seq)
         for keep in settlement.keep:
