@@ -1,10 +1,9 @@
 """The wire's golden bytes, `tests/vectors/wire.json`: for other implementations, and against slips in this one.
 
-A difference means that the wire has changed. If that is meant: `python -m tests.protocol.golden`, and say so in
-docs/protocol/wire.md.
+The other files are made by the modules beside this one. A difference means that the wire has changed. If that is meant:
+`python -m tests.protocol.golden`, and say so in docs/protocol/.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -106,5 +105,6 @@ def build() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    PATH.parent.mkdir(exist_ok=True)
-    PATH.write_text(json.dumps(build(), indent=2) + "\n")
+    from tests.protocol.golden_files import write
+
+    write()
