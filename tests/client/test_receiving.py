@@ -129,8 +129,8 @@ def test_what_cannot_be_believed_is_shown_as_such(tmp_path: Path) -> None:
                 altered(bob.write(ALICE, package, "x"), body=b"\1" + bytes(2000)),
                 altered(bob.write(ALICE, package, "x"), suite="mls.9"),
                 # Mallory's device signs what bob is to have said: with bob's list, with one that mallory signed.
-                mallory.envelope(ALICE, package, named(honest, device_list=bob.device_list())),
-                mallory.envelope(ALICE, package, named(honest, device_list=mallory.device_list())),
+                altered(mallory.envelope(ALICE, package, named(honest, device_list=bob.device_list())), sender=BOB),
+                altered(mallory.envelope(ALICE, package, named(honest, device_list=mallory.device_list())), sender=BOB),
                 # The envelope says bob, the content mallory; and another time than the envelope's.
                 altered(mallory.write(ALICE, package, "x"), sender=BOB),
                 altered(bob.write(ALICE, package, "x"), created_ms=1_800_000_000_001),

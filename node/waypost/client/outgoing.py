@@ -113,9 +113,9 @@ class Outgoing:
         return self._note_all(conn, status, "stage = 0 AND recipient = ?", recipient)
 
     def key_changed(self, conn: sqlite3.Connection, recipient: str, now_ms: WallMs) -> Changed:
-        """Bounce what was written to the old key, unless the user has accepted a new one."""
+        """Bounce what was written to the old key: the user has accepted no other (see `accepts_key`)."""
         status = Status(SentState.BOUNCED, now_ms, Code.IDENTITY_CHANGED.number)
-        return self._note_all(conn, status, "stage = 0 AND accepts_key = 0 AND recipient = ?", recipient)
+        return self._note_all(conn, status, "stage = 0 AND recipient = ?", recipient)
 
     def accepts_key(self, conn: sqlite3.Connection, recipient: str) -> bool:
         sql = "SELECT 1 FROM sent WHERE stage = 0 AND accepts_key = 1 AND recipient = ? LIMIT 1"

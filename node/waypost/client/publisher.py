@@ -43,12 +43,9 @@ class Publisher:
         now_ms = core.parts.wall_ms()
         for _ in range(_ROUNDS_MAX):
             upload = await core.database.run(core.keys.pending)
-            if upload is not None and upload.epoch == epoch:
+            if upload is not None:
                 epoch = await self._upload(live, upload)
                 continue
-            if upload is not None:
-                # Made for a directory that has been set back since.
-                await self._finish(upload.upload, UploadState.DROPPED)
             reply = _reply(await live.ask(Publish(core.parts.random(ID_BYTES), epoch, ())))
             if reply.epoch != epoch:
                 epoch = reply.epoch
@@ -59,7 +56,7 @@ class Publisher:
         raise Refused(Code.CONFLICT, "the node's key directory does not settle")
 
     async def _upload(self, live: Live, upload: Publish) -> int:
-        """The epoch that the node has answered with."""
+        """The epoch that the node has answered with. An upload for another one, set back since, is void."""
         answer = await live.ask(upload)
         if answer.code and is_for_good(answer.code):
             await self._finish(upload.upload, UploadState.DROPPED)
