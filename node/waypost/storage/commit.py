@@ -12,6 +12,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Generic, TypeVar
 
 import aiosqlite
@@ -26,6 +27,17 @@ T = TypeVar("T")
 
 #: Called with what a commit changed in mailboxes: mailbox → [items, bytes].
 OnCommit = Callable[[dict[int, list[int]]], None]
+
+
+#: How long an operation that nobody is waiting for is left alone, to be written together with another.
+COMPANY_S = 0.02
+
+
+class Haste(Enum):
+    """Whether somebody is kept waiting by an operation."""
+
+    NOW = "now"
+    WITH_OTHERS = "with others"
 
 
 @dataclass(frozen=True)
@@ -152,17 +164,24 @@ class GroupCommit:
         self._transactions = transactions
         self._on_commit = on_commit
         self._queue: deque[_Operation] = deque()
+        self._loop: asyncio.AbstractEventLoop
         self._idle: asyncio.Future[None] | None = None
+        self._later: asyncio.TimerHandle | None = None
         self._closing = False
         self._closed = trio.Event()
 
-    def submit(self, run: Callable[..., T], arguments: tuple[Any, ...], size: int) -> Pending[T]:
+    def submit(
+        self, run: Callable[..., T], arguments: tuple[Any, ...], size: int, haste: Haste = Haste.NOW
+    ) -> Pending[T]:
         """Queue an operation of about that many bytes. Raises LocalError(NOT_RUNNING) once `close` was called."""
         if self._closing:
             raise LocalError(Code.NOT_RUNNING, "the store is closed")
         pending: Pending[T] = Pending()
         self._queue.append(_Operation(run, arguments, size, pending))
-        self._wake()
+        if haste is Haste.NOW:
+            self._wake()
+        elif self._idle is not None and self._later is None:
+            self._later = self._loop.call_later(COMPANY_S, self._wake)
         return pending
 
     async def run(self) -> None:
@@ -181,16 +200,21 @@ class GroupCommit:
             await self._closed.wait()
 
     def _wake(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
     async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
         while self._queue or not self._closing:
             if self._queue:
                 await self._commit(self._take())
             else:
-                self._idle = asyncio.get_running_loop().create_future()
+                self._idle = self._loop.create_future()
                 await self._idle
+                self._idle = None
 
     def _take(self) -> list[_Operation]:
         group = [self._queue.popleft()]

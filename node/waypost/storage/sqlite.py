@@ -19,7 +19,7 @@ from waypost.clock import WallMs
 from waypost.errors import Code, LocalError
 from waypost.ids import Provider, User
 from waypost.storage import schema, sql_directory, sql_mail
-from waypost.storage.commit import Connection, GroupCommit, Transactions, in_thread, translated
+from waypost.storage.commit import Connection, GroupCommit, Haste, Transactions, in_thread, translated
 from waypost.storage.store import (
     Accepted,
     Account,
@@ -113,8 +113,8 @@ class SqliteStore(Store):
         except sqlite3.Error as error:
             raise translated(error) from error
 
-    def _write(self, run: Callable[..., T], *arguments: Any, size: int = 256) -> Awaitable[T]:
-        return self._commits.submit(run, arguments, size)
+    def _write(self, run: Callable[..., T], *arguments: Any, size: int = 256, haste: Haste = Haste.NOW) -> Awaitable[T]:
+        return self._commits.submit(run, arguments, size, haste)
 
     # ── mail ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -123,7 +123,9 @@ class SqliteStore(Store):
         return self._write(sql_mail.accept, self._mail, deposit, size=size)
 
     def settle(self, settlement: Settlement) -> Awaitable[tuple[Placed, ...]]:
-        return self._write(sql_mail.settle, self._mail, settlement)
+        # Without news for anyone it only clears up: it can go with the next commit that somebody waits for.
+        haste = Haste.NOW if settlement.reports else Haste.WITH_OTHERS
+        return self._write(sql_mail.settle, self._mail, settlement, haste=haste)
 
     def requeue(self, now_ms: WallMs, mailbox: int = 0) -> Awaitable[tuple[Placed, ...]]:
         return self._write(sql_mail.requeue, self._mail, now_ms, mailbox)
