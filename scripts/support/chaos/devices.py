@@ -93,6 +93,11 @@ class Sender(Device):
         self._waiting: deque[tuple[bytes, bytes]] = deque()
         self._in_flight: dict[int, list[tuple[bytes, bytes]]] = {}
         self._batches = 0
+        self._pause_until = 0.0
+
+    @property
+    def _pausing(self) -> bool:
+        return trio.current_time() < self._pause_until
 
     def allow(self, messages: int) -> None:
         self.may_write = messages
@@ -100,13 +105,21 @@ class Sender(Device):
 
     async def _speak(self, link: Link, scope: trio.CancelScope) -> None:
         while True:
+            if self._pausing:
+                await trio.sleep_until(self._pause_until)
             self._write()
-            while self._waiting and len(self._in_flight) < _IN_FLIGHT_MAX and link.session.room.envelopes:
+            while (
+                self._waiting
+                and len(self._in_flight) < _IN_FLIGHT_MAX
+                and link.session.room.envelopes
+                and not self._pausing
+            ):
                 self._offer(link)
                 # A pause now and then: bursts and single messages both meet the kills.
                 await trio.sleep(self._rng.choice((0, 0, 0.001, 0.01)))
                 self._write()
-            await self.tally.changed.wait()
+            if not self._pausing:
+                await self.tally.changed.wait()
 
     def _write(self) -> None:
         room = min(self.may_write - len(self.tally.written), _BATCH_MAX - len(self._waiting))
@@ -148,7 +161,9 @@ class Sender(Device):
             elif is_for_good(code):
                 self.tally.refused[id_] = code
             else:
+                self.tally.put_off[code] += 1
                 self._waiting.append((envelope, id_))
+                self._pause_until = trio.current_time() + _RETRY_S
 
     def _lost(self) -> None:
         for batch in reversed(list(self._in_flight.values())):

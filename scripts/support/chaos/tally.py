@@ -15,6 +15,7 @@ class Tally:
     written: dict[bytes, bytes] = field(default_factory=dict)  #: id → the body's own mark
     accepted: set[bytes] = field(default_factory=set)
     refused: dict[bytes, int] = field(default_factory=dict)  #: for good, so never accepted
+    put_off: Counter[int] = field(default_factory=Counter)  #: refusals for now, by code
     shown: Counter[bytes] = field(default_factory=Counter)  #: by mark
     outcomes: dict[bytes, int] = field(default_factory=dict)  #: id → code, 0 is delivered
     arrivals: int = 0  #: envelopes offered to the recipient, each time
@@ -76,6 +77,7 @@ class Tally:
             "duplicates": self.duplicates,
             "reported": len(self.accepted) - self.unreported,
             "refused": len(self.refused),
+            "put_off": self.put_off.total(),
             "arrivals": self.arrivals,
             "offers": self.offers,
             "foreign": self.foreign,
