@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache
 from hashlib import blake2b
 
+from waypost.client.content import PLAIN_TEXT, PURPOSE, Payload, sign_payload
 from waypost.clock import WallMs
 from waypost.crypto import seal, vault
 from waypost.crypto.kem import KemKey
@@ -123,6 +124,19 @@ def sealed_bodies() -> tuple[bytes, ...]:
     return tuple(
         seal.seal(content, blake2b(b"content", digest_size=32).digest(), BOB, entries)
         for entries in ([(identifier, KEM.public)], [(bytes(16), KemKey(bytes(32)).public), (identifier, KEM.public)])
+    )
+
+
+@cache
+def contents() -> tuple[bytes, ...]:
+    """What bob finds in `ENVELOPE`."""
+    devices = sign_device_list(DeviceList(1, ALICE, IDENTITY.public, 3, (DEVICE.public,)), IDENTITY)
+    return tuple(
+        sign_payload(
+            Payload(1, PURPOSE, ALICE, BOB, REQUEST, NOW_MS, PLAIN_TEXT, b"hello", reply, devices),
+            DEVICE,
+        )
+        for reply in (b"", REQUEST)
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from scripts.support.fuzz import seeds
 from zeroconf.asyncio import AsyncServiceInfo
 
+from waypost.client.content import open_payload
 from waypost.crypto import kem, padding, seal, vault
 from waypost.crypto.keys import Purpose, SigningKey, envelope_id, parse_key
 from waypost.daemon import config
@@ -225,6 +226,7 @@ def _bodies() -> Iterator[Target]:
         [seal.sign_content(seeds.DEVICE, b"payload" * 9)],
         structured=False,
     )
+    yield Target("content.open_payload", _open_payload, seeds.contents(), structured=False, repair=_said)
     yield Target(
         "kem.seal_to", lambda data: kem.seal_to(data, b"info", bytes(32)), [seeds.KEM.public], structured=False
     )
@@ -238,6 +240,15 @@ def _bodies() -> Iterator[Target]:
         repair=_checked,
         repair_every=4,
     )
+
+
+def _open_payload(data: bytes) -> object:
+    return open_payload(data, seeds.ENVELOPE, seeds.BOB)
+
+
+def _said(data: bytes) -> bytes:
+    """The same payload, signed anew."""
+    return seal.sign_content(seeds.DEVICE, data[:-96])
 
 
 def _decode_envelope(data: bytes) -> object:
