@@ -19,6 +19,9 @@ from typing import Any
 
 from scripts.support.nodes import Node, two_nodes
 
+from waypost.cli.node import ask_node
+from waypost.protocol.admin import GetStatus
+
 _IP_AND_TCP_BYTES = 52  #: a segment's headers on loopback: IPv4, TCP, the timestamps option
 _ROOT = Path(__file__).resolve().parents[2]
 _LIMITS = "mailbox_max_envelopes = 10000000\nmailbox_max_bytes = 100000000000\n"
@@ -103,13 +106,13 @@ def wire_bytes(one: Node, other: Node) -> int | None:
     for line in printed.splitlines():
         ends = re.findall(r"127\.0\.0\.1:(\d+)", line)
         # The connection stands twice, once from each end; count the end of the first node.
-        if f"pid={one.pid}," in line and _is_between(one, other, ends, printed):
+        if f"pid={one.pid}," in line and _is_between(other, ends, printed):
             total += sum(int(n) for n in re.findall(r"bytes_(?:sent|received):(\d+)", line))
             total += _IP_AND_TCP_BYTES * sum(int(n) for n in re.findall(r"segs_(?:out|in):(\d+)", line))
     return total
 
 
-def _is_between(one: Node, other: Node, ends: list[str], printed: str) -> bool:
+def _is_between(other: Node, ends: list[str], printed: str) -> bool:
     if len(ends) != 2:
         return False
     mirrored = rf"127\.0\.0\.1:{ends[1]}\s+127\.0\.0\.1:{ends[0]}\s.*pid={other.pid},"
@@ -117,7 +120,7 @@ def _is_between(one: Node, other: Node, ends: list[str], printed: str) -> bool:
 
 
 def run_load(
-    nodes: tuple[Node, Node], accounts: tuple[Path, Path], pairs: int, **load: Any
+    nodes: tuple[Node, Node], accounts: tuple[Path, Path], **load: Any
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, float]]:
     """One load from start to end; what sender and receiver saw, and what it cost."""
     one, other = nodes
@@ -163,13 +166,13 @@ def forward(options: argparse.Namespace) -> dict[str, Any]:
         each = max(1, options.messages // options.pairs)
         depth = max(1, options.depth // options.pairs)
         warm_each = max(64, 4000 // options.pairs)
-        run_load(nodes, accounts, options.pairs, messages=warm_each, depth=depth)
-        sent, received, cost = run_load(nodes, accounts, options.pairs, messages=each, depth=depth)
+        run_load(nodes, accounts, messages=warm_each, depth=depth)
+        sent, received, cost = run_load(nodes, accounts, messages=each, depth=depth)
         loaded = max(node.rss_mib() for node in nodes)
         seconds = (max(received["last_ns"], sent["last_ns"]) - sent["first_ns"]) / 1e9
         quiet_messages = max(1, int(50 * options.quiet_s) // options.pairs)
         slow_sent, slow, _ = run_load(
-            nodes, accounts, options.pairs, messages=quiet_messages, rate=50 / options.pairs, depth=1_000_000
+            nodes, accounts, messages=quiet_messages, rate=50 / options.pairs, depth=1_000_000
         )
     n = sent["sent"]
     return {
@@ -230,9 +233,6 @@ def offline(options: argparse.Namespace) -> dict[str, Any]:
 
 def wait_stored(node: Node, how_many: int) -> int:
     """When that many envelopes wait at the node, in monotonic nanoseconds (as its status told, asked every 20 ms)."""
-    from waypost.cli.node import ask_node
-    from waypost.protocol.admin import GetStatus
-
     deadline = time.monotonic() + 120
     status: dict[str, Any] = {}
     with ask_node(node.state) as asked:

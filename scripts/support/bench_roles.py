@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import trio
+from scripts.support.driver import Account, Link, Writer, join, percentile, tls_of, wall_ms, written_ns
 
-from scripts.support.driver import Account, Link, Writer, percentile, tls_of, wall_ms, written_ns
 from waypost.protocol.messages import ID_BYTES
 from waypost.protocol.outbox import EAGER_BATCHES
 from waypost.protocol.session import Closed, Event, Offered, Reported, Settled
@@ -27,6 +27,10 @@ def say(**facts: Any) -> None:
 def load_accounts(path: str) -> list[dict[str, Any]]:
     accounts: list[dict[str, Any]] = json.loads(Path(path).read_text())
     return accounts
+
+
+def save_accounts(path: str, accounts: list[dict[str, Any]]) -> None:
+    Path(path).write_text(json.dumps(accounts))
 
 
 def account_of(row: dict[str, Any]) -> Account:
@@ -105,7 +109,10 @@ async def run_sender(options: argparse.Namespace) -> None:
         with trio.fail_after(options.timeout):
             async with trio.open_nursery() as work:
                 for sender in senders:
-                    work.start_soon(send_at_rate if options.rate else send_fast, sender, options)
+                    if options.rate:
+                        work.start_soon(send_at_rate, sender, options.rate)
+                    else:
+                        work.start_soon(send_fast, sender)
         say(
             event="done",
             sent=sum(s.sent for s in senders),
@@ -118,15 +125,15 @@ async def run_sender(options: argparse.Namespace) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def send_fast(sender: Sender, options: argparse.Namespace) -> None:
+async def send_fast(sender: Sender) -> None:
     while not sender.done:
         sender.changed = trio.Event()
         sender.fill()
         await sender.changed.wait()
 
 
-async def send_at_rate(sender: Sender, options: argparse.Namespace) -> None:
-    start, step = trio.current_time(), 1 / options.rate
+async def send_at_rate(sender: Sender, rate: float) -> None:
+    start, step = trio.current_time(), 1 / rate
     for number in range(sender.quota):
         await trio.sleep_until(start + number * step)
         sender.offer(1)
@@ -137,6 +144,8 @@ async def send_at_rate(sender: Sender, options: argparse.Namespace) -> None:
 
 class Receiver:
     """Takes all that comes and notes when."""
+
+    arrival = trio.Event()  #: of anything, at any of them
 
     def __init__(self, row: dict[str, Any], options: argparse.Namespace) -> None:
         self.link = Link(account_of(row), tls_of(account_of(row).key, "device"))
@@ -156,6 +165,7 @@ class Receiver:
                 self.seen.update(event.ids)
                 self.latencies_ms += [(now - written_ns(data, self._body)) / 1e6 for data in event.envelopes]
                 self.link.session.receipt(event.batch, (), wall_ms())
+                Receiver.arrival.set()
 
 
 async def run_receiver(options: argparse.Namespace) -> None:
@@ -172,7 +182,8 @@ async def run_receiver(options: argparse.Namespace) -> None:
             wanted = int(line)
             with trio.move_on_after(options.timeout):
                 while sum(len(r.seen) for r in receivers) < wanted:
-                    await trio.sleep(0.01)
+                    Receiver.arrival = trio.Event()
+                    await Receiver.arrival.wait()
             latencies = [ms for r in receivers for ms in r.latencies_ms]
             say(
                 event="received",
@@ -189,13 +200,11 @@ async def run_receiver(options: argparse.Namespace) -> None:
 
 async def run_join(options: argparse.Namespace) -> None:
     """Turn invites (lines of JSON: invite, to) into accounts."""
-    from scripts.support.driver import join
-
     accounts = []
     for row in load_accounts(options.accounts):
         account = await join(row["invite"], bytes.fromhex(row["seed"]))
         accounts.append({**row, "address": account.address, "host": account.host, "port": account.port})
-    Path(options.accounts).write_text(json.dumps(accounts))
+    save_accounts(options.accounts, accounts)
     say(event="joined", accounts=len(accounts))
 
 

@@ -77,6 +77,7 @@ async def serve(
     A WaypostError out of a handler ends its link alone. At most `unproven_max` links are unproven: a further one
     takes the place of the oldest, so that whoever merely connects cannot keep others out.
     """
+
     async def attend(transport: SocketStream) -> None:
         try:
             with unproven.admit(transport) as proven:

@@ -311,7 +311,7 @@ class Store(ABC):
 
     @abstractmethod
     def save_peer(self, peer: PeerRow) -> Awaitable[None]:
-        """Insert or replace. Raises Refused(QUOTA) for a new one beyond PEERS_MAX (heard-of ones leave, oldest first)."""
+        """Insert or replace. Raises Refused(QUOTA) for one beyond PEERS_MAX (heard-of ones leave, oldest first)."""
 
     @abstractmethod
     def forget_peer(self, provider: Provider) -> Awaitable[None]: ...
