@@ -108,9 +108,10 @@ async def run_sender(options: argparse.Namespace) -> None:
         await trio.to_thread.run_sync(sys.stdin.readline)
         with trio.fail_after(options.timeout):
             async with trio.open_nursery() as work:
-                for sender in senders:
+                for index, sender in enumerate(senders):
                     if options.rate:
-                        work.start_soon(send_at_rate, sender, options.rate)
+                        # Out of step with each other, as people are.
+                        work.start_soon(send_at_rate, sender, options.rate, index / len(senders))
                     else:
                         work.start_soon(send_fast, sender)
         say(
@@ -132,8 +133,8 @@ async def send_fast(sender: Sender) -> None:
         await sender.changed.wait()
 
 
-async def send_at_rate(sender: Sender, rate: float) -> None:
-    start, step = trio.current_time(), 1 / rate
+async def send_at_rate(sender: Sender, rate: float, offset: float) -> None:
+    start, step = trio.current_time() + offset / rate, 1 / rate
     for number in range(sender.quota):
         await trio.sleep_until(start + number * step)
         sender.offer(1)
