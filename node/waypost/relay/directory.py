@@ -39,7 +39,7 @@ from waypost.protocol.session import Asked
 from waypost.relay.accounts import Accounts, LocalUser
 from waypost.relay.devices import Devices
 from waypost.relay.link import Link
-from waypost.relay.tasks import Tasks
+from waypost.relay.tasks import Tasks, contained
 from waypost.relay.tracks import Tracks
 from waypost.routing.quota import Buckets
 from waypost.storage.store import Device, Store, StoredPackage
@@ -98,6 +98,15 @@ class Directory:
         self._office.nursery.start_soon(self._answer, link, asked)
 
     async def _answer(self, link: Link, asked: Asked) -> None:
+        answered = False
+        with contained(self._office.log, "request", peer=link.source):
+            await self._try_to_answer(link, asked)
+            answered = True
+        if not answered:
+            link.session.answer(asked.id, Code.INTERNAL.number)
+            link.wake()
+
+    async def _try_to_answer(self, link: Link, asked: Asked) -> None:
         try:
             if not self._queries.take(link.peer.key, 1, self._office.clock.instant()):
                 raise Refused(Code.RATE_LIMITED)
