@@ -1,0 +1,66 @@
+"""Pages that are made from the code. `scripts/generate-docs` writes them; tests/docs holds them to it."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from waypost.errors import Code, Kind
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_KINDS = {
+    Kind.FAULT: "the peer broke the protocol; the link ends with Goodbye",
+    Kind.LATER: "refused for now; keep it and try again",
+    Kind.NEVER: "refused for good; tell the sender, or whoever asked",
+    Kind.LOCAL: "this side's own trouble; never sent to a peer",
+}
+_SECTIONS = (
+    ("Faults of the peer", range(100, 150), "In Goodbye. The link ends."),
+    ("Why a link is refused or ends", range(150, 200), "In Goodbye, although the protocol was kept."),
+    ("Refused for now", range(200, 300), "In receipts, answers and notices. The holder keeps the envelope."),
+    ("Refused for good", range(300, 400), "In receipts, outcomes and answers. The sender is told."),
+    ("Answers to requests", range(400, 450), "In Answer."),
+    ("Local", range(500, 600), "Shown to whoever runs the program; a peer never sees them."),
+)
+_HEAD = """# Errors
+
+Generated from `node/waypost/errors.py` by `scripts/generate-docs`; do not edit.
+
+Every error has one number, on the wire, in logs and on the command line. A number is never given to another meaning.
+A peer is told the number alone; a number that is not in this list counts as refused for now.
+"""
+
+
+def errors_page() -> str:
+    """docs/protocol/errors.md."""
+    parts = [_HEAD, _table(("kind", "what to do"), [(kind.value, _KINDS[kind]) for kind in Kind])]
+    for title, numbers, text in _SECTIONS:
+        rows = [
+            (str(code.number), f"`{code.label}`", code.kind.value, code.title, code.remedy)
+            for code in sorted(Code, key=lambda code: code.number)
+            if code.number in numbers
+        ]
+        parts.append(f"## {title}\n\n{text}\n")
+        parts.append(_table(("number", "name", "kind", "title", "remedy"), rows))
+    return "\n".join(parts)
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    said = ["| " + " | ".join(row) + " |\n" for row in (head, *rows)]
+    return "".join([said[0], "|---" * len(head) + "|\n", *said[1:]])
+
+
+#: Path from the root -> what it must hold.
+PAGES: dict[str, Callable[[], str]] = {"docs/protocol/errors.md": errors_page}
+
+
+def main() -> None:
+    """Write all of them."""
+    for name, page in PAGES.items():
+        path = ROOT / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page(), encoding="utf-8")
+        print(name)
+
+
+if __name__ == "__main__":
+    main()
