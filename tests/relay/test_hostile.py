@@ -13,7 +13,7 @@ from tests.relay.world import Device, VirtualClock, World, key_of, world
 
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code, PeerFault
-from waypost.limits import FRAME_MAX_BYTES, STRANGERS_MAX
+from waypost.limits import DEVICE_WINDOW_ENVELOPES, FRAME_MAX_BYTES, STRANGERS_MAX, WINDOW_ENVELOPES
 from waypost.links.memory import memory_link
 from waypost.links.pump import greet
 from waypost.protocol.codec import encode
@@ -313,3 +313,26 @@ async def test_the_largest_batch_of_the_smallest_envelopes(autojump_clock: trio.
         birdy.offer(*envelopes)
         await bob.until(lambda: len(bob.ids) == 512)
         assert bob.ids == [envelope_id(each) for each in envelopes]
+
+
+@pytest.mark.parametrize(("role", "most"), [(Role.DEVICE, DEVICE_WINDOW_ENVELOPES), (Role.NODE, WINDOW_ENVELOPES)])
+async def test_however_large_a_window_is_granted_what_is_in_flight_is_bounded(
+    autojump_clock: trio.testing.MockClock, role: Role, most: int
+) -> None:
+    async with world() as w:
+        await w.node(FINCH)
+        node = key_of("a node")
+        name = "eve@finch.local" if role is Role.DEVICE else BIRDY
+        near, far = memory_link(bytes(32))
+        ours = Handshake(Own(Role.NODE, FINCH, node), near.channel, VirtualClock().wall_ms())
+        greedy = Own(role, name, key_of("eve"), (), 2**32 - 1, 2**32 - 1)
+        theirs = Handshake(greedy, far.channel, VirtualClock().wall_ms())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(greet, near, ours)
+            nursery.start_soon(greet, far, theirs)
+        session, offered = ours.finish(0.0), 0
+        while session.room.envelopes:
+            session.offer([b"x"], [bytes(16)], None)
+            session.bytes_to_send()
+            offered += 1
+        assert offered == most

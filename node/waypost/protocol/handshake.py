@@ -19,6 +19,8 @@ from waypost.errors import Code, LocalError, PeerFault, code_of
 from waypost.ids import is_canonical_provider, parse_address
 from waypost.limits import (
     CLOCK_TOLERANCE_MS,
+    DEVICE_WINDOW_BYTES,
+    DEVICE_WINDOW_ENVELOPES,
     HANDSHAKE_FRAME_MAX_BYTES,
     PROTOCOL_VERSION_MAX,
     PROTOCOL_VERSION_MIN,
@@ -147,8 +149,16 @@ class Handshake:
         if self.peer is None:
             raise ValueError("the handshake is not complete")
         peer, own = self.peer, self._own
+        # However much it grants, what is in flight is held in memory here until its receipt comes.
+        node = peer.role is Role.NODE
+        most, most_bytes = (WINDOW_ENVELOPES, WINDOW_BYTES) if node else (DEVICE_WINDOW_ENVELOPES, DEVICE_WINDOW_BYTES)
         terms = Terms(
-            own.key, peer.key, peer.window_envelopes, peer.window_bytes, own.window_envelopes, own.window_bytes
+            own.key,
+            peer.key,
+            min(peer.window_envelopes, most),
+            min(peer.window_bytes, most_bytes),
+            own.window_envelopes,
+            own.window_bytes,
         )
         return Session(terms, now, self._frames.rest())
 

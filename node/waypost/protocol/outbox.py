@@ -6,9 +6,9 @@ The store has everything; this holds a bounded part of it in memory, in order, w
           └─ fetch (older) ─────────┴→ waiting ── take ──→ in flight ── settle ──→ done | kept | refused
                                           └───────── put back, pause ─────────┘
 
-An entry is a parcel of the store. If a window is small, an entry goes out in several chunks; it is finished when the last
-of them has been settled. A refusal that is about one recipient keeps that item alone for later; a refusal that is about the
-whole next hop puts everything back and pauses, since trying the rest would only be refused as well.
+An entry is a parcel of the store. If a window is small, an entry goes out in several chunks; it is finished when the
+last of them has been settled. A refusal that is about one recipient keeps that item alone for later; a refusal that is
+about the whole next hop puts everything back and pauses, since trying the rest would only be refused as well.
 """
 
 from __future__ import annotations

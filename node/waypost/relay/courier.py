@@ -83,7 +83,7 @@ class Courier:
             return
         try:
             self._flush(link)
-        except Exception as error:  # noqa: BLE001 - others are flushed after this one
+        except Exception as error:  # noqa: BLE001 # reason: others are flushed after this one
             link.broken(error)
 
     def _flush(self, link: Link) -> None:

@@ -38,7 +38,7 @@ class Link:
         assert self._handler is not None  # noqa: S101 - set before run
         try:
             self._handler(events)
-        except Exception as error:  # noqa: BLE001 - whatever one link brings about, the others go on
+        except Exception as error:  # noqa: BLE001 # reason: the other links go on
             self.broken(error)
 
     def broken(self, error: Exception) -> None:

@@ -19,7 +19,7 @@ def contained(log: Any, what: str, **context: Any) -> Iterator[None]:
     """
     try:
         yield
-    except* Exception as group:
+    except* Exception as group:  # reason: this is the place that is meant to
         log.error("unforeseen trouble", where=what, exc_info=group, **context)  # noqa: TRY400 - with what it was
 
 
