@@ -23,7 +23,7 @@ def _user(name: str) -> str:
 def add(
     user: UserName,
     again: Annotated[
-        bool, typer.Option("--again", help="The user exists: a further invite, for one more device.")
+        bool, typer.Option("--again", help="The user exists: a further invite, as when the first was lost.")
     ] = False,
     state: State = None,
     json: Json = False,
