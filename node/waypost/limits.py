@@ -118,6 +118,11 @@ FEEDS_MAX_BYTES = 96 * MIB
 #: One read of a backlog from the store.
 FETCH_MAX_ENVELOPES = 2_048
 FETCH_MAX_BYTES = 4 * MIB
+#: Envelopes offered onwards while they are being committed here: lone messages, not bulk, which gains from batches.
+EARLY_ENVELOPES_MAX = 16
+EARLY_BATCHES_MAX = 2
+#: Ids that are not offered onwards early a second time.
+EARLY_RECENT_IDS = 4_096
 COMMIT_MAX_OPERATIONS = 256
 COMMIT_MAX_BYTES = 4 * MIB
 MAILBOX_MAX_ENVELOPES = 100_000

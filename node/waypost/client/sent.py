@@ -99,12 +99,15 @@ class Sent:
             await event.wait()
 
     async def reached(self, *states: SentState) -> Status:
-        """The status once it is one of these, or delivered. Raises Refused if another end comes first."""
+        """The first status that is or was one of these, or delivered. Raises Refused if another end comes first."""
         while True:
             event = self.change()
-            last = await self.status()
-            if last.state in states:
-                return last
+            history = await self.history()
+            # Two steps may have come together, so what is past counts too.
+            for status in history:
+                if status.state in states:
+                    return status
+            last = history[-1]
             if last.state.is_final:
                 if last.state is SentState.DELIVERED:
                     return last

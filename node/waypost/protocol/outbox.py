@@ -149,6 +149,18 @@ class Outbox(Generic[E]):
             return
         self._append(entry)
 
+    @property
+    def idle(self) -> bool:
+        """Everything that the store has is, or was, in memory, and nothing of it waits."""
+        return self._attached and not self._behind and not self._waiting
+
+    def passed(self, seq: int) -> bool:
+        """A parcel has just been committed whose items are in flight already; False: it will be read like others."""
+        if not self._attached or self._behind or seq <= self._reached:
+            return False
+        self._reached = seq
+        return True
+
     def wants_fetch(self) -> tuple[int, int] | None:
         """`(generation, after)` when the store should be read, once: answer with `fetched`."""
         if (

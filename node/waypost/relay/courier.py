@@ -10,7 +10,13 @@ import trio
 
 from waypost.clock import Clock
 from waypost.errors import Code, WaypostError
-from waypost.limits import BATCH_MAX_ENVELOPES, FETCH_MAX_BYTES, FETCH_MAX_ENVELOPES, RETRY_HINT_MAX_S
+from waypost.limits import (
+    BATCH_MAX_ENVELOPES,
+    EARLY_BATCHES_MAX,
+    FETCH_MAX_BYTES,
+    FETCH_MAX_ENVELOPES,
+    RETRY_HINT_MAX_S,
+)
 from waypost.protocol.codec import read
 from waypost.protocol.messages import Outcome, Refusal
 from waypost.protocol.outbox import Chunk, Outbox, Verdict
@@ -37,6 +43,15 @@ class Tools:
     log: Any
 
 
+@dataclass(slots=True)
+class _Early:
+    """Envelopes offered before their commit. What the receipt says is applied once both have come."""
+
+    ids: tuple[bytes, ...]
+    parcel: Parcel | None = None
+    refusals: Sequence[Refusal] | None = None
+
+
 class Courier:
     """One for each mailbox whose owner is, or may come to be, connected."""
 
@@ -49,6 +64,7 @@ class Courier:
         self._most = BATCH_MAX_ENVELOPES
         self._waits = False  #: for the end of a pause
         self._outbox: Outbox[Parcel] = Outbox()
+        self._early: dict[tuple[bytes, ...], _Early] = {}
         tools.ledger.enrol(mailbox, self)
 
     def retire(self) -> None:
@@ -59,6 +75,7 @@ class Courier:
     def attach(self, link: Link) -> None:
         """From now on everything goes over this link; what was in flight on another goes again."""
         self.link = link
+        self._early.clear()
         self._outbox.attach()
         self.flush()
 
@@ -66,10 +83,49 @@ class Courier:
         """The link has ended; nothing if another has taken its place."""
         if self.link is link:
             self.link = None
+            self._early.clear()
             self._outbox.detach()
 
     def add(self, parcel: Parcel) -> None:
-        self._outbox.add(parcel)
+        early = self._early.get(parcel.ids) if self._early else None
+        if early is None:
+            self._outbox.add(parcel)
+        elif self._outbox.passed(parcel.seq):
+            early.parcel = parcel
+            self._conclude_early(early)
+        else:
+            del self._early[parcel.ids]
+
+    def hand_on(self, ids: tuple[bytes, ...], envelopes: tuple[bytes, ...]) -> bool:
+        """Offer envelopes while they are being committed, so that a lone message waits for no disk on its way.
+
+        Custody is not touched: whoever gave them to us has no receipt yet and keeps them. If this node ends before the
+        commit they come again, and the next hop knows them by their ids.
+        """
+        link = self.link
+        if link is None or not self._outbox.idle or self._most < BATCH_MAX_ENVELOPES:
+            return False
+        room, size = link.session.room, sum(map(len, envelopes))
+        if len(self._early) >= EARLY_BATCHES_MAX or link.session.in_flight >= EARLY_BATCHES_MAX:
+            return False
+        if len(ids) > room.envelopes or size > room.bytes or ids in self._early:
+            return False
+        if self._outbox.paused_until > self._tools.clock.instant():
+            return False
+        early = self._early[ids] = _Early(ids)
+        link.session.offer(envelopes, ids, early)
+        link.wake()
+        return True
+
+    def withdraw(self, ids: tuple[bytes, ...]) -> None:
+        """What was handed on early has not been committed; there is nothing to settle."""
+        self._early.pop(ids, None)
+
+    def _conclude_early(self, early: _Early) -> None:
+        if early.parcel is None or early.refusals is None or self.link is None:
+            return
+        del self._early[early.ids]
+        self._apply(self.link, [Chunk(early.parcel, 0, len(early.ids))], early.refusals)
 
     def resume(self) -> None:
         """Go on before a pause is over."""
@@ -108,7 +164,15 @@ class Courier:
         """The receipt for a batch that `flush` offered over this link."""
         if link is not self.link:
             return  # offered again over another link; its receipt will come
-        chunks: list[Chunk[Parcel]] = token  # type: ignore[assignment] # what _offer gave
+        if isinstance(token, _Early):
+            token.refusals = refusals
+            if self._early.get(token.ids) is token:
+                self._conclude_early(token)
+        else:
+            self._apply(link, token, refusals)  # type: ignore[arg-type] # what _offer gave
+        self.flush()
+
+    def _apply(self, link: Link, chunks: Sequence[Chunk[Parcel]], refusals: Sequence[Refusal]) -> None:
         verdict = self._outbox.settle(chunks, refusals)
         self._conclude(verdict, link)
         if verdict.pause is None:
@@ -117,7 +181,6 @@ class Courier:
             if verdict.pause.code == Code.STORE_FULL.number:
                 self._most = 1
             self._pause(verdict.pause.retry_s or PAUSE_S)
-        self.flush()
 
     def _pause(self, seconds: float) -> None:
         now = self._tools.clock.instant()

@@ -31,6 +31,12 @@ class Taker(Protocol):
 
     def flush(self) -> None: ...
 
+    def hand_on(self, ids: tuple[bytes, ...], envelopes: tuple[bytes, ...]) -> bool:
+        """Offer envelopes that are being committed at this moment, if nothing is before them; `add` follows."""
+
+    def withdraw(self, ids: tuple[bytes, ...]) -> None:
+        """No `add` follows for what was handed on: nothing was committed."""
+
 
 class _Entry(Generic[T]):
     __slots__ = ("failed", "pending", "then")
@@ -59,6 +65,10 @@ class Ledger:
     def enrol(self, mailbox: int, taker: Taker) -> None:
         """From now on `taker` learns of what is placed in the mailbox."""
         self._takers[mailbox] = taker
+
+    def taker(self, mailbox: int) -> Taker | None:
+        """Who is enrolled."""
+        return self._takers.get(mailbox)
 
     def strike(self, mailbox: int, taker: Taker) -> None:
         """The reverse; nothing if somebody else is enrolled by now."""
