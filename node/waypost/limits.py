@@ -123,6 +123,8 @@ EARLY_ENVELOPES_MAX = 16
 EARLY_BATCHES_MAX = 2
 #: Ids that are not offered onwards early a second time.
 EARLY_RECENT_IDS = 4_096
+#: Kept free on the disk, or an eighth of it if it is small: clearing up writes too, and must always be possible.
+DISK_RESERVE_BYTES = 32 * MIB
 COMMIT_MAX_OPERATIONS = 256
 COMMIT_MAX_BYTES = 4 * MIB
 MAILBOX_MAX_ENVELOPES = 100_000

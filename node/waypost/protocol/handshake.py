@@ -140,7 +140,8 @@ class Handshake:
             else:
                 self._take_proof(frame)
 
-    def refuse(self, code: Code, text: str = "") -> bytes:
+    @staticmethod
+    def refuse(code: Code, text: str = "") -> bytes:
         """The Goodbye frame that ends the link instead of `finish()`."""
         return encode(Goodbye(code.number, text))
 

@@ -95,7 +95,7 @@ class Greeter:
 
     async def accept(self, stream: Stream, proven: Callable[[], None]) -> None:
         """Serve a connection that somebody made to us, until it ends; `proven`: they have proved who they are."""
-        session, handshake, identity = await self._greet(stream)
+        session, identity = await self._greet(stream)
         proven()
         try:
             if self.closing:
@@ -111,9 +111,9 @@ class Greeter:
                 reason=refused.code.title,
                 advice=refused.detail or refused.code.remedy,
             )
-            await part(stream, handshake.refuse(refused.code))
+            await part(stream, Handshake.refuse(refused.code))
 
-    async def _greet(self, stream: Stream) -> tuple[Session, Handshake, PeerIdentity]:
+    async def _greet(self, stream: Stream) -> tuple[Session, PeerIdentity]:
         own = Own(
             Role.NODE,
             self._settings.provider,
@@ -126,7 +126,7 @@ class Greeter:
         )
         handshake = Handshake(own, stream.channel, self._parts.clock.wall_ms())
         identity = await greet(stream, handshake)
-        return handshake.finish(self._parts.clock.instant()), handshake, identity
+        return handshake.finish(self._parts.clock.instant()), identity
 
     # ── outgoing ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -147,13 +147,13 @@ class Greeter:
 
     async def _dial_one(self, peer: Peer, endpoint: Endpoint) -> None:
         stream = await self._parts.network.dial(endpoint.host, endpoint.port)
-        session, handshake, identity = await self._greet(stream)
+        session, identity = await self._greet(stream)
         try:
             if identity.role is not Role.NODE or identity.name != peer.provider:
                 raise Refused(Code.WRONG_PEER, f"{identity.name} answers at {endpoint.host} port {endpoint.port}")
             await self._tasks.start(self._serve_dialed, stream, session, identity, peer)
         except (Refused, PeerFault) as refused:
-            await part(stream, handshake.refuse(refused.code))
+            await part(stream, Handshake.refuse(refused.code))
             raise
         except BaseException:
             await stream.aclose()

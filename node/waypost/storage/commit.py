@@ -8,11 +8,14 @@ only to wake its waiters.
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import aiosqlite
@@ -20,7 +23,7 @@ import trio
 from trio_asyncio import aio_as_trio
 
 from waypost.errors import Code, LocalError, Refused, WaypostError
-from waypost.limits import COMMIT_MAX_BYTES, COMMIT_MAX_OPERATIONS
+from waypost.limits import COMMIT_MAX_BYTES, COMMIT_MAX_OPERATIONS, DISK_RESERVE_BYTES
 from waypost.storage.sql_mail import MailState
 
 T = TypeVar("T")
@@ -112,16 +115,41 @@ def translated(error: sqlite3.Error) -> WaypostError:
     return LocalError(Code.STATE_DAMAGED, f"{type(error).__name__}: {error}")
 
 
+class Disk:
+    """The room on the disk that a database and its write-ahead log are on."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._log = database.with_name(f"{database.name}-wal")
+
+    def is_tight(self, conn: sqlite3.Connection) -> bool:
+        """Whether what is free would not hold the log, once it is folded back into the database, and the reserve."""
+        disk = os.statvfs(self._database)
+        reserve = min(DISK_RESERVE_BYTES, disk.f_blocks * disk.f_frsize // 8)
+        log = self._log.stat().st_size if self._log.exists() else 0
+        free = disk.f_bavail * disk.f_frsize
+        if free >= reserve + log:
+            return False
+        # Pages that the database has emptied take the log in without growing; the log itself still needs some room.
+        (spare,) = conn.execute(
+            "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size"
+        ).fetchone()
+        return free < reserve // 4 or free + int(spare) < reserve + log
+
+
 class Transactions:
     """What runs in the database thread: groups of operations, each group a transaction."""
 
-    def __init__(self, conn: sqlite3.Connection) -> None:
+    def __init__(self, conn: sqlite3.Connection, disk: Disk) -> None:
         self.mail = MailState(conn)
+        self._disk = disk
 
     def commit(self, conn: sqlite3.Connection, operations: Sequence[_Operation]) -> list[Any]:
         """Their results, or a `_Failed` for each that failed. Either a whole operation is durable, or none of it."""
         try:
-            return self._transaction(conn, operations)
+            results = self._transaction(conn, operations)
+            self._make_room(conn)
+            return results
         except sqlite3.Error as error:
             self._undo(conn)
             if len(operations) == 1:
@@ -139,6 +167,12 @@ class Transactions:
                 results.append(_Failed(error))
         conn.execute("COMMIT")
         return results
+
+    def _make_room(self, conn: sqlite3.Connection) -> None:
+        """The log is room that can be had back; what is written next may be clearing up, which needs it."""
+        if self._disk.is_tight(conn):
+            with suppress(sqlite3.OperationalError):  # busy or full: then it stays as it is
+                conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _undo(self, conn: sqlite3.Connection) -> None:
         if conn.in_transaction:

@@ -16,10 +16,10 @@ import trio
 from trio_asyncio import aio_as_trio
 
 from waypost.clock import WallMs
-from waypost.errors import Code, LocalError
+from waypost.errors import Code, LocalError, Refused
 from waypost.ids import Provider, User
 from waypost.storage import schema, sql_directory, sql_mail
-from waypost.storage.commit import Connection, GroupCommit, Haste, Transactions, in_thread, translated
+from waypost.storage.commit import Connection, Disk, GroupCommit, Haste, Transactions, in_thread, translated
 from waypost.storage.store import (
     Accepted,
     Account,
@@ -56,6 +56,13 @@ _PRAGMAS = (
 _VACUUM_PAGES = 2_000  #: given back in one go: some 100 ms of the writer's time
 
 
+def _accept(conn: sqlite3.Connection, disk: Disk, mail: sql_mail.MailState, deposit: Deposit) -> Accepted:
+    # Mail that filled the disk to the last byte could not be cleared away any more: that writes a little first.
+    if disk.is_tight(conn):
+        raise Refused(Code.STORE_FULL, "the disk is nearly full")
+    return sql_mail.accept(conn, mail, deposit)
+
+
 def _prune(conn: sqlite3.Connection, now_ms: WallMs) -> None:
     sql_mail.prune(conn, now_ms)
     sql_directory.prune(conn, now_ms)
@@ -82,6 +89,7 @@ class SqliteStore(Store):
 
     def __init__(self, path: Path, writing: aiosqlite.Connection, reading: aiosqlite.Connection) -> None:
         self._path = path
+        self._disk = Disk(path)
         self._writing = writing
         self._reading = reading
         self._mail: sql_mail.MailState
@@ -91,7 +99,7 @@ class SqliteStore(Store):
 
     async def start(self) -> None:
         """Read what is held in memory. Before anything else."""
-        transactions = await in_thread(self._writing, Transactions)
+        transactions = await in_thread(self._writing, Transactions, self._disk)
         self._mail = transactions.mail
         self._commits = GroupCommit(self._writing, transactions, self._count)
         self._usage = {mailbox: [*usage] for mailbox, usage in self._mail.usage.items()}
@@ -120,7 +128,7 @@ class SqliteStore(Store):
 
     def accept(self, deposit: Deposit) -> Awaitable[Accepted]:
         size = sum(len(item.envelope) for item in deposit.items)
-        return self._write(sql_mail.accept, self._mail, deposit, size=size)
+        return self._write(_accept, self._disk, self._mail, deposit, size=size)
 
     def settle(self, settlement: Settlement) -> Awaitable[tuple[Placed, ...]]:
         # Without news for anyone it only clears up: it can go with the next commit that somebody waits for.
