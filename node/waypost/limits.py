@@ -115,6 +115,8 @@ FEED_MAX_ENVELOPES = 8_192
 FEED_MAX_BYTES = 16 * MIB
 #: The same for all mailboxes of a node together.
 FEEDS_MAX_BYTES = 96 * MIB
+#: What each may hold even so, a little at a time: whoever takes nothing must not keep others from their mail.
+FEED_FLOOR_BYTES = 128 * KIB
 #: One read of a backlog from the store.
 FETCH_MAX_ENVELOPES = 2_048
 FETCH_MAX_BYTES = 4 * MIB

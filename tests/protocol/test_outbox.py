@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from waypost.errors import Code
+from waypost.limits import FEED_FLOOR_BYTES
 from waypost.protocol.messages import Refusal
-from waypost.protocol.outbox import EAGER_BATCHES, Chunk, Outbox, Verdict
+from waypost.protocol.outbox import EAGER_BATCHES, Allowance, Chunk, Outbox, Verdict
 
 
 @dataclass(frozen=True)
@@ -416,3 +417,33 @@ class OutboxMachine(RuleBasedStateMachine):
 
 TestOutbox = OutboxMachine.TestCase
 TestOutbox.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+
+
+def test_all_outboxes_share_one_allowance_and_none_is_shut_out() -> None:
+    allowance = Allowance(100)
+    greedy: Outbox[Box] = Outbox(allowance=allowance)
+    modest: Outbox[Box] = Outbox(allowance=allowance)
+    for outbox in (greedy, modest):
+        outbox.attach()
+        assert outbox.wants_fetch() is not None
+        outbox.fetched(1, [])
+    for seq in range(1, 20):
+        greedy.add(Box(seq, (bytes(10),)))
+    assert allowance.left == 0
+    assert greedy.wants_fetch() is None, "it holds something and there is no more"
+    modest.add(Box(30, (bytes(10),)))
+    [mine] = modest.take(10, 1_000, 0, 0.0)
+    assert mine.entry.seq == 30, "the first of each always finds room"
+    modest.add(Box(31, (bytes(10),)))
+    assert modest.wants_fetch() is None
+    assert modest.settle([mine], ()).done == [30]
+    generation, after = modest.wants_fetch() or (0, 0)
+    assert (after, modest.fetch_bytes) == (30, FEED_FLOOR_BYTES)
+    modest.fetched(generation, [Box(31, (bytes(10),))])
+    taken = greedy.take(10, 1_000, 0, 0.0)
+    assert len(taken) == 10
+    greedy.settle(taken, ())
+    assert allowance.left == 90
+    modest.detach()
+    greedy.detach()
+    assert allowance.left == 100

@@ -20,7 +20,7 @@ from typing import Generic, Protocol, TypeVar
 
 from waypost.clock import Instant
 from waypost.errors import Code, is_for_good
-from waypost.limits import FEED_MAX_BYTES, FEED_MAX_ENVELOPES
+from waypost.limits import FEED_FLOOR_BYTES, FEED_MAX_BYTES, FEED_MAX_ENVELOPES, FEEDS_MAX_BYTES, FETCH_MAX_BYTES
 from waypost.protocol.messages import Refusal
 
 #: Refusals for now that are about the next hop as a whole, not about one recipient.
@@ -87,6 +87,13 @@ class Verdict(Generic[E]):
 
 
 @dataclass(slots=True)
+class Allowance:
+    """Bytes that all outboxes of a node together may still hold in memory."""
+
+    left: int = FEEDS_MAX_BYTES
+
+
+@dataclass(slots=True)
 class _Progress:
     left: int
     keep: list[int] = field(default_factory=list)
@@ -95,7 +102,11 @@ class _Progress:
 class Outbox(Generic[E]):
     """See the module. Detached, it holds nothing: the store has it all."""
 
-    def __init__(self, max_items: int = FEED_MAX_ENVELOPES, max_bytes: int = FEED_MAX_BYTES) -> None:
+    def __init__(
+        self, max_items: int = FEED_MAX_ENVELOPES, max_bytes: int = FEED_MAX_BYTES, allowance: Allowance | None = None
+    ) -> None:
+        self._allowance = allowance or Allowance()
+        self._charged: dict[int, int] = {}  #: seq → size of each entry in memory, waiting or in flight
         self._max_items = max_items
         self._max_bytes = max_bytes
         self._attached = False
@@ -134,6 +145,8 @@ class Outbox(Generic[E]):
         self._attached = self._behind = self._missed = self._fetching = False
         self._waiting.clear()
         self._progress.clear()
+        self._allowance.left += sum(self._charged.values())
+        self._charged.clear()
         self._items = self._bytes = self._reached = 0
         self._paused_until = 0.0
         self._generation += 1
@@ -144,7 +157,8 @@ class Outbox(Generic[E]):
         """A parcel has just been committed; call in the order of commits."""
         if not self._attached or entry.seq <= self._reached:
             return
-        if self._behind or self._items >= self._max_items or self._bytes >= self._max_bytes:
+        full = self._items >= self._max_items or self._bytes >= self._max_bytes
+        if self._behind or full or (self._charged and self._allowance.left < entry.size):
             self._behind = self._missed = True
             return
         self._append(entry)
@@ -168,10 +182,16 @@ class Outbox(Generic[E]):
             or self._fetching
             or self._items > self._max_items // 2
             or self._bytes > self._max_bytes // 2
+            or (self._charged and self._allowance.left <= 0)
         ):
             return None
         self._fetching, self._missed = True, False
         return self._generation, self._reached
+
+    @property
+    def fetch_bytes(self) -> int:
+        """How much to read at once."""
+        return FETCH_MAX_BYTES if self._allowance.left >= FETCH_MAX_BYTES else FEED_FLOOR_BYTES
 
     def fetched(self, generation: int, entries: Iterable[E]) -> None:
         """The store's parcels after that seq, in order; none means that there are no more."""
@@ -194,6 +214,8 @@ class Outbox(Generic[E]):
         self._items += len(entry.items)
         self._bytes += entry.size
         self._reached = entry.seq
+        self._charged[entry.seq] = entry.size
+        self._allowance.left -= entry.size
 
     # ── out ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -306,12 +328,14 @@ class Outbox(Generic[E]):
         count = chunk.stop - chunk.start
         if count == len(chunk.entry.items) and chunk.entry.seq not in self._progress:
             verdict.done.append(chunk.entry.seq)
+            self._allowance.left += self._charged.pop(chunk.entry.seq, 0)
             return
         progress = self._progress_of(chunk.entry)
         progress.left -= count
         if progress.left > 0:
             return
         del self._progress[chunk.entry.seq]
+        self._allowance.left += self._charged.pop(chunk.entry.seq, 0)
         if progress.keep:
             verdict.keep.append((chunk.entry.seq, tuple(sorted(progress.keep))))
         else:

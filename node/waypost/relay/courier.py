@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import trio
@@ -13,13 +13,12 @@ from waypost.errors import Code, WaypostError
 from waypost.limits import (
     BATCH_MAX_ENVELOPES,
     EARLY_BATCHES_MAX,
-    FETCH_MAX_BYTES,
     FETCH_MAX_ENVELOPES,
     RETRY_HINT_MAX_S,
 )
 from waypost.protocol.codec import read
 from waypost.protocol.messages import Outcome, Refusal
-from waypost.protocol.outbox import Chunk, Outbox, Verdict
+from waypost.protocol.outbox import Allowance, Chunk, Outbox, Verdict
 from waypost.relay.ledger import Ledger
 from waypost.relay.link import Link
 from waypost.relay.tasks import Tasks
@@ -41,6 +40,7 @@ class Tools:
     clock: Clock
     nursery: Tasks
     log: Any
+    allowance: Allowance = field(default_factory=Allowance)
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ class Courier:
         #: In a batch. A batch that a nearly full disk refuses whole may fit in parts, so they start small after that.
         self._most = BATCH_MAX_ENVELOPES
         self._waits = False  #: for the end of a pause
-        self._outbox: Outbox[Parcel] = Outbox()
+        self._outbox: Outbox[Parcel] = Outbox(allowance=tools.allowance)
         self._early: dict[tuple[bytes, ...], _Early] = {}
         tools.ledger.enrol(mailbox, self)
 
@@ -199,7 +199,7 @@ class Courier:
 
     async def _fetch(self, generation: int, after: int) -> None:
         try:
-            parcels = await self._tools.store.fetch(self.mailbox, after, FETCH_MAX_ENVELOPES, FETCH_MAX_BYTES)
+            parcels = await self._tools.store.fetch(self.mailbox, after, FETCH_MAX_ENVELOPES, self._outbox.fetch_bytes)
         except WaypostError as error:
             self._tools.log.warning("mailbox cannot be read", mailbox=self.mailbox, reason=str(error))
             await trio.sleep(_FETCH_RETRY_S)
