@@ -1,0 +1,159 @@
+"""A lone message is offered onwards while it is being committed. Custody must not notice."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+import trio
+import trio.testing
+from tests.relay.world import Device, World, world
+
+from waypost.errors import Code, Refused
+from waypost.storage.memory import MemoryStore
+from waypost.storage.store import Accepted, Deposit
+
+BIRDY, FINCH = "birdy.local", "finch.local"
+
+
+class SlowStore(MemoryStore):
+    """Commits what it accepts only when `go` is called; until then nothing of it is in the store."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate: trio.Event | None = None
+        self.full = False
+
+    def hold(self) -> None:
+        self.gate = trio.Event()
+
+    def go(self) -> None:
+        assert self.gate is not None
+        self.gate.set()
+
+    def accept(self, deposit: Deposit) -> Awaitable[Accepted]:
+        if self.gate is None:
+            return super().accept(deposit)
+        return self._accept_later(self.gate, deposit)
+
+    async def _accept_later(self, gate: trio.Event, deposit: Deposit) -> Accepted:
+        await gate.wait()
+        if self.full:
+            raise Refused(Code.STORE_FULL)
+        return await super().accept(deposit)
+
+
+async def two(w: World, birdy: MemoryStore, finch: MemoryStore) -> tuple[Device, Device]:
+    await w.node(BIRDY, store=birdy)
+    await w.node(FINCH, store=finch)
+    w.introduce(BIRDY, FINCH)
+    w.introduce(FINCH, BIRDY)
+    alice, bob = await w.device(BIRDY, "alice"), await w.device(FINCH, "bob")
+    alice.send("bob@finch.local", b"first")
+    await alice.until(lambda: len(alice.outcomes) == 1)
+    return alice, bob
+
+
+async def settled(w: World) -> None:
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_it_arrives_before_it_is_committed_and_is_acknowledged_after(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with world() as w:
+        birdy, finch = SlowStore(), SlowStore()
+        alice, bob = await two(w, birdy, finch)
+        birdy.hold()
+        finch.hold()
+        id_ = alice.send("bob@finch.local", b"second")
+        await bob.until(lambda: bob.bodies() == [b"first", b"second"])
+        await settled(w)
+        assert id_ not in alice.accepted, "no receipt before the commit"
+        assert len(alice.outcomes) == 1
+        finch.go()
+        await settled(w)
+        assert id_ not in alice.accepted
+        birdy.go()
+        await alice.until(lambda: len(alice.outcomes) == 2)
+        assert alice.accepted[-1] == id_
+        # Everything is settled: nothing waits anywhere.
+        await trio.sleep(60)
+        for store in (birdy, finch):
+            assert all(info.usage.items == 0 for info in await store.mailboxes())
+        # With so slow a disk here, news of the delivery comes before the peer's receipt can be settled.
+        assert {row.event for row in await birdy.trace(id_)} == {"accepted", "queued", "held", "delivered"}
+        assert [row.event for row in await finch.trace(id_)] == ["accepted", "queued", "delivered"]
+
+
+async def check_crash(w: World, which: str) -> None:
+    stores = {BIRDY: SlowStore(), FINCH: SlowStore()}
+    alice, bob = await two(w, stores[BIRDY], stores[FINCH])
+    stores[which].hold()
+    envelope = alice.envelope("bob@finch.local", b"second")
+    [id_] = alice.offer([envelope])
+    await bob.until(lambda: b"second" in bob.bodies())
+    w.kill(which)  # its store never saw the message
+    await settled(w)
+    assert await stores[which].trace(id_) == []
+    stores[which].gate = None
+    await w.node(which, store=stores[which])
+    w.introduce(BIRDY, FINCH)
+    w.introduce(FINCH, BIRDY)
+    for device in (alice, bob):
+        if device.closed is not None:
+            await device.connect()
+    if id_ not in alice.accepted:
+        alice.offer([envelope])  # as every app does that has no receipt
+    await alice.until(lambda: len(alice.outcomes) == 2)
+    assert id_ in alice.accepted
+    assert bob.bodies() == [b"first", b"second"], "shown once"
+    await trio.sleep(60)
+    for store in stores.values():
+        assert all(info.usage.items == 0 for info in await store.mailboxes())
+
+
+async def test_the_first_node_ends_before_its_commit(autojump_clock: trio.testing.MockClock) -> None:
+    async with world() as w:
+        await check_crash(w, BIRDY)
+
+
+async def test_the_second_node_ends_before_its_commit(autojump_clock: trio.testing.MockClock) -> None:
+    async with world() as w:
+        await check_crash(w, FINCH)
+
+
+async def test_a_commit_that_fails_is_refused_although_the_message_went_on(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with world() as w:
+        birdy, finch = SlowStore(), SlowStore()
+        alice, bob = await two(w, birdy, finch)
+        birdy.hold()
+        birdy.full = True
+        envelope = alice.envelope("bob@finch.local", b"second")
+        [id_] = alice.offer([envelope])
+        await bob.until(lambda: b"second" in bob.bodies())
+        birdy.go()
+        await alice.until(lambda: alice.refused == {id_: Code.STORE_FULL.number})
+        birdy.gate = None
+        alice.offer([envelope])
+        await alice.until(lambda: id_ in alice.accepted)
+        await trio.sleep(60)
+        assert bob.bodies() == [b"first", b"second"]
+        assert {outcome.code for outcome in alice.outcomes if outcome.ids == id_} == {0}
+        assert all(info.usage.items == 0 for info in await birdy.mailboxes())
+
+
+async def test_order_is_kept_while_commits_are_slow(autojump_clock: trio.testing.MockClock) -> None:
+    async with world() as w:
+        birdy, finch = SlowStore(), SlowStore()
+        alice, bob = await two(w, birdy, finch)
+        birdy.hold()
+        bodies = [b"%d" % number for number in range(20)]
+        for body in bodies:
+            alice.send("bob@finch.local", body)
+            await settled(w)
+        birdy.go()
+        birdy.gate = None
+        await bob.until(lambda: len(bob.inbox) == 21)
+        assert bob.bodies() == [b"first", *bodies]
