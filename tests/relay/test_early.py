@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from typing import Any
 
 import trio
 import trio.testing
@@ -30,7 +30,7 @@ class SlowStore(MemoryStore):
         assert self.gate is not None
         self.gate.set()
 
-    def accept(self, deposit: Deposit) -> Awaitable[Accepted]:
+    def accept(self, deposit: Deposit) -> Any:
         if self.gate is None:
             return super().accept(deposit)
         return self._accept_later(self.gate, deposit)
