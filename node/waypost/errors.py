@@ -168,6 +168,12 @@ class Code(Enum):
     BAD_PACKAGE = _Entry(
         408, Kind.NEVER, "key package cannot be used", "The recipient's app must publish new keys; update it."
     )
+    OTHER_IDENTITY = _Entry(
+        409,
+        Kind.NEVER,
+        "account belongs to another identity",
+        "An account has one profile: move that one here, or let the provider remove the user and add them again.",
+    )
 
     # 500–599: local: the operator's or the app's own input and surroundings.
     BAD_ADDRESS = _Entry(500, Kind.LOCAL, "not an address", "Write it as user@provider, for example bob@finch.example.")

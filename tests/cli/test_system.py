@@ -205,6 +205,15 @@ def test_operator_and_apps(tmp_path: Path) -> None:
         assert status["epoch"] > 1
 
 
+def test_a_second_profile_cannot_join_an_account(tmp_path: Path) -> None:
+    state = make_state(tmp_path / "node")
+    with running(state):
+        run("join", run("user", "add", "alice", "--state", state.path).strip(), "--profile", tmp_path / "alice")
+        again = run("user", "add", "--again", "alice", "--state", state.path).strip()
+        second = run_json("join", again, "--profile", tmp_path / "second", code=Exit.REFUSED)
+        assert second["error"]["number"] == Code.OTHER_IDENTITY.number
+
+
 def test_leaving_stops_the_node(tmp_path: Path) -> None:
     state = make_state(tmp_path / "node")
     process, _ = start(state)

@@ -124,7 +124,9 @@ async def test_users_come_and_go(autojump_clock: trio.testing.MockClock) -> None
         added = await ask(birdy, AddUser("Alice@birdy.local"))
         assert added["address"] == "alice@birdy.local"
         assert parse_invite(added["invite"]).address == "alice@birdy.local"
-        assert await refusal(birdy, AddUser("alice")) == Code.USER_EXISTS.number
+        known = await answer(birdy.relay, AddUser("alice"))
+        assert known.code == Code.USER_EXISTS.number
+        assert "device" not in known.text  # a second one cannot join: its profile would be of another identity
         assert await refusal(birdy, AddUser("alice@finch.local")) == Code.BAD_ADDRESS.number
         assert await refusal(birdy, AddUser("a@b")) == Code.BAD_ADDRESS.number
         assert await refusal(birdy, AddUser("a/b")) == Code.BAD_ADDRESS.number

@@ -135,7 +135,7 @@ async def test_hostile_device_lists(autojump_clock: trio.testing.MockClock) -> N
         for listed, code in (
             (device_list(alice.address, 2, second.key.public), Code.CONFLICT),  # drops the first device
             (device_list(alice.address, 1, *keys), Code.CONFLICT),  # no newer
-            (device_list(alice.address, 2, *keys, identity=eve), Code.CONFLICT),  # another identity
+            (device_list(alice.address, 2, *keys, identity=eve), Code.OTHER_IDENTITY),  # another identity
             (device_list(alice.address, 2, alice.key.public), Code.INVITE_INVALID),  # without the joining device
             (device_list("carol@birdy.local", 2, *keys), Code.BAD_REQUEST),  # of another account
             (device_list(alice.address, 2, *keys)[:-1] + b"\xff", Code.BAD_REQUEST),  # altered

@@ -23,7 +23,7 @@ def _user(name: str) -> str:
 def add(
     user: UserName,
     again: Annotated[
-        bool, typer.Option("--again", help="The user exists: a further invite, as when the first was lost.")
+        bool, typer.Option("--again", help="The user exists, and has lost the invite before joining: a further one.")
     ] = False,
     state: State = None,
     json: Json = False,

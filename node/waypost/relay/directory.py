@@ -163,8 +163,9 @@ class Directory:
             raise Refused(Code.INVITE_INVALID)
         if account.account.device_list:
             before = open_device_list(account.account.device_list, account.address)
-            changed = devices != before
-            if before.key != devices.key or (changed and devices.sequence <= before.sequence):
+            if before.key != devices.key:
+                raise Refused(Code.OTHER_IDENTITY)
+            if devices != before and devices.sequence <= before.sequence:
                 raise Refused(Code.CONFLICT)
             if not set(before.devices) <= set(devices.devices):
                 raise Refused(Code.CONFLICT)
