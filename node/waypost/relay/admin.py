@@ -187,7 +187,9 @@ async def _why(relay: Relay, text: str) -> dict[str, Any]:
 async def _add_user(relay: Relay, name: str, *, again: bool) -> dict[str, Any]:
     user = _own_user(relay, name)
     if not again and relay.accounts.get(user):
-        raise Refused(Code.USER_EXISTS, f"{user}; if the invite was lost before joining: waypost user add --again {user}")
+        raise Refused(
+            Code.USER_EXISTS, f"{user}; if the invite was lost before joining: waypost user add --again {user}"
+        )
     if again and not relay.accounts.get(user):
         raise Refused(Code.NOT_FOUND, f"{user}@{relay.settings.provider}")
     text = await relay.add_user(user, again=again)
