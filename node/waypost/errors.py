@@ -209,7 +209,7 @@ class Code(Enum):
         515,
         Kind.LOCAL,
         "recipient's identity key has changed",
-        "Compare safety numbers with them, then: waypost send --accept-new-key.",
+        "Compare safety numbers with them (waypost safety ADDRESS), then: waypost send --accept-new-key.",
     )
     PROFILE_IN_USE = _Entry(
         516, Kind.LOCAL, "another program uses this profile", "Stop it first; a profile serves one program at a time."

@@ -214,6 +214,26 @@ def test_a_second_profile_cannot_join_an_account(tmp_path: Path) -> None:
         assert second["error"]["number"] == Code.OTHER_IDENTITY.number
 
 
+def test_both_see_one_safety_number(tmp_path: Path) -> None:
+    state = make_state(tmp_path / "node")
+    alice, bob = tmp_path / "alice", tmp_path / "bob"
+    with running(state):
+        for profile in (alice, bob):
+            run("join", run("user", "add", profile.name, "--state", state.path).strip(), "--profile", profile)
+        run("inbox", "--profile", bob)  # for his keys to be published
+        shown = run("safety", "bob@birdy.local", "--profile", alice).strip()
+        assert [len(group) for group in shown.split(" ")] == [5] * 12
+        assert shown.replace(" ", "").isdigit()
+        assert run_json("safety", "Alice@birdy.local", "--profile", bob) == {
+            "address": "alice@birdy.local",
+            "you": "bob@birdy.local",
+            "safety_number": shown,
+        }
+        run("safety", "nobody@birdy.local", "--profile", alice, code=Exit.REFUSED)
+    # Once the key is known nobody has to be asked.
+    assert run("safety", "bob@birdy.local", "--profile", alice).strip() == shown
+
+
 def test_leaving_stops_the_node(tmp_path: Path) -> None:
     state = make_state(tmp_path / "node")
     process, _ = start(state)

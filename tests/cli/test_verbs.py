@@ -18,7 +18,7 @@ from waypost.daemon.state import StateDir
 from waypost.errors import Code, LocalError, Refused
 
 VERBS = (
-    "backup check demo inbox init join leave peers queue reach restore run send status user why".split()  # noqa: SIM905
+    "backup check demo inbox init join leave peers queue reach restore run safety send status user why".split()  # noqa: SIM905
 )
 PARTS = {
     "user": ["add", "list", "remove", "reach"],
@@ -134,6 +134,7 @@ def test_asking_a_node_that_does_not_run(words: list[str], tmp_path: Path) -> No
         ["user", "reach", "alice", "finch"],
         ["why", "xyz"],
         ["reach", "default"],
+        ["safety", "bob"],
         ["nonsense"],
         ["send"],
         ["run", "--log-level", "loud"],
@@ -148,7 +149,7 @@ def test_wrong_usage(words: list[str], tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     "words",
-    [["send", "bob@finch.local", "hi"], ["inbox"], ["reach"], ["why", "ab" * 16]],
+    [["send", "bob@finch.local", "hi"], ["inbox"], ["reach"], ["safety", "bob@finch.local"], ["why", "ab" * 16]],
     ids=" ".join,
 )
 def test_app_verbs_without_a_profile(words: list[str], tmp_path: Path) -> None:

@@ -114,5 +114,7 @@ def test_the_tour_and_the_program(tmp_path: Path) -> None:
         assert found >= 0, f"{words!r} is missing in what follows:\n{output[position:]}"
         assert words in shown or words.endswith(ports[1]), f"the README does not show {words!r}"
         position = found
+    mine, theirs = re.findall(r"^(?:\d{5} ){11}\d{5}$", output, re.MULTILINE)
+    assert mine == theirs
     for log in ("birdy.log", "finch.log"):
         assert "Traceback" not in (tmp_path / log).read_text()

@@ -95,7 +95,8 @@ def _show(message: Message, *, as_json: bool) -> None:
         return
     line(f"{moment(message.sent_ms)}  {message.sender}  ({message.id})")
     if message.identity_changed:
-        line("  The sender's identity key has changed: compare safety numbers before you trust this.")
+        line("  The sender's identity key has changed: compare safety numbers before you trust this:")
+        line(f"  waypost safety {message.sender}")
     if message.error:
         line(f"  It cannot be opened: {message.error}")
     elif message.text is None:

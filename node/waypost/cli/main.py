@@ -21,6 +21,7 @@ from waypost.cli import (
     queue,
     reach,
     run,
+    safety,
     send,
     status,
     user,
@@ -93,3 +94,4 @@ app.command()(join.join)
 app.command()(send.send)
 app.command()(inbox.inbox)
 app.command()(reach.reach)
+app.command()(safety.safety)

@@ -1,0 +1,38 @@
+"""`waypost safety`: the digits that two people compare to make sure that nobody is in between."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from waypost.cli.options import Json, Profile
+
+
+def safety(
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="Whom to compare with: user@provider.")],
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Show the safety number of you and another user: 60 digits, which are the same for both.
+
+    Compare them in person or by telephone. If they differ, somebody between you has put in a key of their own. If
+    the user's identity key has changed, the number is that of the new key.
+    """
+    from waypost.cli.client import profile_dir, run_async, with_passphrase
+    from waypost.cli.outcome import print_json
+    from waypost.cli.words import line
+    from waypost.client import connect
+    from waypost.ids import parse_address
+
+    theirs = str(parse_address(address))
+
+    async def ask(secret: str | None) -> tuple[str, str]:
+        async with connect(profile_dir(profile), secret) as me:
+            return me.address, await me.safety_number(theirs)
+
+    mine, number = with_passphrase(lambda secret: run_async(lambda: ask(secret)))
+    if json:
+        print_json({"address": theirs, "you": mine, "safety_number": number})
+    else:
+        line(number)
