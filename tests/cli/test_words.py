@@ -49,6 +49,11 @@ def test_each_step_names_the_party_and_the_reason(event: str) -> None:
         assert "mailbox is full (201)" in text
 
 
+def test_steps_of_a_profile_have_no_party() -> None:
+    assert words.step({"event": "queued", "code": 0}) == "queued"
+    assert words.step({"event": "bounced", "code": 300}) == "bounced: no such user (300)"
+
+
 def test_number_of_a_newer_node() -> None:
     assert words.reason(999) == "unknown (999)"
 

@@ -263,8 +263,9 @@ class Play:
         if not lines:
             # Without the recipient's keys there is no envelope, so only the app knows of it.
             history = await sent.history()
-            lines = [(each.at_ms, "the app", f"{each.state.value} {each.reason}") for each in history]
-            result.trace["app"] = [{"at_ms": e.at_ms, "event": e.state.value, "code": e.code} for e in history]
+            rows = [{"at_ms": each.at_ms, "event": each.state.value, "code": each.code} for each in history]
+            lines = [(row["at_ms"], "the app", step(row)) for row in rows]
+            result.trace["app"] = rows
         self._say(f"  The trace of {result.id}:")
         for at_ms, name, words in sorted(lines, key=lambda line: line[0]):
             self._say(f"    {moment(at_ms)}  {name:12}  {words}", style="dim")
