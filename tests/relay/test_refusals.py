@@ -289,6 +289,40 @@ async def test_a_device_meets_a_full_store_with_a_numbered_refusal(autojump_cloc
         await alice.until(lambda: again in alice.accepted)
 
 
+async def test_the_operator_is_told_once_that_the_store_is_full_and_once_that_it_is_over(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with world() as w:
+        node = await w.node(BIRDY, store=MemoryStore(max_bytes=10_000))
+        alice, carol = await w.device(BIRDY, "alice"), await w.device(BIRDY, "carol")
+        carol.disconnect()
+        await carol.until(lambda: carol.closed is not None)
+
+        def told() -> list[tuple[str, str]]:
+            return [(line["level"], line["event"]) for line in node.logs if line["event"].startswith("storage")]
+
+        async def send(size: int) -> bool:
+            sent = alice.send("carol@birdy.local", bytes(size))
+            await alice.until(lambda: sent in alice.accepted or sent in alice.refused)
+            return sent in alice.accepted
+
+        begun = [("warning", "storage is full: new messages are refused for now")]
+        assert [await send(4_000) for _ in range(5)] == [True, True, False, False, False]
+        assert told() == begun
+        assert await send(10)  # what is small still fits
+        assert not await send(4_000)
+        assert told() == begun
+        await carol.connect()
+        await carol.until(lambda: len(carol.inbox) == 3)
+        await trio.sleep(60)
+        assert await send(4_000)
+        over = [*begun, ("info", "storage has room again")]
+        assert told() == over
+        assert next(line for line in node.logs if line["event"] == "storage has room again")["refused"] == 4
+        assert await send(10)
+        assert told() == over
+
+
 async def test_a_store_full_to_the_brim_can_be_emptied(autojump_clock: trio.testing.MockClock) -> None:
     async with world() as w:
         store = MemoryStore()

@@ -14,6 +14,7 @@ from waypost.protocol.envelope import decode_envelope
 from waypost.protocol.messages import NoticeKind, Refusal
 from waypost.protocol.session import Offered, Reported
 from waypost.relay.consequences import Consequences
+from waypost.relay.fullness import Fullness
 from waypost.relay.ledger import Ledger, Taker
 from waypost.relay.link import Link
 from waypost.routing.quota import TokenBucket
@@ -56,6 +57,7 @@ class Intake:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._fullness = Fullness(desk.clock, desk.log)
         self._recent: OrderedDict[bytes, None] = OrderedDict()  #: ids that may have been handed on early
         self.accepted = 0
         self.duplicates = 0
@@ -74,7 +76,10 @@ class Intake:
         def then(accepted: Accepted) -> Iterable[Placed]:
             placed = {(mailbox, parcel.ids) for mailbox, parcel in accepted.placed} if early else ()
             _withdraw(each for each in early if (each[0], each[2]) not in placed)
-            self.accepted += len(judged.items) - accepted.duplicates
+            fresh = len(judged.items) - accepted.duplicates
+            if fresh:
+                self._fullness.stored()
+            self.accepted += fresh
             self.duplicates += accepted.duplicates
             link.taken += len(judged.items)
             if not judged.missing:
@@ -136,10 +141,16 @@ class Intake:
 
     def _refuse(self, error: WaypostError, judged: _Judged) -> None:
         """Nothing could be stored: what was to be taken is refused for now."""
-        if error.code is not Code.STORE_FULL:
-            self._desk.log.warning("cannot store", reason=str(error))
-        code = error.code if error.code is Code.STORE_FULL else Code.INTERNAL
+        code = self._reason(error, len(judged.indexes))
         judged.refusals += [Refusal(index, code.number) for index in judged.indexes]
+
+    def _reason(self, error: WaypostError, count: int) -> Code:
+        """What the holder is told when so many could not be stored; the operator is told more."""
+        if error.code is Code.STORE_FULL:
+            self._fullness.refused(count, error)
+            return error.code
+        self._desk.log.warning("cannot store", reason=str(error))
+        return Code.INTERNAL
 
     def reported(self, link: Link, reported: Reported) -> None:
         """A peer tells what became of envelopes; its receipt goes out after the commit."""
@@ -152,8 +163,9 @@ class Intake:
             return placed
 
         def failed(error: WaypostError) -> None:
-            code = error.code if error.code is Code.STORE_FULL else Code.INTERNAL
-            refusals = [Refusal(index, code.number) for index in range(len(reported.outcomes))]
+            count = len(reported.outcomes)
+            code = self._reason(error, count)
+            refusals = [Refusal(index, code.number) for index in range(count)]
             link.session.receipt(reported.batch, refusals, desk.clock.wall_ms())
             link.wake()
 
