@@ -253,6 +253,7 @@ def test_keys_are_filled_up_when_they_run_low_and_after_a_restored_backup(tmp_pa
         async with opened(node, profile) as me:
             taken = account.packages[:85]
             del account.packages[:85]
+            (await node.link_of(ALICE)).notice(Notice(99, 15))  # of a newer node: passed over
             (await node.link_of(ALICE)).notice(Notice(NoticeKind.KEYS_LOW, 15))
             await node.until(lambda: len(account.packages) == 100)
             assert not set(taken) & set(account.packages)

@@ -49,7 +49,7 @@ def frames() -> dict[str, tuple[bytes, Code]]:
         "bin for str": (_said(12, 150, b"bye"), Code.BAD_FRAME),
         "str that is not UTF-8": (_frame(b"\x93\x0c\x01\xa1\xff"), Code.BAD_FRAME),
         "bin of a wrong length": (_said(2, b"a" * 63), Code.BAD_FRAME),
-        "an unknown kind of notice": (_said(8, 99), Code.BAD_FRAME),
+        "a kind of notice beyond its bound": (_said(8, 2**16), Code.BAD_FRAME),
         "an unknown method": (_said(6, 1, [9, b""]), Code.BAD_FRAME),
         "an offer of nothing": (_said(3, 1, []), Code.BAD_FRAME),
     }

@@ -217,6 +217,13 @@ def test_a_closed_session_neither_hears_nor_speaks() -> None:
     assert left.deadline() == NEVER
 
 
+def test_news_of_a_kind_that_only_a_newer_peer_knows_end_no_link() -> None:
+    newer = Notice(99, 1)
+    here = session()
+    assert here.receive(encode(newer) + encode(NOTICE), 0.0) == [Noticed(newer), Noticed(NOTICE)]
+    assert not here.closed
+
+
 def test_hanging_up_is_told_without_a_code() -> None:
     assert session().receive(b"", 0.0) == [Closed(None, "the connection ended", by_peer=True)]
 

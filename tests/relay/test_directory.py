@@ -295,7 +295,7 @@ async def test_a_device_hears_that_its_keys_run_low(autojump_clock: trio.testing
         alice, bob = await pair(w)
         await publish(bob, [package(bob.key) for _ in range(PACKAGES_LOW + 1)])
         await alice.ask(claim("bob@finch.local"))
-        await bob.until(lambda: any(notice.kind is NoticeKind.KEYS_LOW for notice in bob.notices))
+        await bob.until(lambda: any(notice.kind == NoticeKind.KEYS_LOW for notice in bob.notices))
         assert bob.notices[-1].code == PACKAGES_LOW
 
 

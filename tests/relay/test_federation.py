@@ -97,6 +97,18 @@ async def test_the_record_is_renewed_long_before_it_expires(autojump_clock: trio
         assert known.row.record == renewed
 
 
+async def test_news_of_an_unknown_kind_are_ignored(autojump_clock: trio.testing.MockClock) -> None:
+    async with world() as w:
+        await w.node(BIRDY)
+        heron = Stranger(w, HERON)
+        await heron.dial(BIRDY)
+        heron.session.notice(Notice(99, data=record_of(FINCH, key_of("eve"), sequence=1)))
+        heron.pump.wake()
+        await trio.sleep(1)
+        assert w.peer(BIRDY, FINCH) is None
+        assert w.peer(BIRDY, HERON).link is not None  # type: ignore[union-attr]
+
+
 async def test_false_hearsay_about_a_name_is_dropped_when_the_name_is_met(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -60,7 +60,7 @@ async def test_peer_away_then_back(autojump_clock: trio.testing.MockClock) -> No
         ids = alice.send_many("bob@finch.local", [b"two", b"three"])
         await alice.until(lambda: len(alice.accepted) == 3)
         await trio.sleep(60)
-        assert any(notice.kind is NoticeKind.WAITING and notice.ids == b"".join(ids) for notice in alice.notices)
+        assert any(notice.kind == NoticeKind.WAITING and notice.ids == b"".join(ids) for notice in alice.notices)
         await w.node("finch.local", store=store)
         back = trio.current_time()
         await bob.connect()

@@ -117,7 +117,7 @@ async def test_lost_receipts_cost_nothing(autojump_clock: trio.testing.MockClock
         finch.offered.clear()
         await finch.until(lambda: sum(len(offered.ids) for offered in finch.offered) == 2)
         assert [id_ for offered in finch.offered for id_ in offered.ids] == ids
-        await alice.until(lambda: any(notice.kind is NoticeKind.HELD for notice in alice.notices))
+        await alice.until(lambda: any(notice.kind == NoticeKind.HELD for notice in alice.notices))
 
 
 @pytest.mark.parametrize("first", [BIRDY, FINCH])
@@ -252,7 +252,7 @@ async def test_a_peer_refusing_for_now_gets_it_later(autojump_clock: trio.testin
         finch.refusal = lambda _index: None
         await finch.until(lambda: len(finch.offered) == 3)
         assert all(offered.ids == (id_,) for offered in finch.offered)
-        await alice.until(lambda: any(notice.kind is NoticeKind.HELD for notice in alice.notices))
+        await alice.until(lambda: any(notice.kind == NoticeKind.HELD for notice in alice.notices))
 
 
 async def test_one_refused_item_holds_up_no_other_and_the_sender_is_told(
@@ -266,7 +266,7 @@ async def test_one_refused_item_holds_up_no_other_and_the_sender_is_told(
         finch.refusal = lambda index: Refusal(index, Code.MAILBOX_FULL.number) if index == 0 else None
         w.introduce(BIRDY, FINCH)
         first, second = alice.send_many("bob@finch.local", [b"one", b"two"])
-        await alice.until(lambda: any(notice.kind is NoticeKind.HELD for notice in alice.notices))
+        await alice.until(lambda: any(notice.kind == NoticeKind.HELD for notice in alice.notices))
         await alice.until(
             lambda: any((n.kind, n.code) == (NoticeKind.WAITING, Code.MAILBOX_FULL.number) for n in alice.notices)
         )

@@ -348,7 +348,7 @@ async def test_mail_for_a_removed_account_bounces(autojump_clock: trio.testing.M
             device.disconnect()
             await device.until(lambda device=device: device.closed is not None)  # type: ignore[misc]
         ids = alice.send_many("bob@finch.local", [b"one", b"two"])
-        await alice.until(lambda: len([n for n in alice.notices if n.kind is NoticeKind.HELD]) > 0)
+        await alice.until(lambda: len([n for n in alice.notices if n.kind == NoticeKind.HELD]) > 0)
         await w.nodes[FINCH].relay.remove_user("bob")
         await alice.until(lambda: b"".join(o.ids for o in alice.outcomes).count(ids[1]) > 0)
         assert {(o.recipient, o.code) for o in alice.outcomes} == {("bob@finch.local", Code.ACCOUNT_REMOVED.number)}

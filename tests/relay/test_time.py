@@ -18,7 +18,7 @@ BIRDY, FINCH, HERON = "birdy.local", "finch.local", "heron.local"
 
 
 def waiting(device: Device) -> list[Notice]:
-    return [notice for notice in device.notices if notice.kind is NoticeKind.WAITING]
+    return [notice for notice in device.notices if notice.kind == NoticeKind.WAITING]
 
 
 async def cut_off(w: World) -> Device:

@@ -93,7 +93,7 @@ class Courier:
 
     async def noticed(self, notice: Notice) -> None:
         core, now_ms = self._core, self._core.parts.wall_ms()
-        if notice.kind is NoticeKind.KEYS_LOW:
+        if notice.kind == NoticeKind.KEYS_LOW:
             core.keys_low.ring()
         elif notice.kind in (NoticeKind.HELD, NoticeKind.WAITING):
             core.sent.changed(await core.database.run(lambda conn: journal.noticed(conn, notice, now_ms)))

@@ -56,7 +56,7 @@ def note(conn: sqlite3.Connection, row: int, status: Status) -> Changed:
 
 def noticed(conn: sqlite3.Connection, notice: Notice, now_ms: WallMs) -> Changed:
     """The node's news of messages on their way."""
-    if notice.kind is NoticeKind.HELD:
+    if notice.kind == NoticeKind.HELD:
         status = Status(SentState.HELD, notice.at_ms)
     else:
         status = Status(SentState.WAITING, now_ms, notice.code, notice.at_ms)

@@ -203,7 +203,7 @@ class NoticeKind(IntEnum):
 class Notice(_Message, frozen=True, tag=8):
     """News that need no answer and may be lost."""
 
-    kind: NoticeKind
+    kind: U16  #: a `NoticeKind`, or one that only a newer peer knows, to be ignored
     code: U16 = 0
     at_ms: U53 = 0
     ids: Ids = b""

@@ -308,7 +308,7 @@ class Greeter:
         return handle
 
     def _noticed(self, peer: Peer, notice: Notice) -> None:
-        if notice.kind is NoticeKind.RECORD:
+        if notice.kind == NoticeKind.RECORD:
             self._halls.records.merge((notice.data,), peer)
 
     def _reported(self, peer: Peer, link: Link, reported: Reported) -> None:
