@@ -309,6 +309,37 @@ async def test_a_changed_key_is_refused_and_the_operator_told_what_to_do(
         assert "waypost peers pin finch.local" in advice[0]
 
 
+class SomeDns:
+    """Names one key for every provider; None: it cannot be asked."""
+
+    def __init__(self, key: bytes | None) -> None:
+        self.key = key
+
+    async def look_up(self, provider: Provider) -> Sighting:
+        if self.key is None:
+            raise Refused(Code.UNREACHABLE)
+        return Sighting(provider, (Endpoint(provider, 7711),), self.key, None, "dns")
+
+
+@pytest.mark.parametrize(("named", "hint"), [("eve", True), ("finch.example", False), (None, False)])
+async def test_the_operator_is_told_that_the_dns_names_the_changed_key(
+    autojump_clock: trio.testing.MockClock, named: str | None, hint: bool
+) -> None:
+    async with world() as w:
+        name = "finch.example"
+        dns = SomeDns(key_of(name).public)
+        birdy = await w.node(BIRDY, mode=Mode.KNOWN, dns=dns)
+        await Stranger(w, name).dial(BIRDY)
+        await w.linked(BIRDY, name)
+        dns.key = key_of(named).public if named else None
+        await turned_away(w, Stranger(w, name, key_of("eve")), BIRDY, Code.KEY_CHANGED)
+        [refused] = [entry for entry in birdy.logs if entry["event"] == "link refused"]
+        assert ("The DNS names the new key." in refused["advice"]) is hint
+        known = w.peer(BIRDY, name)
+        assert known is not None
+        assert known.row.key == key_of(name).public
+
+
 async def test_a_key_handed_on_by_the_old_one_is_followed(autojump_clock: trio.testing.MockClock) -> None:
     async with world() as w:
         alice, _ = await pair(w)

@@ -30,7 +30,7 @@ from waypost.protocol.record import RecordEndpoint
 from waypost.protocol.session import Answered, Closed, Event, Noticed, Offered, Reported, Session, Settled, Signalled
 from waypost.relay.node import Relay
 from waypost.relay.peer import Peer
-from waypost.relay.settings import Parts, Quotas, Rates, Reach, Settings
+from waypost.relay.settings import Dns, Parts, Quotas, Rates, Reach, Settings
 from waypost.routing.policy import Mode
 from waypost.storage.memory import MemoryStore
 from waypost.storage.store import Store
@@ -127,6 +127,7 @@ class World:
         quotas: Quotas | None = None,
         key: SigningKey | None = None,
         skew_ms: int = 0,
+        dns: Dns | None = None,
         **more: Any,
     ) -> Node:
         """Start one; a node of the same name that was stopped may be started again with its store."""
@@ -147,7 +148,7 @@ class World:
 
         log = structlog.wrap_logger(None, processors=[keep])
         clock = VirtualClock(skew_ms)
-        parts = Parts(clock, self.net, log, random=FixedRandom())  # type: ignore[arg-type]
+        parts = Parts(clock, self.net, log, dns=dns, random=FixedRandom())  # type: ignore[arg-type]
         store = store if store is not None else MemoryStore()
         relay = Relay(settings, key or key_of(name), store, parts)
         scope = trio.CancelScope()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import trio
@@ -241,10 +242,8 @@ class Greeter:
         peers = self._halls.peers
         known = peers.get(name) if name != self._settings.provider else None
         dns = policy.DnsEvidence.NONE
-        if (known is None or not known.row.key) and not is_lan(name) and self._parts.dns is not None:
-            found = await self._parts.dns.look_up(name)
-            if found is not None and found.key is not None:
-                dns = policy.DnsEvidence.MATCHES if found.key == identity.key else policy.DnsEvidence.DIFFERS
+        if known is None or not known.row.key:
+            dns = await self._ask_dns(name, identity.key)
         claim = policy.Claim(
             name,
             identity.key,
@@ -255,6 +254,11 @@ class Greeter:
             dialed_configured=dialed is not None and "static" in dialed.endpoints,
         )
         verdict = policy.admit(claim, self._settings.provider, self._settings.mode)
+        if isinstance(verdict, policy.Refuse) and verdict.code is Code.KEY_CHANGED:
+            # It stays refused; what the DNS says helps the operator to judge.
+            with suppress(Refused):  # the DNS could not be asked
+                dns = await self._ask_dns(name, identity.key)
+                verdict = policy.admit(replace(claim, dns=dns), self._settings.provider, self._settings.mode)
         if isinstance(verdict, policy.Refuse):
             peers.note_refused(name, identity.key)
             raise Refused(verdict.code, verdict.advice)
@@ -268,6 +272,13 @@ class Greeter:
         peer.needed = True
         peers.wake(peer)
         return peer
+
+    async def _ask_dns(self, name: Provider, key: bytes) -> policy.DnsEvidence:
+        """Raises Refused if the DNS could not be asked."""
+        found = None if is_lan(name) or self._parts.dns is None else await self._parts.dns.look_up(name)
+        if found is None or found.key is None:
+            return policy.DnsEvidence.NONE
+        return policy.DnsEvidence.MATCHES if found.key == key else policy.DnsEvidence.DIFFERS
 
     def _record_of(self, identity: PeerIdentity) -> NodeRecord | None:
         """The record in its Hello. Raises PeerFault for one that does not fit the proven name and key."""
