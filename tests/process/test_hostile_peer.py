@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 import pytest
 import trio
@@ -45,14 +46,32 @@ def own(record: bytes = b"") -> Own:
     return Own(Role.NODE, NAME, MALLORY, record=record)
 
 
-async def proven(node: Node, record: bytes = b"") -> TlsStream:
-    """A link as NAME, as an honest peer would begin it."""
+@dataclass
+class Proven:
+    """A link as NAME, as an honest peer would begin it, with what came together with the end of the handshake."""
+
+    stream: TlsStream
+    early: bytes
+
+    async def receive(self) -> bytes:
+        early, self.early = self.early, b""
+        return early or await self.stream.receive()
+
+    async def send(self, data: bytes) -> None:
+        await self.stream.send(data)
+
+    async def aclose(self) -> None:
+        await self.stream.aclose()
+
+
+async def proven(node: Node, record: bytes = b"") -> Proven:
     stream = await dial(node)
-    await greet(stream, Handshake(own(record), stream.channel, wall_ms()))
-    return stream
+    handshake = Handshake(own(record), stream.channel, wall_ms())
+    await greet(stream, handshake)
+    return Proven(stream, handshake.finish(trio.current_time())._early)
 
 
-async def answers(stream: TlsStream, said: bytes) -> list[Message]:
+async def answers(stream: TlsStream | Proven, said: bytes) -> list[Message]:
     """Everything that the node says after that, until it hangs up or falls silent for a while."""
     frames, heard = FrameBuffer(), []
     with trio.move_on_after(10):
@@ -70,7 +89,7 @@ async def answers(stream: TlsStream, said: bytes) -> list[Message]:
     return heard
 
 
-async def _send(stream: TlsStream, said: bytes) -> None:
+async def _send(stream: TlsStream | Proven, said: bytes) -> None:
     # It may have hung up already, which is its right.
     with suppress(LinkBroken):
         await stream.send(said)
