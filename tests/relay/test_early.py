@@ -144,6 +144,26 @@ async def test_a_commit_that_fails_is_refused_although_the_message_went_on(
         assert all(info.usage.items == 0 for info in await birdy.mailboxes())
 
 
+async def test_what_cannot_be_stored_is_handed_on_once_however_often_it_comes(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with world() as w:
+        birdy, finch = SlowStore(), MemoryStore()
+        alice, bob = await two(w, birdy, finch)
+        birdy.hold()
+        birdy.full = True
+        birdy.go()
+        envelope = alice.envelope("bob@finch.local", b"second")
+        for _ in range(5):
+            alice.refused.clear()
+            [id_] = alice.offer([envelope])
+            await alice.until(lambda id_=id_: id_ in alice.refused)  # type: ignore[misc] # the loop's own
+            await settled(w)
+        assert bob.bodies() == [b"first", b"second"]
+        taken = w.nodes[FINCH].relay.intake
+        assert (taken.accepted, taken.duplicates) == (2, 0)
+
+
 async def test_order_is_kept_while_commits_are_slow(autojump_clock: trio.testing.MockClock) -> None:
     async with world() as w:
         birdy, finch = SlowStore(), SlowStore()
