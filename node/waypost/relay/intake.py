@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from waypost.clock import Clock
 from waypost.errors import Code, PeerFault, WaypostError
-from waypost.limits import EARLY_ENVELOPES_MAX, EARLY_RECENT_IDS
 from waypost.protocol.envelope import decode_envelope
 from waypost.protocol.messages import NoticeKind, Refusal
 from waypost.protocol.session import Offered, Reported
 from waypost.relay.consequences import Consequences
+from waypost.relay.early import EarlyOffers
 from waypost.relay.fullness import Fullness
-from waypost.relay.ledger import Ledger, Taker
+from waypost.relay.ledger import Ledger
 from waypost.relay.link import Link
 from waypost.routing.quota import TokenBucket
 from waypost.routing.router import Accept, Origin, View, route
@@ -23,10 +22,6 @@ from waypost.storage.store import Accepted, Deposit, Item, Placed, Settlement, S
 
 #: Why what is placed in this mailbox waits, and until when (wall clock); None if it does not.
 Waits = Callable[[int], tuple[Code, int] | None]
-
-
-#: What was handed on before its commit: the mailbox, who did it, the ids.
-_Early = tuple[int, Taker, tuple[bytes, ...]]
 
 
 @dataclass(slots=True)
@@ -58,7 +53,7 @@ class Intake:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._fullness = Fullness(desk.clock, desk.log)
-        self._recent: OrderedDict[bytes, None] = OrderedDict()  #: ids that may have been handed on early
+        self._early = EarlyOffers(desk.ledger)
         self.accepted = 0
         self.duplicates = 0
         self.refused = 0
@@ -70,12 +65,11 @@ class Intake:
         if not judged.items:
             self._acknowledge(link, offered.batch, judged)
             return
-        early = self._hand_on(judged.items)
+        early = self._early.begin(judged.items)
         pending = desk.store.accept(Deposit(link.source, desk.clock.wall_ms(), judged.items))
 
         def then(accepted: Accepted) -> Iterable[Placed]:
-            placed = {(mailbox, parcel.ids) for mailbox, parcel in accepted.placed} if early else ()
-            _withdraw(each for each in early if (each[0], each[2]) not in placed)
+            self._early.end(early, accepted.placed)
             fresh = len(judged.items) - accepted.duplicates
             if fresh:
                 self._fullness.stored()
@@ -88,7 +82,7 @@ class Intake:
             return accepted.placed
 
         def failed(error: WaypostError) -> None:
-            _withdraw(early)
+            self._early.end(early)
             self._refuse(error, judged)
             self._acknowledge(link, offered.batch, judged)
             judged.missing.clear()
@@ -96,26 +90,6 @@ class Intake:
         desk.ledger.submit(pending, then, failed)
         if judged.missing:
             self._settle_missing(link, offered.batch, judged)
-
-    def _hand_on(self, items: Sequence[Item]) -> list[_Early]:
-        """Offer a few envelopes onwards at once, while they are committed. See `Courier.hand_on`."""
-        fresh = dict.fromkeys(item.id for item in items if item.id not in self._recent)
-        if len(items) > EARLY_ENVELOPES_MAX or len(fresh) < len(items):
-            return []
-        self._recent.update(fresh)
-        while len(self._recent) > EARLY_RECENT_IDS:
-            self._recent.popitem(last=False)
-        groups: dict[tuple[int, ...], list[Item]] = {}
-        for item in items:
-            groups.setdefault(item.mailboxes, []).append(item)
-        early: list[_Early] = []
-        for mailboxes, group in groups.items():
-            ids, envelopes = tuple(item.id for item in group), tuple(item.envelope for item in group)
-            for mailbox in mailboxes:
-                taker = self._desk.ledger.taker(mailbox)
-                if taker is not None and taker.hand_on(ids, envelopes):
-                    early.append((mailbox, taker, ids))
-        return early
 
     def _settle_missing(self, link: Link, batch: int, judged: _Judged) -> None:
         """The senders' news of recipients who are not there is durable before the envelope is acknowledged."""
@@ -211,8 +185,3 @@ class Intake:
             if waits is not None and parcel.senders and not link.session.closed:
                 code, next_ms = waits
                 self._desk.consequences.notify(link.source, NoticeKind.WAITING, parcel.ids, code.number, next_ms)
-
-
-def _withdraw(early: Iterable[_Early]) -> None:
-    for _, taker, ids in early:
-        taker.withdraw(ids)
