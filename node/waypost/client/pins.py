@@ -89,7 +89,8 @@ def mark_changed(conn: sqlite3.Connection, address: str, identity: bytes) -> Non
 def accept(conn: sqlite3.Connection, devices: DeviceList, data: bytes, now_ms: WallMs) -> None:
     """The key that is served now is the pinned one, or the user has accepted it."""
     conn.execute(
-        "UPDATE pin SET since_ms = iif(identity = ?, since_ms, ?), identity = ?, list = ?, changed = x'' WHERE address = ?",
+        "UPDATE pin SET since_ms = iif(identity = ?, since_ms, ?), identity = ?, list = ?, changed = x''"
+        " WHERE address = ?",
         (devices.key, now_ms, devices.key, data, devices.address),
     )
 
