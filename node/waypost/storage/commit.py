@@ -148,12 +148,14 @@ class Transactions:
         """Their results, or a `_Failed` for each that failed. Either a whole operation is durable, or none of it."""
         try:
             results = self._transaction(conn, operations)
-            self._make_room(conn)
-            return results
         except sqlite3.Error as error:
             self._undo(conn)
             if len(operations) == 1:
                 return [_Failed(translated(error))]
+        else:
+            # Beyond the try: what is committed must not be done again, whatever becomes of the log.
+            self._make_room(conn)
+            return results
         # One of them spoilt it for all: give each a transaction of its own.
         return [self.commit(conn, [operation])[0] for operation in operations]
 
@@ -170,8 +172,8 @@ class Transactions:
 
     def _make_room(self, conn: sqlite3.Connection) -> None:
         """The log is room that can be had back; what is written next may be clearing up, which needs it."""
-        if self._disk.is_tight(conn):
-            with suppress(sqlite3.OperationalError):  # busy or full: then it stays as it is
+        with suppress(sqlite3.OperationalError):  # busy or full: then it stays as it is
+            if self._disk.is_tight(conn):
                 conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _undo(self, conn: sqlite3.Connection) -> None:
