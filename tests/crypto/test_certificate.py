@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from OpenSSL import SSL
 
-from waypost.crypto.certificate import certificate_key, certificate_pem, private_key_pem, self_signed
+from waypost.crypto.certificate import certificate_key, private_key_pem, self_signed
 from waypost.crypto.keys import SigningKey
 
 KEY = SigningKey(bytes(range(32)))
@@ -50,7 +50,7 @@ def test_pyopenssl_takes_certificate_and_key() -> None:
     private = serialization.load_pem_private_key(private_key_pem(KEY), None)
     assert isinstance(private, Ed25519PrivateKey)
     context = SSL.Context(SSL.TLS_METHOD)
-    context.use_certificate(x509.load_pem_x509_certificate(certificate_pem(DER)))
+    context.use_certificate(x509.load_der_x509_certificate(DER))
     context.use_privatekey(private)
     context.check_privatekey()
 

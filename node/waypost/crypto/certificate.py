@@ -43,11 +43,6 @@ def self_signed(key: SigningKey, name: str, not_before: WallMs, not_after: WallM
     return builder.sign(private, None).public_bytes(serialization.Encoding.DER)
 
 
-def certificate_pem(der: bytes) -> bytes:
-    """The same certificate in PEM. Raises ValueError for bytes that are none."""
-    return x509.load_der_x509_certificate(der).public_bytes(serialization.Encoding.PEM)
-
-
 def private_key_pem(key: SigningKey) -> bytes:
     """The key for a TLS library: PKCS#8, PEM, not encrypted. Never to be written to a file."""
     return Ed25519PrivateKey.from_private_bytes(key.seed).private_bytes(

@@ -28,13 +28,6 @@ def sign(key: SigningKey, purpose: Purpose, value: Struct) -> bytes:
     return pack(Signed(payload, key.sign(purpose, payload)))
 
 
-def open_signed(data: bytes, purpose: Purpose, key: bytes, kind: type[T]) -> T:
-    """The struct inside, if `key` signed it. Raises PeerFault(BAD_SIGNATURE | BAD_FRAME)."""
-    signed = read(data, Signed)
-    verify(key, purpose, signed.payload, signed.signature)
-    return read(signed.payload, kind)
-
-
 def open_self_signed(data: bytes, purpose: Purpose, kind: type[T]) -> T:
     """The struct inside, signed by the key that its field `key` names. Raises PeerFault(BAD_SIGNATURE | BAD_FRAME)."""
     signed = read(data, Signed)
