@@ -16,6 +16,7 @@ from waypost.cli import (
     inbox,
     init,
     join,
+    lab,
     leave,
     peers,
     queue,
@@ -95,3 +96,4 @@ app.command()(send.send)
 app.command()(inbox.inbox)
 app.command()(reach.reach)
 app.command()(safety.safety)
+app.add_typer(lab.app, name="lab")

@@ -1,0 +1,9 @@
+"""`waypost lab`: networks of nodes on this machine, and what they are good for. A file for each verb."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True, help="Run, break, simulate and judge whole networks of nodes on this machine."
+)
