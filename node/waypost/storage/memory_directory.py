@@ -48,11 +48,15 @@ class Done(Awaitable[T], Generic[T]):
         except Refused as error:
             self._error = error
 
-    def __await__(self) -> Generator[Any, Any, T]:
-        yield from ()
+    def result(self) -> T:
+        """Raises what the verb raised."""
         if self._error:
             raise self._error
         return self._value
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        yield from ()
+        return self.result()
 
 
 def verb(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], Done[T]]:
@@ -128,7 +132,7 @@ class MemoryDirectory(Store):
     """See the module; `memory.MemoryStore` is the whole."""
 
     def __init__(self, *, max_bytes: int | None = None, epoch: int = 1) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._epoch = epoch
         self._boxes: dict[int, Mailbox] = {}
         self._accounts: dict[User, Account] = {}
@@ -138,13 +142,19 @@ class MemoryDirectory(Store):
         self._answers: dict[bytes, _Answer] = {}
         self._peers: dict[Provider, PeerRow] = {}
 
+    @property
+    def held_bytes(self) -> int:
+        """What counts towards `max_bytes`: envelopes, outcomes and packages."""
+        held = sum(box.bytes for box in self._boxes.values())
+        for keys in self._keys.values():
+            held += sum(len(package.data) for package in [*keys.one_time, *keys.last_resort.values()])
+        return held
+
     def _need_room(self, extra: int) -> None:
-        if self._max_bytes is not None and extra > 0:
-            held = sum(box.bytes for box in self._boxes.values())
-            for keys in self._keys.values():
-                held += sum(len(package.data) for package in [*keys.one_time, *keys.last_resort.values()])
-            if held + extra > self._max_bytes:
-                raise Refused(Code.STORE_FULL, f"{held} of {self._max_bytes} bytes are in use")
+        if self.max_bytes is not None and extra > 0:
+            held = self.held_bytes
+            if held + extra > self.max_bytes:
+                raise Refused(Code.STORE_FULL, f"{held} of {self.max_bytes} bytes are in use")
 
     # ── mailboxes ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -253,6 +263,10 @@ class MemoryDirectory(Store):
 
     def epoch(self) -> int:
         return self._epoch
+
+    def new_epoch(self) -> None:
+        """The state is that of a backup."""
+        self._epoch += 1
 
     @verb
     def publish(
