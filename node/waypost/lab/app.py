@@ -82,13 +82,14 @@ class App:
         self._ask_claim(request, address)
         return request
 
-    def repeat_claim(self, request: bytes, address: str) -> None:
-        """Ask once more what has been answered already."""
-        self.profile.claims[request] = address
+    def repeat_claim(self, request: bytes) -> None:
+        """Ask once more what has been asked already."""
+        address = self.profile.claims[request] = self.profile.asked[request]
         self._ask_claim(request, address)
 
     def publish(self) -> None:
-        """Offer keys for others to write with. A lost answer is simply repeated."""
+        """Offer keys for others to write with, now or once it is connected. A lost answer is simply repeated."""
+        self.profile.to_publish = True
         self._publish()
 
     async def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -158,6 +159,8 @@ class App:
         if self._pump is None:
             raise RuntimeError("not connected")
         self._flush()
+        if self.profile.to_publish:
+            self._publish()
         for request, address in list(self.profile.claims.items()):
             self._ask_claim(request, address)
         try:
@@ -224,6 +227,7 @@ class App:
             reply = read(answer.body, PublishReply)
             if reply.epoch == profile.epoch:
                 profile.published += 1
+                profile.to_publish = False
             else:
                 # The directory is that of a backup: what was believed to be there may be gone.
                 profile.epoch = reply.epoch

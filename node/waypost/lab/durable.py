@@ -181,6 +181,10 @@ class LabStore(Store):
     def requeue(self, now_ms: WallMs, mailbox: int = 0) -> Awaitable[tuple[Placed, ...]]:
         return self._write("requeue", now_ms, mailbox)
 
+    async def next_due(self) -> WallMs:
+        await self._read()
+        return await self._engine.next_due()
+
     async def fetch(self, mailbox: int, after: int, max_items: int, max_bytes: int) -> list[Parcel]:
         await self._read()
         return await self._engine.fetch(mailbox, after, max_items, max_bytes)

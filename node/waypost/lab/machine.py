@@ -51,6 +51,7 @@ class Machine:
         self.disk = Disk()
         self.observer: Observer | None = None
         self.log: Log = _ignore
+        self.stopped: Callable[[int], None] = lambda _unanswered: None  #: after a good end: verbs without an answer
         self.starts = 0
         self._fabric = fabric
         self._host = fabric.host(make.name)
@@ -85,6 +86,11 @@ class Machine:
             await self._relay.stop()
         await self._ended.wait()
 
+    async def leave(self, moved_to: str = "") -> None:
+        """For good, with a tombstone; returns when it has ended."""
+        await self.relay.leave(moved_to)
+        await self._ended.wait()
+
     def crash(self) -> None:
         """As `kill -9`: what was not committed is gone, and the kernel closes the connections."""
         self._break_off()
@@ -112,12 +118,13 @@ class Machine:
         self.starts += 1
         store = self._store = LabStore(self.disk, self._rng, self.observer)
         relay = self._relay = self._made(store)
+        status = _Started(task_status)
         try:
             with trio.CancelScope() as self._scope:
                 async with trio.open_nursery() as around:
                     around.start_soon(store.run)
                     try:
-                        await self._serve(relay, around, task_status)
+                        await self._serve(relay, around, status)
                     finally:
                         around.cancel_scope.cancel()
                         await store.close()
@@ -125,9 +132,11 @@ class Machine:
             if self._relay is relay:
                 self._relay = self._store = None
                 self._host.die()
+                self.stopped(store.unanswered)
             self._ended.set()
+            status.started()  # it may have crashed before
 
-    async def _serve(self, relay: Relay, around: trio.Nursery, task_status: trio.TaskStatus[None]) -> None:
+    async def _serve(self, relay: Relay, around: trio.Nursery, status: _Started) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(relay.run)
 
@@ -140,7 +149,7 @@ class Machine:
                     stream.close()
 
             self._host.listen(serve, around)
-            task_status.started()
+            status.started()
             await relay.stopping.wait()
             self._host.unlisten()
 
@@ -163,6 +172,18 @@ class Machine:
     def _keep(self, _logger: object, level: str, fields: MutableMapping[str, Any]) -> str:
         self.log(level, str(fields.pop("event", "")), fields)
         raise structlog.DropEvent
+
+
+class _Started:
+    """Tells whoever waits for the start, once."""
+
+    def __init__(self, status: trio.TaskStatus[None]) -> None:
+        self._status: trio.TaskStatus[None] | None = status
+
+    def started(self) -> None:
+        if self._status is not None:
+            self._status.started()
+            self._status = None
 
 
 def _sighting(name: str) -> Sighting:

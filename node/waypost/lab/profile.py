@@ -51,7 +51,9 @@ class Profile:
     fates: dict[bytes, int] = field(default_factory=dict)  #: 0: delivered; else why not
     shown: dict[bytes, int] = field(default_factory=dict)  #: id → how often the node has brought it
     claims: dict[bytes, str] = field(default_factory=dict)  #: request → address, until it is answered
+    asked: dict[bytes, str] = field(default_factory=dict)  #: every request → address
     answers: dict[bytes, list[Answer]] = field(default_factory=dict)
+    to_publish: bool = False
     epoch: int = 0  #: of the node's directory
     published: int = 0  #: uploads made
     written: int = 0
@@ -83,8 +85,8 @@ class Profile:
 
     def claim(self, address: str) -> bytes:
         """A request for somebody's keys, to be asked until it is answered."""
-        request = self._id("claim", len(self.answers) + len(self.claims))
-        self.claims[request] = address
+        request = self._id("claim", len(self.asked))
+        self.claims[request] = self.asked[request] = address
         return request
 
     def _id(self, what: str, number: int) -> bytes:

@@ -61,6 +61,9 @@ class Ledger:
         self._wake = trio.Event()
         self._flush = trio.Event()
         self._refused: deque[Settlement] = deque()
+        self._retry = trio.Event()
+        #: Set once something has been kept back for later; whoever waits for that puts a new one here first.
+        self.kept = trio.Event()
 
     def enrol(self, mailbox: int, taker: Taker) -> None:
         """From now on `taker` learns of what is placed in the mailbox."""
@@ -92,11 +95,17 @@ class Ledger:
         def failed(error: WaypostError) -> None:
             if error.code is Code.STORE_FULL and len(self._refused) < _SETTLEMENTS_RETRIED_MAX:
                 self._refused.append(settlement)
+                self._retry.set()
             else:
                 # The parcels are still there and will be offered again; the receiver knows them.
                 self._log.error("settlement lost", mailbox=settlement.mailbox, reason=str(error))
 
-        self.submit(self._store.settle(settlement), lambda placed: placed, failed)
+        def then(placed: tuple[Placed, ...]) -> tuple[Placed, ...]:
+            if settlement.keep:
+                self.kept.set()
+            return placed
+
+        self.submit(self._store.settle(settlement), then, failed)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -152,7 +161,9 @@ class Ledger:
 
     async def _run_retry(self) -> None:
         while True:
+            await self._retry.wait()
             await trio.sleep(_RETRY_S)
+            self._retry = trio.Event()
             refused, self._refused = self._refused, deque()
             for settlement in refused:
                 self.settle(settlement)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import trio
 
-from waypost.clock import SECOND_MS, WallMs
+from waypost.clock import NEVER, SECOND_MS, WallMs
 from waypost.errors import Code, WaypostError
 from waypost.limits import FETCH_MAX_BYTES, FETCH_MAX_ENVELOPES, UPKEEP_EVERY_S
 from waypost.protocol.envelope import decode_envelope
@@ -16,7 +17,9 @@ from waypost.relay.courier import Tools
 from waypost.relay.tasks import contained
 from waypost.storage.store import Keep, Parcel, ParcelKind, Placed
 
-_REQUEUE_EVERY_S = 5.0
+_REQUEUE_GAP_S = 5.0  #: between two looks for what is due
+_REQUEUE_LOOK_S = 60.0  #: what is due is known by the wall clock, which may be set
+_PRUNE_EVERY = 20  #: rounds: what is forgotten is days old
 _EXPIRY_PAGES_MAX = 64  #: in one round; the rest has its turn in the next
 _TIDY_AFTER_IDLE = 2  #: rounds without anything accepted
 
@@ -38,18 +41,19 @@ class Upkeep:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._run_requeue)
             idle, before = 0, accepted()
-            while True:
+            for number in itertools.count():
                 await trio.sleep(UPKEEP_EVERY_S)
                 now = accepted()
                 idle = idle + 1 if now == before else 0
                 before = now
                 with contained(self._log, "upkeep"):
-                    await self._round(tidy=idle == _TIDY_AFTER_IDLE)
+                    await self._round(prune=number % _PRUNE_EVERY == 0, tidy=idle == _TIDY_AFTER_IDLE)
 
-    async def _round(self, *, tidy: bool) -> None:
+    async def _round(self, *, prune: bool, tidy: bool) -> None:
         try:
             await self.expire()
-            await self._store.prune(self._clock.wall_ms())
+            if prune:
+                await self._store.prune(self._clock.wall_ms())
             if tidy:
                 await self._store.tidy()
         except WaypostError as error:
@@ -57,8 +61,25 @@ class Upkeep:
 
     async def _run_requeue(self) -> None:
         while True:
+            kept = self._ledger.kept = trio.Event()
+            with trio.move_on_after(await self._requeue_due()):
+                await kept.wait()
+            await trio.sleep(_REQUEUE_GAP_S)
+
+    async def _requeue_due(self) -> float:
+        """Offer again what is due; how many seconds nothing more will be, unless something is kept back meanwhile."""
+        try:
+            due_ms = await self._store.next_due()
+        except WaypostError as error:
+            self._log.warning("second tries put off", reason=str(error))
+            return 0.0
+        wait_s = (due_ms - self._clock.wall_ms()) / SECOND_MS
+        if not due_ms:
+            return NEVER
+        if wait_s <= 0:
             self.requeue()
-            await trio.sleep(_REQUEUE_EVERY_S)
+            await self._ledger.barrier()
+        return max(0.0, min(wait_s, _REQUEUE_LOOK_S))
 
     def requeue(self, mailbox: int = 0) -> None:
         """Offer again what was refused for now and is due; of one mailbox: all of it."""

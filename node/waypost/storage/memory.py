@@ -93,6 +93,10 @@ class MemoryStore(MemoryDirectory):
                 placed.append(self._place(number, entry.parcel))
         return tuple(placed)
 
+    async def next_due(self) -> WallMs:
+        dues = (entry.due_ms for box in self._boxes.values() for entry in box.entries.values() if entry.due_ms)
+        return min(dues, default=0)
+
     async def fetch(self, mailbox: int, after: int, max_items: int, max_bytes: int) -> list[Parcel]:
         waiting = [e.parcel for e in self._entries(mailbox) if e.parcel.seq > after and not e.due_ms]
         return _first(waiting, max_items, max_bytes)

@@ -174,6 +174,11 @@ class MemoryDirectory(Store):
         box = self._boxes.get(mailbox)
         return Usage(box.items, box.bytes) if box else Usage(0, 0)
 
+    def waiting_for(self, device: bytes) -> int:
+        """Items in the inbox of a device."""
+        known = self._devices.get(device)
+        return self._boxes[known.mailbox].items if known else 0
+
     async def mailboxes(self) -> list[MailboxInfo]:
         return [
             MailboxInfo(

@@ -229,6 +229,12 @@ def requeue(conn: sqlite3.Connection, state: MailState, now_ms: WallMs, mailbox:
     return tuple(placed)
 
 
+def next_due(conn: sqlite3.Connection) -> WallMs:
+    """See `Store`."""
+    (due_ms,) = conn.execute("SELECT ifnull(min(due_ms), 0) FROM delivery WHERE due_ms > 0").fetchone()
+    return int(due_ms)
+
+
 def fetch(conn: sqlite3.Connection, mailbox: int, after: int, max_items: int, max_bytes: int) -> list[Parcel]:
     """`Store.fetch`."""
     rows = conn.execute(_PARCEL + "WHERE d.mailbox = ? AND d.seq > ? AND d.due_ms = 0 ORDER BY d.seq", (mailbox, after))

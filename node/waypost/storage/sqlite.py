@@ -138,6 +138,9 @@ class SqliteStore(Store):
     def requeue(self, now_ms: WallMs, mailbox: int = 0) -> Awaitable[tuple[Placed, ...]]:
         return self._write(sql_mail.requeue, self._mail, now_ms, mailbox)
 
+    async def next_due(self) -> WallMs:
+        return await self._read(sql_mail.next_due)
+
     async def fetch(self, mailbox: int, after: int, max_items: int, max_bytes: int) -> list[Parcel]:
         return await self._read(sql_mail.fetch, mailbox, after, max_items, max_bytes)
 

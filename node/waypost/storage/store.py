@@ -194,6 +194,10 @@ class Store(ABC):
         """Give kept parcels that are due (of one mailbox: all of its kept ones, due or not) a new place at the end."""
 
     @abstractmethod
+    async def next_due(self) -> WallMs:
+        """When the first kept parcel is due, which may have passed; 0 if none is kept."""
+
+    @abstractmethod
     async def fetch(self, mailbox: int, after: int, max_items: int, max_bytes: int) -> list[Parcel]:
         """Parcels with `seq > after`, in order, not the kept ones; at least one if any, then up to the bounds."""
 

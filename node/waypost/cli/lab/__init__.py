@@ -4,6 +4,4 @@ from __future__ import annotations
 
 import typer
 
-app = typer.Typer(
-    no_args_is_help=True, help="Run, break, simulate and judge whole networks of nodes on this machine."
-)
+app = typer.Typer(no_args_is_help=True, help="Run, break, simulate and judge whole networks of nodes on this machine.")

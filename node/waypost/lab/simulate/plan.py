@@ -1,0 +1,86 @@
+"""What a simulation is to play. A plan is all that decides a run: equal plans, equal runs."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Kind(StrEnum):
+    """The kinds of fault, each with its own stream of chance, so that leaving one out does not change the others."""
+
+    CRASH = "crash"  #: kill -9 of a node
+    POWER = "power"  #: a machine loses its power: connections stay half-open
+    STOP = "stop"  #: a node stops in good order
+    CUT = "cut"  #: two nodes cannot reach each other
+    ONE_WAY = "one-way"  #: one of two cannot reach the other
+    SLOW = "slow"  #: latency and jitter between two nodes
+    LOSS = "loss"  #: segments are lost between two nodes
+    DISK_FULL = "disk-full"
+    DISK_SLOW = "disk-slow"
+    SKEW = "skew"  #: a node's clock is wrong
+    APP_CUT = "app-cut"  #: an app's network goes away without a word
+    LEAVE = "leave"  #: a node leaves for good, with a tombstone
+
+
+#: Of a single target, on the average: times a day.
+STORM: Final[dict[Kind, float]] = {
+    Kind.CRASH: 3.0,
+    Kind.POWER: 1.0,
+    Kind.STOP: 1.0,
+    Kind.CUT: 1.5,
+    Kind.ONE_WAY: 1.0,
+    Kind.SLOW: 1.0,
+    Kind.LOSS: 1.0,
+    Kind.DISK_FULL: 1.0,
+    Kind.DISK_SLOW: 1.0,
+    Kind.SKEW: 0.5,
+    Kind.APP_CUT: 1.0,
+    Kind.LEAVE: 0.02,
+}
+WEATHERS: Final[dict[str, dict[Kind, float]]] = {
+    "none": {},
+    "rain": {kind: rate / 5 for kind, rate in STORM.items() if kind is not Kind.LEAVE},
+    "storm": STORM,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`faults` names a weather; `without` leaves kinds out. Times are virtual."""
+
+    nodes: int = 10
+    users: int = 50
+    hours: float = 6.0
+    seed: int = 1
+    faults: str = "storm"
+    without: frozenset[Kind] = frozenset()
+    messages_a_day: float = 12.0  #: of each user
+    neighbours: int = 4  #: nodes that each node's users write to, about
+    squeeze: float = 1.0  #: how much more often faults come than the weather says; for short runs
+
+    def rng(self, purpose: str) -> random.Random:
+        """A stream of chance for one purpose, which no other purpose disturbs."""
+        return random.Random(f"{self.seed} {purpose}")
+
+    def rates(self) -> dict[Kind, float]:
+        """Faults a day, by kind, of each target."""
+        weather = WEATHERS[self.faults]
+        return {kind: rate * self.squeeze for kind, rate in weather.items() if kind not in self.without}
+
+
+def piece(seed: int) -> Plan:
+    """A plan of a size that takes seconds, of which each seed is another: few nodes in a hard storm, or more in less."""
+    chance = random.Random(f"size {seed}")
+    nodes = chance.choice((2, 3, 4, 6, 8, 12))
+    return Plan(
+        nodes=nodes,
+        users=nodes * chance.choice((2, 4, 6)),
+        hours=chance.choice((2.0, 4.0, 8.0)),
+        seed=seed,
+        messages_a_day=chance.choice((30.0, 80.0, 160.0)),
+        neighbours=min(nodes - 1, 4),
+        squeeze=chance.choice((2.0, 5.0, 10.0)),
+    )
