@@ -97,6 +97,7 @@ class LabStore(Store):
         self._closing = self._crashed = False
         self._closed = trio.Event()
         self.unanswered = 0  #: verbs that were called and have no result yet
+        self.written = 0  #: verbs that were committed, or refused
 
     # ── the writer ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -128,6 +129,7 @@ class LabStore(Store):
             pending.resolve(value, error)
 
     def _apply(self, operation: _Operation) -> tuple[Any, WaypostError | None]:
+        self.written += 1
         done = getattr(self._engine, operation.verb)(*operation.arguments)
         try:
             result = done.result()

@@ -68,6 +68,11 @@ class Machine:
         return self._relay is not None
 
     @property
+    def written(self) -> int:
+        """Verbs that the run under way has written."""
+        return self._store.written if self._store is not None else 0
+
+    @property
     def relay(self) -> Relay:
         """Of the run under way. Raises RuntimeError when it is down."""
         if self._relay is None:

@@ -21,7 +21,7 @@ from waypost.limits import (
     RETRY_HINT_MAX_S,
 )
 from waypost.protocol.envelope import decode_envelope
-from waypost.protocol.messages import Notice, NoticeKind, Outcome
+from waypost.protocol.messages import Notice, NoticeKind, Outcome, Refusal
 from waypost.protocol.outbox import Verdict
 from waypost.relay.accounts import Accounts
 from waypost.relay.ledger import Ledger
@@ -177,18 +177,27 @@ class Consequences:
             traces.append(Trace(now_ms, "bounced", recipient, code.number, id_))
         return Settlement(0, (), (), traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS)
 
-    def reported(self, party: str, outcomes: Iterable[Outcome]) -> Settlement:
-        """A peer has told what became of envelopes that our users sent to its users."""
+    def reported(self, party: str, outcomes: Iterable[Outcome]) -> tuple[Settlement, list[Refusal]]:
+        """A peer has told what became of envelopes that our users sent to its users.
+
+        News for a sender whose mailboxes are all full are refused for now: the peer keeps them.
+        """
         now_ms = self._clock.wall_ms()
         news = News()
         traces = []
-        for outcome in outcomes:
+        refusals = []
+        for index, outcome in enumerate(outcomes):
             if outcome.recipient.rpartition("@")[2] != party:
                 continue  # a peer speaks for its own users alone
+            sender = f"{outcome.sender}@{self._provider}"
+            roomy = self._accounts.roomy_mailboxes(sender)
+            if not roomy and self._accounts.device_mailboxes(sender):
+                refusals.append(Refusal(index, Code.MAILBOX_FULL.number))
+                continue
             event = "bounced" if outcome.code else "delivered"
             traces.append(Trace(now_ms, event, outcome.recipient, outcome.code, outcome.ids))
-            news.add(self._accounts.roomy_mailboxes(f"{outcome.sender}@{self._provider}"), outcome)
-        return Settlement(0, (), (), traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS)
+            news.add(roomy, outcome)
+        return Settlement(0, (), (), traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS), refusals
 
     def _bounce(
         self, news: News, refused: Iterable[tuple[Parcel, int, int]], where: tuple[str, str], now_ms: WallMs

@@ -129,10 +129,10 @@ class Intake:
     def reported(self, link: Link, reported: Reported) -> None:
         """A peer tells what became of envelopes; its receipt goes out after the commit."""
         desk = self._desk
-        settlement: Settlement = desk.consequences.reported(link.source, reported.outcomes)
+        settlement, refused = desk.consequences.reported(link.source, reported.outcomes)
 
         def then(placed: tuple[Placed, ...]) -> Iterable[Placed]:
-            link.session.receipt(reported.batch, (), desk.clock.wall_ms())
+            link.session.receipt(reported.batch, refused, desk.clock.wall_ms())
             link.wake()
             return placed
 

@@ -62,6 +62,7 @@ class Ledger:
         self._flush = trio.Event()
         self._refused: deque[Settlement] = deque()
         self._retry = trio.Event()
+        self._behind = 0
         #: Set once something has been kept back for later; whoever waits for that puts a new one here first.
         self.kept = trio.Event()
 
@@ -89,11 +90,22 @@ class Ledger:
         self._entries.append(_Entry(pending, then, failed))
         self._wake.set()
 
+    @property
+    def behind(self) -> bool:
+        """Whether settlements that a full disk has refused are still to be applied."""
+        return self._behind > 0
+
     def settle(self, settlement: Settlement) -> None:
         """Apply a settlement; if the disk is full, again until it can be."""
+        self._settle(settlement, 0)
+
+    def _settle(self, settlement: Settlement, refused: int) -> None:
+        """`refused`: 1 if it was before, and counts among those that are behind."""
 
         def failed(error: WaypostError) -> None:
-            if error.code is Code.STORE_FULL and len(self._refused) < _SETTLEMENTS_RETRIED_MAX:
+            self._behind -= refused
+            if error.code is Code.STORE_FULL and self._behind < _SETTLEMENTS_RETRIED_MAX:
+                self._behind += 1
                 self._refused.append(settlement)
                 self._retry.set()
             else:
@@ -101,6 +113,7 @@ class Ledger:
                 self._log.error("settlement lost", mailbox=settlement.mailbox, reason=str(error))
 
         def then(placed: tuple[Placed, ...]) -> tuple[Placed, ...]:
+            self._behind -= refused
             if settlement.keep:
                 self.kept.set()
             return placed
@@ -166,7 +179,7 @@ class Ledger:
             self._retry = trio.Event()
             refused, self._refused = self._refused, deque()
             for settlement in refused:
-                self.settle(settlement)
+                self._settle(settlement, 1)
 
 
 async def _nothing() -> None:

@@ -96,6 +96,8 @@ class Upkeep:
         """Bounce what has expired; the rest of its parcel stays."""
         now_ms = self._clock.wall_ms()
         for _ in range(_EXPIRY_PAGES_MAX):
+            if self._ledger.behind:
+                return  # some of these may have been given up already, and wait for room on the disk
             placed = await self._store.expiring(now_ms, FETCH_MAX_ENVELOPES)
             for mailbox, parcel in placed:
                 lost = Lost(parcel, *_split(parcel, now_ms))

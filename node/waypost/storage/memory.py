@@ -68,15 +68,23 @@ class MemoryStore(MemoryDirectory):
             if outcomes
         ]
         # What leaves makes room for the news of it, or a full store could never be emptied.
-        held = self._boxes[settlement.mailbox].entries if settlement.mailbox else {}
-        freed = sum(held[seq].parcel.size for seq in set(settlement.done) if seq in held)
-        self._need_room(sum(len(item) for _, items in reports for item in items) - freed)
+        self._need_room(sum(len(item) for _, items in reports for item in items) - self._freed(settlement))
         for seq in settlement.done:
             self._boxes[settlement.mailbox].take(seq)
         for keep in settlement.keep:
             self._keep(settlement.mailbox, keep)
         self._traces += settlement.traces
         return tuple(self._place(mailbox, _outcomes(items, settlement.report_expires_ms)) for mailbox, items in reports)
+
+    def _freed(self, settlement: Settlement) -> int:
+        """Bytes that leave with it."""
+        held = self._boxes[settlement.mailbox].entries if settlement.mailbox else {}
+        freed = sum(held[seq].parcel.size for seq in set(settlement.done) if seq in held)
+        for keep in settlement.keep:
+            if keep.seq in held:
+                parcel = held[keep.seq].parcel
+                freed += parcel.size - sum(len(parcel.items[index]) for index in keep.indexes)
+        return freed
 
     @verb
     def requeue(self, now_ms: WallMs, mailbox: int = 0) -> tuple[Placed, ...]:

@@ -19,6 +19,8 @@ PROMPT_S: Final = 5.0
 #: After a start, a node must have a link to each undisturbed neighbour within this time.
 LINKED_S: Final = 8.0
 _LOOK_S: Final = 60.0
+#: No node has that much to write in that time.
+_RESTLESS: Final = 3_000
 _TRACED_MAX: Final = 4_000
 
 
@@ -115,9 +117,14 @@ class Watch:
 
     async def bounds(self) -> None:
         """Look at every mailbox now and then, until cancelled."""
+        written: dict[str, int] = {}
         while True:
             await trio.sleep(_LOOK_S)
             for machine in self._world.machines.values():
+                since = machine.written - written.get(machine.name, 0)
+                written[machine.name] = machine.written
+                if since > _RESTLESS:
+                    self._world.promises.broken("restless", f"{machine.name} wrote {since} times in {_LOOK_S:g} s")
                 for info in await machine.disk.engine.mailboxes():
                     quotas = machine.make.quotas
                     self._world.promises.within(machine.name, info.kind, info.owner, info.usage.items, quotas)

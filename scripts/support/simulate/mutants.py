@@ -1,0 +1,138 @@
+"""The relay with one promise taken out: the simulation must notice each within a few seeds.
+
+A mutant is a change of one module's source, made while Python imports it, in a process of its own. The files on the
+disk stay as they are.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from types import CodeType, ModuleType
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`changes` are texts that must be there, each with what takes its place."""
+
+    name: str
+    without: str
+    module: str
+    changes: tuple[tuple[str, str], ...]
+
+    def apply(self, source: str) -> str:
+        """Raises ValueError if the module has moved on and the mutant must follow."""
+        for old, new in self.changes:
+            if old not in source:
+                raise ValueError(f"mutant {self.name}: {self.module} no longer has {old!r}")
+            source = source.replace(old, new)
+        return source
+
+
+_SETTLEMENT = 'from waypost.storage.store import Keep, Parcel, ParcelKind, Placed'
+
+MUTANTS = (
+    Mutant(
+        "dedup",
+        "an id known already is stored again",
+        "waypost.storage.memory",
+        (("            if item.id not in self._seen:\n", "            if True:\n"),),
+    ),
+    Mutant(
+        "receipt-first",
+        "the receipt goes out before the commit",
+        "waypost.relay.intake",
+        (
+            (
+                "        early = self._early.begin(judged.items)\n",
+                "        early = self._early.begin(judged.items)\n"
+                "        self._acknowledge(link, offered.batch, judged)\n",
+            ),
+            (
+                "            if not judged.missing:\n"
+                "                self._acknowledge(link, offered.batch, judged)\n"
+                "            self._tell_waiting",
+                "            self._tell_waiting",
+            ),
+            (
+                "            self._refuse(error, judged)\n"
+                "            self._acknowledge(link, offered.batch, judged)\n"
+                "            judged.missing.clear()\n",
+                "            judged.missing.clear()\n",
+            ),
+            ("        if judged.missing:\n            self._settle_missing(link, offered.batch, judged)\n", ""),
+        ),
+    ),
+    Mutant(
+        "no-shield",
+        "a node that ends breaks its transactions off",
+        "waypost.storage.commit",
+        (
+            (
+                "            with trio.CancelScope(shield=True):\n                await aio_as_trio(self._run)()\n",
+                "            await aio_as_trio(self._run)()\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "silent-expiry",
+        "what has expired is deleted, and nobody is told",
+        "waypost.relay.upkeep",
+        (
+            (_SETTLEMENT, _SETTLEMENT + ", Settlement"),
+            (
+                "self._consequences.give_up(mailbox, lost, Code.EXPIRED, self._accounts.owner_of(mailbox))",
+                "self._ledger.settle(Settlement(mailbox, [lost.parcel.seq]))",
+            ),
+        ),
+    ),
+    Mutant(
+        "one-at-a-time",
+        "peers are dialled one after the other, so that a dead one holds up the rest",
+        "waypost.relay.dialer",
+        (("trio.CapacityLimiter(DIALS_AT_ONCE)", "trio.CapacityLimiter(1)"),),
+    ),
+    Mutant(
+        "claims-burn",
+        "a claim that is repeated is answered anew",
+        "waypost.relay.directory",
+        (("given = await office.store.answered(request, digest)", "given = None"),),
+    ),
+)
+
+
+class _Loader(SourceFileLoader):
+    def __init__(self, name: str, path: str, mutant: Mutant) -> None:
+        super().__init__(name, path)
+        self._mutant = mutant
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        # Not from the cache, and not into it.
+        source = self.get_data(self.path).decode()
+        return compile(self._mutant.apply(source), self.path, "exec", dont_inherit=True)
+
+
+class _Finder(MetaPathFinder):
+    def __init__(self, mutant: Mutant) -> None:
+        self._mutant = mutant
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != self._mutant.module:
+            return None
+        spec: Any = PathFinder.find_spec(fullname, path, target)
+        spec.loader = _Loader(fullname, spec.origin, self._mutant)
+        return spec  # type: ignore[no-any-return]
+
+
+def breed(name: str) -> None:
+    """From now on this process imports the mutant. Before anything of `waypost` is imported."""
+    [mutant] = [mutant for mutant in MUTANTS if mutant.name == name]
+    if mutant.module in sys.modules:
+        raise RuntimeError(f"{mutant.module} is there already")
+    sys.meta_path.insert(0, _Finder(mutant))
