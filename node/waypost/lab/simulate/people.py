@@ -11,9 +11,9 @@ from waypost.clock import Instant
 from waypost.lab.app import App
 from waypost.lab.simulate.world import World
 
-_ALWAYS_ON: Final = 0.05  #: share of users whose app never closes
+_ALWAYS_ON: Final = 0.03  #: share of users whose app never closes
 _SESSION_S: Final = 300.0
-_BETWEEN_S: Final = 5_400.0
+_BETWEEN_S: Final = 9_000.0
 _BURST: Final = 20
 _LAST_SESSION_S: Final = 120.0
 #: Seconds; what has not been delivered by then bounces, and is what tests expiry in a run of hours.
@@ -65,7 +65,7 @@ class People:
     async def _write(self, app: App, chance: random.Random, every_s: float) -> None:
         circle = self._circle[app.profile.address]
         while True:
-            await trio.sleep(chance.expovariate(1 / every_s))
+            await self._sleep(chance.expovariate(1 / every_s))
             if trio.current_time() >= self._until:
                 return
             count = _BURST if chance.random() < 0.02 else 1

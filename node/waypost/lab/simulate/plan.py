@@ -58,7 +58,7 @@ class Plan:
     faults: str = "storm"
     without: frozenset[Kind] = frozenset()
     messages_a_day: float = 12.0  #: of each user
-    neighbours: int = 4  #: nodes that each node's users write to, about
+    neighbours: int = 3  #: nodes that each node's users write to, about
     squeeze: float = 1.0  #: how much more often faults come than the weather says; for short runs
 
     def rng(self, purpose: str) -> random.Random:
@@ -72,13 +72,13 @@ class Plan:
 
 
 def piece(seed: int) -> Plan:
-    """A plan of a size that takes seconds, of which each seed is another: few nodes in a hard storm, or more in less."""
+    """A plan that takes seconds, of which each seed is another: a few nodes in a storm, harder than any real one."""
     chance = random.Random(f"size {seed}")
-    nodes = chance.choice((2, 3, 4, 6, 8, 12))
+    nodes = chance.choice((2, 3, 3, 4, 5, 7))
     return Plan(
         nodes=nodes,
         users=nodes * chance.choice((2, 4, 6)),
-        hours=chance.choice((2.0, 4.0, 8.0)),
+        hours=chance.choice((2.0, 3.0, 5.0)),
         seed=seed,
         messages_a_day=chance.choice((30.0, 80.0, 160.0)),
         neighbours=min(nodes - 1, 4),

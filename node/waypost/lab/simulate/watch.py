@@ -1,4 +1,4 @@
-"""Looks while a simulation runs: at what is undisturbed and yet slow, and at bounds; and, at its end, into the stores."""
+"""Looks while a simulation runs at what is undisturbed and yet slow, and at bounds; at its end into the stores."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from waypost.lab.simulate.world import World
 PROMPT_S: Final = 5.0
 #: After a start, a node must have a link to each undisturbed neighbour within this time.
 LINKED_S: Final = 8.0
-_LOOK_S: Final = 60.0
+_LOOK_S: Final = 300.0
 #: No node has that much to write in that time.
-_RESTLESS: Final = 3_000
+_RESTLESS: Final = 10_000
 _TRACED_MAX: Final = 4_000
 
 
