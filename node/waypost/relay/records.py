@@ -37,9 +37,12 @@ class Records:
     def announce(self, own: bytes) -> None:
         """Our record has changed: tell all linked peers."""
         self.own = own
+        self._spread(own)
+
+    def _spread(self, record: bytes, source: Peer | None = None) -> None:
         for peer in self._peers.all():
-            if peer.link is not None:
-                peer.link.session.notice(Notice(NoticeKind.RECORD, data=own))
+            if peer.link is not None and peer is not source:
+                peer.link.session.notice(Notice(NoticeKind.RECORD, data=record))
                 peer.link.wake()
 
     def merge(self, records: Iterable[bytes], source: Peer | None = None) -> None:
@@ -62,6 +65,9 @@ class Records:
             if peer is not None and self._judge(peer, record, data):
                 self._peers.save(peer)
                 peer.poke()
+                if peer.gone:
+                    # Whoever could not be told by the one that has left would wait for it until all mail has expired.
+                    self._spread(data, source)
 
     def take(self, peer: Peer, data: bytes, now_ms: WallMs) -> bool:
         """Whether it is the peer's newest."""

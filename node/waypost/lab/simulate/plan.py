@@ -58,7 +58,7 @@ class Plan:
     faults: str = "storm"
     without: frozenset[Kind] = frozenset()
     messages_a_day: float = 12.0  #: of each user
-    neighbours: int = 3  #: nodes that each node's users write to, about
+    neighbours: float = 2.4  #: nodes that each node's users write to, on the average
     squeeze: float = 1.0  #: how much more often faults come than the weather says; for short runs
 
     def rng(self, purpose: str) -> random.Random:

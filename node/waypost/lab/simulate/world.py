@@ -103,7 +103,7 @@ def _circles(names: list[str], plan: Plan) -> dict[str, list[str]]:
     """Who writes to whom: a ring, so that all hang together, and chords by chance."""
     chance = plan.rng("circles")
     known: dict[str, set[str]] = {name: set() for name in names}
-    chords = max(0, len(names) * plan.neighbours // 2 - len(names))
+    chords = max(0, round(len(names) * plan.neighbours / 2) - len(names))
     pairs = [(name, names[(number + 1) % len(names)]) for number, name in enumerate(names)]
     if len(names) > 3:
         pairs += [tuple(chance.sample(names, 2)) for _ in range(chords)]  # type: ignore[misc] # two of them
