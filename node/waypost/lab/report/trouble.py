@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from dataclasses import replace
 
 from waypost.lab.report.grid import Grid, Tally
+from waypost.lab.report.lanes import lanes
 from waypost.lab.report.model import BANDS, KINDS, LANES, LISTED, WORDS, Band, Faults, Strip
 from waypost.lab.report.words import short
 from waypost.lab.timeline import Fault, Mended
@@ -15,17 +15,6 @@ _OPEN = 100_000  #: faults at the same time
 _NODES_OF_ONE = 12  #: that are named
 _KINDS_KNOWN = 200
 OTHER = "other"
-
-
-def lanes(bands: list[Band]) -> list[Band]:
-    """Each band in the lowest lane that is free at its start; in the order of their starts."""
-    ends: list[float] = []
-    placed = []
-    for band in sorted(bands, key=lambda each: (each.start, -each.stop)):
-        lane = next((n for n, end in enumerate(ends) if end <= band.start), len(ends))
-        ends[lane : lane + 1] = [band.stop]
-        placed.append(replace(band, lane=lane))
-    return placed
 
 
 class Trouble:
@@ -60,7 +49,7 @@ class Trouble:
             self._end(fault, self._grid.end_s, mended=False)
         self._open = {}
         count = sum(self._counts.values())
-        placed = lanes(self._bands)
+        placed = lanes(self._bands, self._grid.end_s)
         few = count <= BANDS and max((band.lane for band in placed), default=0) < LANES
         strips = self._strips()
         return Faults(
