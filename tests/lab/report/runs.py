@@ -152,16 +152,16 @@ def _messages(
     for number in range(int(seconds * 0.9 * rate)):
         t = number / rate
         source, goal = rng.sample(names, 2)
-        id_, who = f"{number:032x}", {"sender": f"u{number % 7}@{source}", "recipient": f"v{number % 5}@{goal}"}
+        id_, who = f"{number:032x}", (f"u{number % 7}@{source}", f"v{number % 5}@{goal}")
         until = max((stop for start, stop, node in away if node == goal and start <= t < stop), default=0.0)
         arrival = t + rng.lognormvariate(-5, 0.5) if not until else until + rng.uniform(0.3, 4)
         arrival = min(arrival, seconds - 0.5)
         bounce = rng.random() < 0.002
         bounced += bounce
         events += [
-            Step(t=t, id=id_, step="sent", **who),
-            Step(t=t + 0.002, id=id_, step="accepted", **who),
-            Step(t=arrival, id=id_, step="bounced" if bounce else "delivered", **who),
+            Step(t=t, id=id_, step="sent", sender=who[0], recipient=who[1]),
+            Step(t=t + 0.002, id=id_, step="accepted", sender=who[0], recipient=who[1]),
+            Step(t=arrival, id=id_, step="bounced" if bounce else "delivered", sender=who[0], recipient=who[1]),
         ]
         if until:
             moves += [(t, source, goal, 1), (arrival, source, goal, -1)]
@@ -209,8 +209,8 @@ def million(events: int) -> Iterator[AnyEvent]:
     yield Run(title="many", source="lab", nodes=names, seed=1)
     for n in range(events // 4):
         t, a, b = n / 50, names[n % 40], names[(n * 7 + 1) % 40]
-        who = {"id": f"{n:032x}", "sender": f"u@{a}", "recipient": f"v@{b}"}
-        yield Step(t=t, step="sent", **who)
-        yield Step(t=t + 0.001, step="accepted", **who)
-        yield Step(t=t + 0.05 + n % 100 / 500, step="delivered", **who)
+        id_, who = f"{n:032x}", (f"u@{a}", f"v@{b}")
+        yield Step(t=t, id=id_, step="sent", sender=who[0], recipient=who[1])
+        yield Step(t=t + 0.001, id=id_, step="accepted", sender=who[0], recipient=who[1])
+        yield Step(t=t + 0.05 + n % 100 / 500, id=id_, step="delivered", sender=who[0], recipient=who[1])
         yield Queue(t=t, node=a, peer=b, items=n % 300)

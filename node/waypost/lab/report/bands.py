@@ -137,7 +137,7 @@ def _by_kind(picture: Picture) -> Panel:
 
 
 def _totals(number: int, seconds: float) -> str:
-    return f"{number:,}, {lasting(seconds)} in all"
+    return f"{of(number, 'fault')}, {lasting(seconds)} in all"
 
 
 def _strip(

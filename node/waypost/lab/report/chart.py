@@ -18,7 +18,6 @@ from waypost.lab.report.svg import Markup, element, join, number, path
 WIDTH: Final = 1000  #: units of a stretched box
 _WIDE_MARKS, _NARROW_MARKS = 12, 5
 _SHADES: Final = 4  #: of how many faults were active
-_UNITS: Final = {"s": "seconds", "m:ss": "m:ss", "min": "minutes", "h:mm": "h:mm", "h": "hours", "d": "days"}
 
 
 @dataclass(frozen=True)
@@ -143,12 +142,17 @@ def ruler(grid: Grid) -> Markup:
 def time_axis(grid: Grid) -> Markup:
     """The marks of the time axis, as a row of its own between or below panels."""
     labels = [
-        element("text", text, x=at, y=14, class_="mark" if is_coarse else "mark wide")
+        element("text", text, x=at, y=17, class_="mark" if is_coarse else "mark wide")
         for at, text, is_coarse in _marks(grid)
     ]
-    unit = _UNITS[time_unit(time_step(grid.end_s, _WIDE_MARKS), grid.end_s)]
-    row = element("svg", *labels, class_="plot", width="100%", height=20)
-    return element("div", element("span", unit, class_="gutter unit"), row, class_="frame axis", aria_hidden="true")
+    row = element("svg", *labels, class_="plot", width="100%", height=24)
+    return element("div", element("span", class_="gutter"), row, class_="frame axis", aria_hidden="true")
+
+
+def axis_unit(grid: Grid) -> str:
+    """How to read marks like `1:30`; empty where each mark says it."""
+    unit = time_unit(time_step(grid.end_s, _WIDE_MARKS), grid.end_s)
+    return unit if ":" in unit else ""
 
 
 def panel_of(panel: Panel, behind: str) -> Markup:

@@ -8,12 +8,12 @@ from typing import Final
 
 from waypost.lab.report.chart import WIDTH, Key, Panel, panel_of, stretched
 from waypost.lab.report.model import Latencies, Picture
-from waypost.lab.report.scale import count_ticks
+from waypost.lab.report.scale import count_ticks, latency_ticks
 from waypost.lab.report.svg import Markup, element, join, number
 from waypost.lab.report.words import brief, count, milliseconds
 
-_HEIGHT, _TOP, _FOOT = 210, 50, 22  #: of the plot; above the bars for the percentiles; below for the marks
-_MARKS: Final = 6
+_HEIGHT, _TOP, _FOOT = 240, 52, 22  #: of the plot; above the bars for the percentiles; below for the marks
+_MARKS: Final = 9
 
 
 def distribution(picture: Picture) -> Markup:
@@ -40,7 +40,7 @@ def distribution(picture: Picture) -> Markup:
         [
             stretched(_HEIGHT, element("path", d=bars, class_="area bins")),
             _percentiles(overall, x),
-            join(_mark(ms, x(ms)) for ms in _decades(low, high)),
+            _axis(low, high, x),
             _hits(picture, x),
         ]
     )
@@ -48,8 +48,8 @@ def distribution(picture: Picture) -> Markup:
     panel = Panel(
         "Latency of all messages",
         unit,
-        f"Half arrived within {milliseconds(overall.p50)}, 90 % within {milliseconds(overall.p90)}, 99 % within "
-        f"{milliseconds(overall.p99)}; the longest took {milliseconds(overall.most)}.",
+        f"Half arrived within {milliseconds(overall.p50)}, 90\u00a0% within {milliseconds(overall.p90)}, "
+        f"99\u00a0% within {milliseconds(overall.p99)}; the longest took {milliseconds(overall.most)}.",
         _HEIGHT,
         plot,
         [(y(tick), brief(tick)) for tick in ticks],
@@ -61,39 +61,33 @@ def distribution(picture: Picture) -> Markup:
 
 def _percentiles(overall: Latencies, x: Callable[[float], float]) -> Markup:
     """Upright lines, their labels one below the other, so that they may be close."""
+    found = [("p50", overall.p50), ("p90", overall.p90), ("p99", overall.p99)]
+    late = x(overall.p50) > 0.55
+    lines, labels = [], []
+    # The label that reaches over the others' lines stands above them.
+    for row, (name, ms) in enumerate(reversed(found) if late else found):
+        at, y = f"{number(100 * x(ms))}%", 12 + 16 * row
+        leftward = late or x(ms) > 0.8
+        lines.append(element("line", class_="percentile", x1=at, x2=at, y1=y - 10, y2=_HEIGHT - _FOOT))
+        anchor, aside = ("end", -5) if leftward else ("start", 5)
+        text = f"{name} {milliseconds(ms)}"
+        labels.append(element("text", text, class_="name", text_anchor=anchor, x=at, y=y, dx=aside))
+    return join([*lines, *labels])
+
+
+def _axis(low: float, high: float, x: Callable[[float], float]) -> Markup:
+    inside = [ms for ms in latency_ticks(low, high, _MARKS) if low <= ms <= high]
+    # Within a decade the ends say more.
+    marks = inside if len(inside) > 1 else [low, math.sqrt(low * high), high]
     drawn = []
-    for row, (name, ms) in enumerate((("p50", overall.p50), ("p90", overall.p90), ("p99", overall.p99))):
-        at, y = 100 * x(ms), 12 + 15 * row
-        late = at > 55
-        drawn += [
-            element(
-                "line", class_="percentile", x1=f"{number(at)}%", x2=f"{number(at)}%", y1=y - 10, y2=_HEIGHT - _FOOT
-            ),
-            element(
-                "text",
-                f"{name} {milliseconds(ms)}",
-                class_="name",
-                x=f"{number(at)}%",
-                y=y,
-                dx=-5 if late else 5,
-                text_anchor="end" if late else "start",
-            ),
-        ]
+    for index, ms in enumerate(marks):
+        at = x(ms)
+        anchor = "start" if at < 0.03 else "end" if at > 0.97 else "middle"
+        style = "mark wide" if len(marks) > 5 and index % 2 else "mark"
+        drawn.append(
+            element("text", milliseconds(ms), class_=style, x=f"{number(100 * at)}%", y=_HEIGHT - 6, text_anchor=anchor)
+        )
     return join(drawn)
-
-
-def _decades(low: float, high: float) -> list[float]:
-    first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
-    if last - first < 1:
-        # Within a decade: the ends say more.
-        return [low, math.sqrt(low * high), high]
-    step = math.ceil((last - first + 1) / _MARKS)
-    return [10.0**power for power in range(first, last + 1, step)]
-
-
-def _mark(ms: float, at: float) -> Markup:
-    anchor = "start" if at < 0.03 else "end" if at > 0.97 else "middle"
-    return element("text", milliseconds(ms), class_="mark", x=f"{number(100 * at)}%", y=_HEIGHT - 6, text_anchor=anchor)
 
 
 def _hits(picture: Picture, x: Callable[[float], float]) -> Markup:

@@ -6,7 +6,7 @@ import time
 from importlib.resources import files
 
 from waypost.lab.report.bands import fault_panel
-from waypost.lab.report.chart import backdrop, panel_of, ruler, time_axis
+from waypost.lab.report.chart import axis_unit, backdrop, panel_of, ruler, time_axis
 from waypost.lab.report.distribution import distribution
 from waypost.lab.report.model import Figure, Picture
 from waypost.lab.report.series import panels
@@ -15,6 +15,7 @@ from waypost.lab.report.tables import fault_table, link_table, node_table, time_
 from waypost.lab.report.topology import topology
 from waypost.lab.report.words import clock, count, lasting, milliseconds, of
 
+_KEPT = {"lost": "nothing lost", "duplicates": "nothing shown twice", "violations": "no violation"}
 #: Nothing is fetched and no script runs, whatever the page may contain.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
@@ -28,7 +29,7 @@ def page(picture: Picture) -> str:
         _figures(picture),
         _notes(picture),
         _over_time(picture),
-        element("div", topology(picture), distribution(picture), class_="pair"),
+        _pair(picture),
         node_table(picture),
         _result(picture),
         element("footer", f"Written by waypost lab report from {of(picture.events, 'event')}."),
@@ -60,13 +61,18 @@ def _verdict(picture: Picture) -> Markup:
     if not picture.ended:
         return element("p", "✕ The run was cut off: its timeline has no end.", class_="verdict bad")
     judged = [figure for figure in picture.figures if figure.bad is not None]
-    broken = [f"{count(figure.value)} {figure.name}" for figure in judged if figure.bad]
+    broken = [f"{count(figure.value)} {_singular(figure)}" for figure in judged if figure.bad]
     if broken or any(note.error for note in picture.notes):
         text = "✕ Promises were broken" + (f": {', '.join(broken)}." if broken else "; see the notes.")
         return element("p", text, class_="verdict bad")
     if judged:
-        return element("p", f"✓ No {' and no '.join(figure.name for figure in judged)}.", class_="verdict good")
+        kept = ", ".join(_KEPT[figure.name] for figure in judged)
+        return element("p", f"✓ {kept[0].upper()}{kept[1:]}.", class_="verdict good")
     return Markup("")
+
+
+def _singular(figure: Figure) -> str:
+    return figure.name.removesuffix("s") if figure.value == 1 and figure.name != "lost" else figure.name
 
 
 def _figures(picture: Picture) -> Markup:
@@ -75,16 +81,18 @@ def _figures(picture: Picture) -> Markup:
     tiles = [_tile(figure, accepted) for figure in picture.figures]
     overall = picture.overall
     if overall is not None:
-        tiles.append(_cell(milliseconds(overall.p50), "median latency", f"p99 {milliseconds(overall.p99)}", ""))
+        tiles.append(_cell(milliseconds(overall.p50), "p50 latency", f"p99 {milliseconds(overall.p99)}", ""))
     return element("dl", *tiles, class_="tiles") if tiles else Markup("")
 
 
 def _tile(figure: Figure, accepted: float) -> Markup:
-    under, style = "", ""
+    style = ""
+    under: str = "\u00a0"
     if figure.bad is not None:
-        under, style = ("broken promise", "bad") if figure.bad else ("as promised", "good")
+        under, style = ("broken", "bad") if figure.bad else ("as promised", "good")
     elif figure.name != "accepted" and accepted:
-        under = f"{100 * figure.value / accepted:.4g} % of accepted"
+        share = f"{100 * figure.value / accepted:.3g}\u00a0%"
+        under = join([share, element("span", " of accepted", class_="wide")])
     return _cell(count(figure.value), figure.name, under, style)
 
 
@@ -93,7 +101,7 @@ def _cell(value: str, name: str, under: str, style: str) -> Markup:
         "div",
         element("dt", name),
         element("dd", value, class_="value"),
-        element("dd", under or "\u00a0", class_="under"),
+        element("dd", under, class_="under"),
         class_=f"tile {style}".strip(),
     )
 
@@ -131,8 +139,17 @@ def _over_time(picture: Picture) -> Markup:
         drawn.append(axis)
     drawn += [panel_of(each, behind) for each in charts]
     drawn.append(axis)
-    tables = [time_table(picture), fault_table(picture), link_table(picture)]
-    return element("section", element("h2", "Over time"), *drawn, *tables, class_="card", id="time")
+    tables = [time_table(picture), fault_table(picture)]
+    head = element("h2", "Over time ", element("span", axis_unit(grid), class_="unit"))
+    return element("section", head, *drawn, *tables, class_="card", id="time")
+
+
+def _pair(picture: Picture) -> Markup:
+    """Who was there, and beside it how it went between them."""
+    right = join([distribution(picture), link_table(picture)])
+    return element(
+        "div", topology(picture), *([element("div", right, class_="column")] if right else []), class_="pair"
+    )
 
 
 def _result(picture: Picture) -> Markup:

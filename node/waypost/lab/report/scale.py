@@ -13,6 +13,11 @@ _TIME_STEPS: Final = (
     *(86400 * n for n in (1, 2, 7, 14, 28, 91, 182, 364, 1820)),
 )
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_LATENCIES: Final = (
+    *(10.0**power for power in range(-3, 5)),
+    *(60_000.0 * n for n in (1, 10, 60, 600)),
+    *(86_400_000.0 * 10**power for power in range(6)),
+)
 
 
 def nice_step(span: float, most: int) -> float:
@@ -35,13 +40,17 @@ def count_ticks(peak: float, most: int = 4) -> tuple[float, ...]:
     return linear_ticks(peak, most) if peak > most else tuple(float(n) for n in range(max(1, math.ceil(peak)) + 1))
 
 
-def log_ticks(low: float, high: float, most: int = 6) -> tuple[float, ...]:
-    """Powers of ten from at most `low` (positive) to at least `high`; every second or third if they are too many."""
-    first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
+def latency_ticks(low_ms: float, high_ms: float, most: int = 6) -> tuple[float, ...]:
+    """For a logarithmic axis: powers of ten of µs, ms, seconds up to 10, then 1 and 10 min, 1 and 10 h, days.
+
+    From at most `low_ms` (positive) to at least `high_ms`; every second or third if they would be more than `most`.
+    """
+    first = max(0, sum(tick <= low_ms * (1 + 1e-9) for tick in _LATENCIES) - 1)
+    last = next((n for n, tick in enumerate(_LATENCIES) if tick >= high_ms * (1 - 1e-9)), len(_LATENCIES) - 1)
     last = max(last, first + 1)
-    step = max(1, math.ceil((last - first) / (most - 1)))
-    last += -(last - first) % step
-    return tuple(10.0**power for power in range(first, last + 1, step))
+    step = -(-(last - first) // (most - 1))
+    last = min(first + -(-(last - first) // step) * step, len(_LATENCIES) - 1)
+    return tuple(_LATENCIES[n] for n in (*range(first, last, step), last))
 
 
 def time_step(span_s: float, most: int) -> float:

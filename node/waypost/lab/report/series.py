@@ -9,7 +9,7 @@ from math import log
 from waypost.lab.report.chart import Key, Panel, area, hits, line, stretched
 from waypost.lab.report.grid import Grid
 from waypost.lab.report.model import Latencies, Picture
-from waypost.lab.report.scale import count_ticks, linear_ticks, log_ticks
+from waypost.lab.report.scale import count_ticks, latency_ticks, linear_ticks
 from waypost.lab.report.svg import join
 from waypost.lab.report.words import brief, clock, count, milliseconds, short
 
@@ -29,7 +29,9 @@ def panels(picture: Picture) -> list[Panel]:
     """Those that have something to show, from top to bottom."""
     made = []
     if picture.flows.any:
-        made += [_flow(picture), _custody(picture)]
+        made.append(_flow(picture))
+        if any(picture.custody) or picture.faults.count:
+            made.append(_custody(picture))
     if picture.queues or picture.rest:
         made.append(_queues(picture))
     if any(picture.latency):
@@ -138,7 +140,7 @@ def _queues(picture: Picture) -> Panel:
 def _latency(picture: Picture) -> Panel:
     grid, points = picture.grid, picture.latency
     there = [point for point in points if point]
-    ticks = log_ticks(max(1e-3, min(p.p50 for p in there)), max(1e-3, *(p.most for p in there)))
+    ticks = latency_ticks(max(1e-3, min(p.p50 for p in there)), max(1e-3, *(p.most for p in there)))
     y = _logarithmic(ticks[0], ticks[-1], _MIDDLE)
 
     def heights(of: Callable[[Latencies], float]) -> list[float | None]:
@@ -155,8 +157,8 @@ def _latency(picture: Picture) -> Panel:
         line(heights(lambda p: p.p50), grid, "p50"),
     )
     texts = [
-        f"{_span(n, grid)}: half within {milliseconds(p.p50)}, 90 % within {milliseconds(p.p90)}, "
-        f"99 % within {milliseconds(p.p99)}, longest {milliseconds(p.most)}, of {count(p.count)}"
+        f"{_span(n, grid)}: half within {milliseconds(p.p50)}, 90\u00a0% within {milliseconds(p.p90)}, "
+        f"99\u00a0% within {milliseconds(p.p99)}, longest {milliseconds(p.most)}, of {count(p.count)}"
         if p
         else ""
         for n, p in enumerate(points)
@@ -164,8 +166,8 @@ def _latency(picture: Picture) -> Panel:
     return Panel(
         "Latency",
         "from sending to delivery, logarithmic",
-        "Of the messages that arrived at a moment: half were faster than the line, 90 % lie below the dark band’s "
-        "upper edge, 99 % below the light one’s. After a fault the late ones arrive, so it rises as queues drain.",
+        "Of the messages that arrived at a moment: half were faster than the line, 90\u00a0% lie below the dark band’s "
+        "upper edge, 99\u00a0% below the light one’s. After a fault the late ones arrive, so it rises as queues drain.",
         _MIDDLE,
         join([drawn, hits(texts, grid)]),
         [(y(tick), milliseconds(tick)) for tick in ticks],

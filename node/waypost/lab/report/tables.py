@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from waypost.lab.report.chart import heading
 from waypost.lab.report.model import Picture
 from waypost.lab.report.svg import Markup, element
 from waypost.lab.report.words import clock, count, lasting, listed, milliseconds, of, short
 
 
 def node_table(picture: Picture) -> Markup:
-    """A row for each node; a column only for what was written down."""
+    """A row for each node; a column only for what was written down. Empty if nothing was."""
     nodes = picture.nodes
-    if not nodes:
+    eventful = any(n.state != "up" or n.downs or n.faults or n.waiting or n.sent or n.received for n in nodes)
+    if not eventful:
         return Markup("")
     columns = [("Node", [short(node.name, 60) for node in nodes]), ("At the end", [node.state for node in nodes])]
     if picture.steps:
@@ -89,13 +91,20 @@ def link_table(picture: Picture) -> Markup:
     links = picture.links[:100]
     if not links:
         return Markup("")
-    rows = [
-        (short(each.a, 60), short(each.b, 60), each.fate.value, count(each.drops), count(each.messages))
-        for each in links
+    columns = [
+        ("Between", [short(each.a, 60) for each in links]),
+        ("and", [short(each.b, 60) for each in links]),
+        ("State", [each.fate.value for each in links]),
+        ("Interrupted", [count(each.drops) for each in links]),
     ]
+    if picture.steps:
+        columns.append(("Messages", [count(each.messages) for each in links]))
+    rows = list(zip(*(cells for _, cells in columns), strict=True))
     left = len(picture.links) - len(rows)
-    title = f"Links as a table: {of(len(picture.links), 'link')}" + (f", the first {len(rows)}" if left else "")
-    return _folded(title, _table(("Node", "Node", "Link", "Interrupted", "Messages"), rows, words=3))
+    unit = f"{len(rows)} of {len(picture.links):,}" if left else f"{len(rows)}"
+    reading = element("p", "Those that were interrupted most come first, then the busiest.")
+    table = _table([head for head, _ in columns], rows, words=3)
+    return element("figure", element("figcaption", heading("Links", unit), reading), table, class_="panel", id="links")
 
 
 def _folded(title: str, table: Markup) -> Markup:

@@ -13,7 +13,8 @@ from waypost.lab.report.svg import Markup, element, join, number
 from waypost.lab.report.words import count, lasting, of, short
 
 _SIZE: Final = 640  #: units of the picture, which is square
-_LABEL: Final = 20  #: characters of a name
+_LABEL: Final = 14  #: characters of a name
+_NARROW_LETTER: Final = 17  #: height of letters on a narrow screen, as the style sheet has it
 _CROWD: Final = 40  #: more nodes than these: every third label on a narrow screen
 _SINGLY: Final = 120  #: links that tell their figures; more are drawn in one stroke for each look
 _PULL: Final = (
@@ -22,17 +23,24 @@ _PULL: Final = (
 _WEIGHTS: Final = 4
 
 _LINKS: Final = {Fate.STEADY: "steady", Fate.BROKEN: "broken", Fate.DOWN: "lost", Fate.UNSEEN: "unseen"}
+_FATES: Final = {
+    Fate.STEADY: "link up throughout",
+    Fate.BROKEN: "link was interrupted",
+    Fate.DOWN: "link down at the end",
+    Fate.UNSEEN: "messages between them",
+}
 _NODES: Final = {
-    "up": "up throughout",
-    "shaken": "was down, is up",
-    "down": "down at the end",
-    "gone": "gone for good",
+    "up": "node up throughout",
+    "shaken": "node was down, is up",
+    "down": "node down at the end",
+    "gone": "node gone for good",
 }
 
 
 def topology(picture: Picture) -> Markup:
-    """Empty if there are fewer than two nodes."""
-    if len(picture.nodes) < 2:
+    """Empty if there are fewer than two nodes, or nothing happened to or between them that could be drawn."""
+    eventful = picture.links or any(node.state != "up" or node.downs or node.faults for node in picture.nodes)
+    if len(picture.nodes) < 2 or not eventful:
         return Markup("")
     nodes = picture.nodes
     names = _short_names(nodes)
@@ -84,7 +92,7 @@ def _short_names(nodes: Sequence[Node]) -> dict[str, str]:
 
 def _ring(labels: Sequence[str]) -> list[tuple[float, float, float]]:
     """x, y and angle of each node; the ring leaves room for the longest label."""
-    room = 22 + max(len(label) for label in labels) * _letter(len(labels)) * 0.62
+    room = 22 + max(len(label) for label in labels) * max(_letter(len(labels)), _NARROW_LETTER) * 0.62
     radius, middle = _SIZE / 2 - room, _SIZE / 2
     angles = [2 * math.pi * n / len(labels) - math.pi / 2 for n in range(len(labels))]
     return [(middle + radius * math.cos(a), middle + radius * math.sin(a), a) for a in angles]
@@ -137,7 +145,7 @@ def _node(node: Node, spot: tuple[float, float, float], nodes: int) -> Markup:
     x, y, _ = spot
     size = 9.0 if nodes <= 12 else 6.5 if nodes <= 40 else 4.5
     look = looks_of(node)
-    told = f"{node.name}: {_NODES[look]}"
+    told = f"{node.name}: {_NODES[look].removeprefix('node ')}"
     if node.down_s:
         told += f", {lasting(node.down_s)} down in {of(max(1, node.downs), 'outage')}"
     if node.faults:
@@ -170,7 +178,7 @@ def _label(text: str, spot: tuple[float, float, float], index: int, nodes: int) 
     return element(
         "text",
         text,
-        class_="label" if nodes <= _CROWD or index % 3 == 0 else "label wide",
+        class_="label" if nodes <= _CROWD or (index % 3 == 0 and index <= nodes - 3) else "label wide",
         x=outward,
         dy="0.35em",
         text_anchor=anchor,
@@ -194,7 +202,11 @@ def _keys(picture: Picture) -> list[Key]:
             for look, text in _NODES.items()
             if look in nodes
         ),
-        *(Key(f"link {_LINKS[fate]}", f"{fate.value} ({count(fates.count(fate))})") for fate in Fate if fate in fates),
+        *(
+            Key(f"link {_LINKS[fate]}", f"{_FATES[fate]} ({count(fates.count(fate))})")
+            for fate in Fate
+            if fate in fates
+        ),
     ]
 
 

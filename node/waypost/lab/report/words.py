@@ -32,12 +32,12 @@ def milliseconds(ms: float) -> str:
 
 
 def lasting(seconds: float) -> str:
-    """`0.4 s`, `45 s`, `3 min 5 s`, `2 h 7 min`, `4 d 3 h`."""
+    """`0.4 s`, `45 s`, `3 min 5 s`, `24 h`, `2 h 7 min`, `4 d 3 h`."""
     if seconds < 10:
         return f"{seconds:.3g} s"
     whole = round(seconds)
     for size, unit, part, below in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
+        if whole >= size and (unit != "d" or whole >= 2 * size):
             rest = whole % size // part
             return f"{whole // size} {unit}" + (f" {rest} {below}" if rest else "")
     return f"{whole} s"
