@@ -21,6 +21,7 @@ from scripts.support.bench_record import Record
 from scripts.support.nodes import Node, two_nodes
 
 from waypost.cli.node import ask_node
+from waypost.lab.timeline import write
 from waypost.protocol.admin import GetStatus
 
 _IP_AND_TCP_BYTES = 52  #: a segment's headers on loopback: IPv4, TCP, the timestamps option
@@ -340,7 +341,7 @@ def main() -> None:
         disk = argparse.Namespace(**{**vars(options), "messages": 20_000, "record": Record("")})
         result["disk_bytes_per_message"] = offline(disk)["disk_bytes_per_message"]
     if timeline:
-        options.record.write(timeline, result)
+        write(timeline, options.record.events(result))
     if options.json:
         print(json.dumps(result))
     else:

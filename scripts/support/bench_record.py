@@ -6,12 +6,11 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+import msgspec
 from scripts.support.driver import percentile
 
-from waypost.lab import timeline
 from waypost.lab.timeline import AnyEvent, End, Flow, Latency, Note, Run
 
 EVERY_S = 0.25
@@ -50,33 +49,37 @@ def _slot(at_ns: int) -> int:
 
 @dataclass
 class Record:
-    """Everything that a benchmark's drivers have noted, phase by phase."""
+    """Everything that a benchmark's drivers have noted, phase by phase. Its time begins with the first phase."""
 
     title: str
-    started_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
-    _begin_s: float = field(default_factory=time.monotonic)
-    _events: list[AnyEvent] = field(default_factory=list)
+    _started_ms: int = 0
+    _events: list[AnyEvent] = field(default_factory=list)  #: at monotonic seconds until they are written
 
     def phase(self, text: str) -> None:
         """What begins now."""
-        self._events.append(Note(t=time.monotonic() - self._begin_s, text=text))
+        self._started_ms = self._started_ms or time.time_ns() // 1_000_000
+        self._events.append(Note(t=_slot(time.monotonic_ns()) * EVERY_S, text=text))
 
     def add(self, sent: dict[str, Any], received: dict[str, Any]) -> None:
         """What a sender (`done`) and a receiver (`received`) have said."""
-        accepted = {int(slot): many for slot, many in sent.get("accepted_in", {}).items()}
-        summaries_ = {int(slot): row for slot, row in received.get("latency_in", {}).items()}
-        for slot in sorted(accepted.keys() | summaries_.keys()):
-            t = max(0.0, (slot + 1) * EVERY_S - self._begin_s)
-            row = summaries_.get(slot)
+        accepted = {int(slot): many for slot, many in sent["accepted_in"].items()}
+        rows = {int(slot): row for slot, row in received["latency_in"].items()}
+        for slot in sorted(accepted.keys() | rows.keys()):
+            t, row = (slot + 1) * EVERY_S, rows.get(slot)
             arrived = int(row[0]) if row else 0
             self._events.append(Flow(t=t, every_s=EVERY_S, accepted=accepted.get(slot, 0), delivered=arrived))
             if row:
-                figures = dict(zip(("p50_ms", "p90_ms", "p99_ms", "max_ms"), row[1:], strict=True))
-                self._events.append(Latency(t=t, every_s=EVERY_S, count=arrived, **figures))
+                p50, p90, p99, most = row[1:]
+                self._events.append(
+                    Latency(t=t, every_s=EVERY_S, count=arrived, p50_ms=p50, p90_ms=p90, p99_ms=p99, max_ms=most)
+                )
 
-    def write(self, path: Path, result: dict[str, Any]) -> None:
-        """Raises OSError."""
-        head = Run(title=self.title, source="bench", nodes=("birdy.local", "finch.local"), started_ms=self.started_ms)
-        events = sorted(self._events, key=lambda event: event.t)
-        end = End(t=time.monotonic() - self._begin_s, result=result)
-        timeline.write(path, [head, *events, end])
+    def events(self, result: dict[str, Any]) -> list[AnyEvent]:
+        """The timeline, from the first phase to the last message."""
+        nodes = ("birdy.local", "finch.local")
+        begin = self._events[0].t if self._events else 0.0
+        noted = [msgspec.structs.replace(event, t=event.t - begin) for event in self._events]
+        noted.sort(key=lambda event: event.t)
+        end = noted[-1].t if noted else 0.0
+        head = Run(title=self.title, source="bench", nodes=nodes, started_ms=self._started_ms)
+        return [head, *noted, End(t=end, result=result)]

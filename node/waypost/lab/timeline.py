@@ -114,7 +114,7 @@ class End(Event, frozen=True, tag="end", kw_only=True):
 
 AnyEvent = Run | NodeState | LinkState | Fault | Mended | Queue | Step | Flow | Latency | Note | End
 
-_LINE_MAX = 1 << 20  #: bytes of a line; what is longer was not written by a recorder
+_LINE_MAX = 1 << 24  #: bytes of a line; what is longer was not written by a recorder
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(AnyEvent)
 
