@@ -228,9 +228,10 @@ def offline(options: argparse.Namespace) -> dict[str, Any]:
         received = receiver.hear("received")
         receiver.end()
         options.record.add(sent, received)
+        drain_ns = received["last_ns"] - received["first_ns"]  # 0 if everything came in one batch
     return {
         "store_per_s": round(1e9 * sent["sent"] / (stored_ns - sent["first_ns"])),
-        "drain_per_s": round(1e9 * sent["sent"] / (received["last_ns"] - received["first_ns"])),
+        "drain_per_s": round(1e9 * sent["sent"] / drain_ns) if drain_ns else None,
         "drain_first_ms": round((received["first_ns"] - start_ns) / 1e6, 1),
         "disk_bytes_per_message": round(disk),
         "accepted": sent["accepted"],

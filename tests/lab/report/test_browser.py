@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,26 @@ from tests.lab.report.test_page import hostile
 
 from waypost.lab import timeline
 from waypost.lab.report import write
+from waypost.lab.timeline import AnyEvent, Fault, LinkState, Run
 
-RUNS = {
+
+def long_names() -> list[AnyEvent]:
+    """As many nodes as have labels like spokes, with names that have to be cut."""
+    names = tuple(f"relay-{n:02d}-of-many-in-the-west.example.org" for n in range(30))
+    ups = [LinkState(t=n, a=a, b=b, up=True) for n, (a, b) in enumerate(pairwise(names))]
+    return [
+        Run(title="long names " * 12, source="lab", nodes=names),
+        *ups,
+        Fault(t=3, id=1, name="cut", nodes=names[:9]),
+    ]
+
+
+RUNS: dict[str, Callable[[], list[AnyEvent]]] = {
     "storm": runs.storm,
     "broken": lambda: runs.storm(12, 2, broken=True),
     "chaos": runs.chaos,
     "bench": runs.bench,
+    "names": long_names,
     "hostile": hostile,
 }
 #: Text that is seen and sticks out of the window, unless it can be scrolled to inside the page.
@@ -28,6 +43,10 @@ STICKING_OUT = """[...document.querySelectorAll('main *')]
   .map(e => [e.textContent.slice(0, 40), e.getBoundingClientRect()])
   .filter(([, box]) => box.width > 0 && (box.left < -0.5 || box.right > innerWidth + 0.5))
   .map(([text, box]) => `${text}: ${box.left} to ${box.right}`)"""
+CLIPPED = """[...document.querySelectorAll('.ring text')].filter(e => e.checkVisibility())
+  .filter(e => { const box = e.getBoundingClientRect(), ring = e.closest('svg').getBoundingClientRect()
+    return Math.max(ring.left - box.left, box.right - ring.right, ring.top - box.top, box.bottom - ring.bottom) > 1 })
+  .map(e => e.textContent)"""
 FLAT = """[...document.querySelectorAll('.plot, .ring')].map(e => [e.getBoundingClientRect(), e])
   .filter(([box]) => box.width < 200 || box.height < 20).map(([box, e]) => e.outerHTML.slice(0, 80))"""
 EMPTY = """[...document.querySelectorAll('figure')]
@@ -79,6 +98,7 @@ def test_the_page_looks_as_it_should(
     assert chromium.ask("document.querySelectorAll('figure svg').length") >= 2
     assert chromium.ask("document.documentElement.scrollWidth") <= width
     assert chromium.ask(FLAT) == []
+    assert chromium.ask(CLIPPED) == []
     assert chromium.ask(EMPTY) == []
     assert chromium.ask(STICKING_OUT) == []
     assert chromium.ask(COLLIDING) == []

@@ -149,8 +149,8 @@ def test_broken_promises_are_said_at_the_top_and_in_the_notes() -> None:
 HOSTILE = "</title></style></svg>\"'><script>alert(1)</script><img src=x onerror=alert(1)>\u202e{}&amp;"
 
 
-def hostile() -> list[AnyEvent]:
-    x = HOSTILE
+def hostile(x: str = HOSTILE) -> list[AnyEvent]:
+    """That text wherever a timeline has room for one."""
     return [
         Run(title=x, source=x, nodes=(x, f"u@{x}", "b"), started_ms=10**17),
         NodeState(t=1, node=x, state=x),
@@ -206,6 +206,10 @@ def test_the_page_is_bounded_whatever_the_run(tmp_path: Path) -> None:
     assert len(written.picture.links) == model.LINKS
     assert len(written.picture.nodes) == model.NODES < written.picture.node_count
     read(target.read_text(encoding="utf-8"))
+
+
+def test_one_text_of_a_million_letters_does_not_fill_the_page() -> None:
+    assert len(draw(hostile("y" * 1_000_000))) < MOST_BYTES / 10
 
 
 def test_a_hundred_nodes_with_every_link_fit(tmp_path: Path) -> None:

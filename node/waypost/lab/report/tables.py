@@ -16,7 +16,10 @@ def node_table(picture: Picture) -> Markup:
     eventful = any(n.state != "up" or n.downs or n.faults or n.waiting or n.sent or n.received for n in nodes)
     if not eventful:
         return Markup("")
-    columns = [("Node", [short(node.name, 60) for node in nodes]), ("At the end", [node.state for node in nodes])]
+    columns = [
+        ("Node", [short(node.name, 60) for node in nodes]),
+        ("At the end", [short(node.state, 20) for node in nodes]),
+    ]
     if picture.steps:
         columns.append(("Sent", [count(node.sent) for node in nodes]))
         columns.append(("Received", [count(node.received) for node in nodes]))
@@ -125,4 +128,4 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: int, c
     ]
     said = [element("caption", caption)] if caption else []
     table = element("table", *said, element("thead", head), element("tbody", *body))
-    return element("div", table, class_="scroll", tabindex="0")
+    return element("div", table, class_="scroll", tabindex="0", role="region", aria_label=", ".join(heads))

@@ -13,8 +13,10 @@ from waypost.lab.report.svg import Markup, element, join, number
 from waypost.lab.report.words import count, lasting, of, short
 
 _SIZE: Final = 640  #: units of the picture, which is square
-_LABEL: Final = 14  #: characters of a name
-_NARROW_LETTER: Final = 17  #: height of letters on a narrow screen, as the style sheet has it
+_LABEL: Final = 14  #: characters of a name on the ring, and
+_TOLD: Final = 60  #: where one points at
+_FEW: Final = 24  #: nodes whose labels are upright; more labels stand like spokes
+_NARROW_LETTERS: Final = {"few": 20.0, "many": 17.0}  #: their height on a narrow screen, as the style sheet has it
 _CROWD: Final = 40  #: more nodes than these: every third label on a narrow screen
 _SINGLY: Final = 120  #: links that tell their figures; more are drawn in one stroke for each look
 _PULL: Final = (
@@ -59,7 +61,7 @@ def topology(picture: Picture) -> Markup:
             for n, (node, spot) in enumerate(zip(nodes, where, strict=True))
         ),
         class_="ring",
-        viewBox=f"0 0 {_SIZE} {_SIZE}",
+        viewBox=_window(where),
         role="img",
     )
     return element(
@@ -92,15 +94,27 @@ def _short_names(nodes: Sequence[Node]) -> dict[str, str]:
 
 def _ring(labels: Sequence[str]) -> list[tuple[float, float, float]]:
     """x, y and angle of each node; the ring leaves room for the longest label."""
-    room = 22 + max(len(label) for label in labels) * max(_letter(len(labels)), _NARROW_LETTER) * 0.62
+    room = 22 + max(len(label) for label in labels) * _NARROW_LETTERS[_style(len(labels))] * 0.62
     radius, middle = _SIZE / 2 - room, _SIZE / 2
     angles = [2 * math.pi * n / len(labels) - math.pi / 2 for n in range(len(labels))]
     return [(middle + radius * math.cos(a), middle + radius * math.sin(a), a) for a in angles]
 
 
+def _window(where: Sequence[tuple[float, float, float]]) -> str:
+    """Upright labels need room at the sides, not above and below."""
+    if len(where) > _FEW:
+        return f"0 0 {_SIZE} {_SIZE}"
+    top, bottom = min(y for _, y, _ in where) - 40, max(y for _, y, _ in where) + 40
+    return f"0 {number(top)} {_SIZE} {number(bottom - top)}"
+
+
+def _style(nodes: int) -> str:
+    return "few" if nodes <= _FEW else "many"
+
+
 def _letter(nodes: int) -> float:
     """Height of a label's letters in units: as large as the ring lets them be, up to 14."""
-    return 14.0 if nodes <= 24 else max(6.0, min(12.0, 1_150 / nodes))
+    return 14.0 if nodes <= _FEW else max(6.0, min(12.0, 1_150 / nodes))
 
 
 def _chords(links: Sequence[Link], at: dict[str, tuple[float, float, float]]) -> Markup:
@@ -132,7 +146,7 @@ def _weight(messages: int, most: int) -> int:
 
 
 def _told(link: Link) -> str:
-    parts = [f"{link.a} – {link.b}: {link.fate.value}"]
+    parts = [f"{short(link.a, _TOLD)} – {short(link.b, _TOLD)}: {link.fate.value}"]
     if link.drops:
         parts.append(f"interrupted {of(link.drops, 'time')}")
     if link.messages:
@@ -145,7 +159,7 @@ def _node(node: Node, spot: tuple[float, float, float], nodes: int) -> Markup:
     x, y, _ = spot
     size = 9.0 if nodes <= 12 else 6.5 if nodes <= 40 else 4.5
     look = looks_of(node)
-    told = f"{node.name}: {_NODES[look].removeprefix('node ')}"
+    told = f"{short(node.name, _TOLD)}: {_NODES[look].removeprefix('node ')}"
     if node.down_s:
         told += f", {lasting(node.down_s)} down in {of(max(1, node.downs), 'outage')}"
     if node.faults:
@@ -166,11 +180,13 @@ def _label(text: str, spot: tuple[float, float, float], index: int, nodes: int) 
     turn = math.degrees(angle)
     outward = 18 if nodes <= 12 else 13 if nodes <= 40 else 10
     left = math.cos(angle) < -1e-9
-    if nodes <= 24:
+    if nodes <= _FEW:
         # Few: upright, on the side that faces away from the ring.
         anchor = "middle" if abs(math.cos(angle)) < 0.15 else "end" if left else "start"
         place = {"x": x + outward * math.cos(angle), "y": y + outward * math.sin(angle)}
-        return element("text", text, class_="label", text_anchor=anchor, dy="0.35em", font_size=_letter(nodes), **place)
+        return element(
+            "text", text, class_="label few", text_anchor=anchor, dy="0.35em", font_size=_letter(nodes), **place
+        )
     if left:
         turn, outward, anchor = turn + 180, -outward, "end"
     else:
@@ -178,7 +194,7 @@ def _label(text: str, spot: tuple[float, float, float], index: int, nodes: int) 
     return element(
         "text",
         text,
-        class_="label" if nodes <= _CROWD or (index % 3 == 0 and index <= nodes - 3) else "label wide",
+        class_="label many" if nodes <= _CROWD or (index % 3 == 0 and index <= nodes - 3) else "label many wide",
         x=outward,
         dy="0.35em",
         text_anchor=anchor,
