@@ -10,7 +10,7 @@ from waypost.lab.report.chart import WIDTH, Key, Panel, panel_of, stretched
 from waypost.lab.report.model import Latencies, Picture
 from waypost.lab.report.scale import count_ticks, latency_ticks
 from waypost.lab.report.svg import Markup, element, join, number
-from waypost.lab.report.words import brief, count, milliseconds
+from waypost.lab.report.words import brief, count, milliseconds, of
 
 _HEIGHT, _TOP, _FOOT = 240, 52, 22  #: of the plot; above the bars for the percentiles; below for the marks
 _MARKS: Final = 9
@@ -44,7 +44,7 @@ def distribution(picture: Picture) -> Markup:
             _hits(picture, x),
         ]
     )
-    unit = f"{count(overall.count)} messages, logarithmic"
+    unit = f"{of(round(overall.count), 'message')}, logarithmic"
     panel = Panel(
         "Latency of all messages",
         unit,

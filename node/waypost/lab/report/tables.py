@@ -95,8 +95,8 @@ def link_table(picture: Picture) -> Markup:
     if not links:
         return Markup("")
     columns = [
-        ("Between", [short(each.a, 60) for each in links]),
-        ("and", [short(each.b, 60) for each in links]),
+        ("Between", [short(each.a, 32) for each in links]),
+        ("and", [short(each.b, 32) for each in links]),
         ("State", [each.fate.value for each in links]),
         ("Interrupted", [count(each.drops) for each in links]),
     ]

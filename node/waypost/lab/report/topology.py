@@ -19,9 +19,7 @@ _FEW: Final = 24  #: nodes whose labels are upright; more labels stand like spok
 _NARROW_LETTERS: Final = {"few": 20.0, "many": 17.0}  #: their height on a narrow screen, as the style sheet has it
 _CROWD: Final = 40  #: more nodes than these: every third label on a narrow screen
 _SINGLY: Final = 120  #: links that tell their figures; more are drawn in one stroke for each look
-_PULL: Final = (
-    0.45  #: how far a chord's middle lies from the centre, of its straight middle: others' chords show between
-)
+_PULL: Final = 0.55  #: how far the longest chord is drawn to the centre, of the way
 _WEIGHTS: Final = 4
 
 _LINKS: Final = {Fate.STEADY: "steady", Fate.BROKEN: "broken", Fate.DOWN: "lost", Fate.UNSEEN: "unseen"}
@@ -135,8 +133,11 @@ def _chords(links: Sequence[Link], at: dict[str, tuple[float, float, float]]) ->
 
 
 def _chord(a: tuple[float, float, float], b: tuple[float, float, float]) -> str:
+    """Bent towards the centre, the more the longer it is, so that others show between."""
     centre = _SIZE / 2
-    x, y = (centre + ((one + other) / 2 - centre) * _PULL for one, other in zip(a[:2], b[:2], strict=True))
+    length = math.dist(a[:2], b[:2]) / (2 * math.dist(a[:2], (centre, centre)))
+    pull = 1 - _PULL * length
+    x, y = (centre + ((one + other) / 2 - centre) * pull for one, other in zip(a[:2], b[:2], strict=True))
     return f"M{a[0]:.0f} {a[1]:.0f}Q{x:.0f} {y:.0f} {b[0]:.0f} {b[1]:.0f}"
 
 
