@@ -124,6 +124,23 @@ def test_what_the_run_counted_itself_goes_before_the_events() -> None:
     assert [(note.text, note.error) for note in found.notes] == [("twice", True)]
 
 
+def test_a_violation_is_noted_once() -> None:
+    found = picture(
+        Note(t=3, text="once: m1 was shown twice", level="error"),
+        End(
+            t=9,
+            result={
+                "violations": [
+                    {"promise": "once", "at_s": 3.0, "text": "m1 was shown twice"},
+                    {"promise": "kept", "at_s": 4.0, "text": "m2 is gone"},
+                ]
+            },
+        ),
+    )
+    assert [(note.t, note.text) for note in found.notes] == [(3, "once: m1 was shown twice"), (4, "kept: m2 is gone")]
+    assert found.figures == (Figure("violations", 2, bad=True),)
+
+
 def test_queues_for_a_peer_add_up_and_the_longest_have_lines() -> None:
     events: list[AnyEvent] = [Queue(t=1, node="a.local", peer=f"p{n}", items=n) for n in range(1, 11)]
     events += [Queue(t=2, node="b.local", peer="p10", items=5), Queue(t=3, node="a.local", peer="p10", items=0)]
@@ -185,12 +202,21 @@ def test_links_tell_how_they_fared() -> None:
     found = picture(
         LinkState(t=1, a="a", b="b", up=True), LinkState(t=1, a="b", b="c", up=True),
         LinkState(t=2, a="c", b="b", up=False), LinkState(t=3, a="b", b="c", up=True),
-        LinkState(t=1, a="c", b="a", up=True), LinkState(t=9, a="a", b="c", up=False),
+        LinkState(t=1, a="c", b="a", up=True), LinkState(t=9, a="a", b="c", up=False), End(t=10, result={}),
         run=Run(title="", source="", nodes=nodes),
     )  # fmt: skip
     assert {(link.a, link.b): (link.fate, link.drops) for link in found.links} == {
         ("a", "b"): (Fate.STEADY, 0), ("b", "c"): (Fate.BROKEN, 1), ("a", "c"): (Fate.DOWN, 1),
     }  # fmt: skip
+
+
+def test_what_ends_with_the_run_was_up() -> None:
+    found = picture(
+        LinkState(t=1, a="a.local", b="b.local", up=True), NodeState(t=9, node="a.local", state="down"),
+        LinkState(t=9, a="a.local", b="b.local", up=False), End(t=9, result={}),
+    )  # fmt: skip
+    assert [link.fate for link in found.links] == [Fate.STEADY]
+    assert [(node.state, node.downs) for node in found.nodes] == [("up", 0), ("up", 0)]
 
 
 def test_errors_are_kept_when_notes_are_too_many() -> None:

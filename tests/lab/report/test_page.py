@@ -117,7 +117,7 @@ def test_each_kind_of_run_has_its_charts() -> None:
         (Latency(t=9, every_s=9, count=1, p50_ms=1, p90_ms=1, p99_ms=1, max_ms=1), ["time", "latency", "distribution"]),
         (Queue(t=0, node="a.local", peer="b.local", items=4), ["time", "queues", "nodes"]),
         (Fault(t=0, id=1, name="cut", nodes=("a.local", "b.local")), ["time", "faults", "topology", "nodes"]),
-        (NodeState(t=5, node="a.local", state="down"), ["time", "faults", "topology", "nodes"]),
+        (NodeState(t=5, node="a.local", state="gone"), ["time", "faults", "topology", "nodes"]),
         (LinkState(t=5, a="a.local", b="b.local", up=True), ["time", "topology", "links"]),
         (Note(t=5, text="hello"), ["notes", "time"]),
         (End(t=5, result={"connects_per_s": 213}), ["time", "result"]),

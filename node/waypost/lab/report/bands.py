@@ -20,7 +20,8 @@ _LANE, _ROW, _CAPTION = 22, 44, 17
 #: What a fault does to whom it hits → its colour. The first word that its name contains decides.
 _COLOURS: Final = (
     ("crash", "ends"), ("kill", "ends"), ("stop", "ends"), ("down", "ends"), ("gone", "ends"), ("tomb", "ends"),
-    ("cut", "parts"), ("part", "parts"), ("half", "parts"), ("unreach", "parts"),
+    ("power", "ends"), ("leave", "ends"),
+    ("cut", "parts"), ("part", "parts"), ("half", "parts"), ("way", "parts"), ("unreach", "parts"),
     ("disk", "disk"), ("full", "disk"), ("quota", "disk"),
     ("slow", "delays"), ("loss", "delays"), ("delay", "delays"), ("jitter", "delays"), ("latency", "delays"),
     ("skew", "clock"), ("clock", "clock"),

@@ -49,7 +49,7 @@ class _Collector:
         self._traffic = Traffic(survey)
         self._trouble = Trouble(grid)
         self._nodes = Nodes(survey.run.nodes, grid)
-        self._links = Links()
+        self._links = Links(grid)
         self._queues = _Queues(survey)
         self._notes = _Notes()
         self._result: dict[str, Any] = {}
@@ -130,10 +130,15 @@ class _Collector:
         return tuple(found)
 
     def _note_violations(self) -> None:
+        """Those in the result: texts, or objects with `promise`, `text` and perhaps `at_s`; once, if noted before."""
         violations = self._result.get("violations")
-        if isinstance(violations, list):
-            for each in violations:
-                self._notes.add(self._survey.grid.end_s, str(each), error=True)
+        end = self._survey.grid.end_s
+        for each in violations if isinstance(violations, list) else ():
+            if isinstance(each, dict):
+                at_s, text = _quantity(each.get("at_s")), f"{each.get('promise', '')}: {each.get('text', '')}"
+                self._notes.add_error(end if at_s is None else at_s, text)
+            else:
+                self._notes.add_error(end, str(each))
 
     def _node_rows(self) -> tuple[Node, ...]:
         names = list(self._nodes.state)[: model.NODES]
@@ -204,6 +209,11 @@ class _Notes:
         into = self._errors if error else self._others
         if len(into) < model.LISTED:
             into.append(Said(t, short(text, model.WORDS), error))
+
+    def add_error(self, t: float, text: str) -> None:
+        """Unless it is there already."""
+        if all(said.text != short(text, model.WORDS) for said in self._errors):
+            self.add(t, text, error=True)
 
     def chosen(self) -> tuple[Said, ...]:
         return tuple((self._errors + self._others)[: model.LISTED])

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from waypost.lab.report.model import Bin, Latencies
 
 _PER_OCTAVE = 16
-_FLOOR_MS = 0.001
+_FLOOR_MS = 0.1  #: less is of no interest, and virtual time has messages that took none
 _CEILING_MS = 1e12
 _DRAWN = 72  #: bins of a drawn distribution, at most
 #: A summary's messages between two of its percentiles; those below the median are taken to spread over one octave.

@@ -92,7 +92,7 @@ def _tile(figure: Figure, accepted: float) -> Markup:
         under, style = ("broken", "bad") if figure.bad else ("as promised", "good")
     elif figure.name != "accepted" and accepted:
         share = f"{100 * figure.value / accepted:.3g}\u00a0%"
-        under = join([share, element("span", " of accepted", class_="wide")])
+        under = join([share, element("span", " of all", class_="wide")])
     return _cell(count(figure.value), figure.name, under, style)
 
 

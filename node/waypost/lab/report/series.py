@@ -140,7 +140,7 @@ def _queues(picture: Picture) -> Panel:
 def _latency(picture: Picture) -> Panel:
     grid, points = picture.grid, picture.latency
     there = [point for point in points if point]
-    ticks = latency_ticks(max(1e-3, min(p.p50 for p in there)), max(1e-3, *(p.most for p in there)))
+    ticks = latency_ticks(max(0.1, min(p.p50 for p in there)), max(0.1, *(p.most for p in there)))
     y = _logarithmic(ticks[0], ticks[-1], _MIDDLE)
 
     def heights(of: Callable[[Latencies], float]) -> list[float | None]:

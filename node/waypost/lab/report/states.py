@@ -1,4 +1,7 @@
-"""Nodes and links: when they were up, and how often they were not."""
+"""Nodes and links: when they were up, and how often they were not.
+
+What ends at the very end of a run ends because the run is taken down, and counts as up.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,11 @@ from waypost.lab.timeline import LinkState, NodeState
 
 _KNOWN = 5_000  #: nodes, and
 _PAIRS = 20_000  #: pairs of them, of which the state is kept
+
+
+def ends_with(grid: Grid, t: float) -> bool:
+    """Whether that is the run's last second, or the last thousandth of a shorter one."""
+    return t >= grid.end_s - min(1.0, grid.end_s / 1_000)
 
 
 class Nodes:
@@ -26,6 +34,8 @@ class Nodes:
 
     def note(self, event: NodeState) -> None:
         name = event.node
+        if event.state == "down" and ends_with(self._grid, event.t):
+            return
         if name not in self.state and len(self.state) >= _KNOWN:
             return
         self.state[name] = event.state
@@ -52,12 +62,15 @@ class Nodes:
 class Links:
     """By pairs of names in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
         self._up: dict[tuple[str, str], bool] = {}
         self.drops: Tally[tuple[str, str]] = Tally()
 
     def note(self, event: LinkState) -> None:
         pair = (min(event.a, event.b), max(event.a, event.b))
+        if not event.up and ends_with(self._grid, event.t):
+            return
         if pair not in self._up and len(self._up) >= _PAIRS:
             return
         if self._up.get(pair, False) and not event.up:
