@@ -17,9 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from scripts.support.bench_record import Record
 from scripts.support.nodes import Node, two_nodes
 
 from waypost.cli.node import ask_node
+from waypost.lab.timeline import write
 from waypost.protocol.admin import GetStatus
 
 _IP_AND_TCP_BYTES = 52  #: a segment's headers on loopback: IPv4, TCP, the timestamps option
@@ -167,13 +169,17 @@ def forward(options: argparse.Namespace) -> dict[str, Any]:
         depth = max(1, options.depth // options.pairs)
         warm_each = max(64, 4000 // options.pairs)
         run_load(nodes, accounts, messages=warm_each, depth=depth)
+        options.record.phase(f"as fast as it goes, {options.depth:,} messages on their way")
         sent, received, cost = run_load(nodes, accounts, messages=each, depth=depth)
+        options.record.add(sent, received)
         loaded = max(node.rss_mib() for node in nodes)
         seconds = (max(received["last_ns"], sent["last_ns"]) - sent["first_ns"]) / 1e9
         quiet_messages = max(1, int(50 * options.quiet_s) // options.pairs)
+        options.record.phase("50 a second")
         slow_sent, slow, _ = run_load(
             nodes, accounts, messages=quiet_messages, rate=50 / options.pairs, depth=1_000_000
         )
+        options.record.add(slow_sent, slow)
     n = sent["sent"]
     return {
         "pairs": options.pairs,
@@ -208,20 +214,24 @@ def offline(options: argparse.Namespace) -> dict[str, Any]:
         other_empty = settled_disk(other)
         sender = Driver("send", accounts[0], messages=options.messages, depth=4096, until="accepted")
         sender.hear("ready")
+        options.record.phase("the recipient is away")
         sender.say()
         sent = sender.hear("done")
         stored_ns = wait_stored(other, sent["sent"])
         sender.end()
         disk = (settled_disk(other) - other_empty) / sent["sent"]
         start_ns = time.monotonic_ns()
+        options.record.phase("the recipient comes back")
         receiver = Driver("receive", accounts[1], timeout=120)
         receiver.hear("ready")
         receiver.say(sent["sent"])
         received = receiver.hear("received")
         receiver.end()
+        options.record.add(sent, received)
+        drain_ns = received["last_ns"] - received["first_ns"]  # 0 if everything came in one batch
     return {
         "store_per_s": round(1e9 * sent["sent"] / (stored_ns - sent["first_ns"])),
-        "drain_per_s": round(1e9 * sent["sent"] / (received["last_ns"] - received["first_ns"])),
+        "drain_per_s": round(1e9 * sent["sent"] / drain_ns) if drain_ns else None,
         "drain_first_ms": round((received["first_ns"] - start_ns) / 1e6, 1),
         "disk_bytes_per_message": round(disk),
         "accepted": sent["accepted"],
@@ -320,15 +330,19 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=1000, help="connections: how many")
     parser.add_argument("--dir", default=None, help="where the nodes keep their state during the run")
     parser.add_argument("--keep", action="store_true", help="keep that directory")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write a timeline, for: waypost lab report FILE")
     options = parser.parse_args()
     options.disk = None
+    timeline, options.record = options.record, Record(f"bench {options.what}")
     if not options.messages:
         options.messages = 200_000 if options.what == "forward" else 50_000
     run = {"forward": forward, "offline": offline, "connections": connections}[options.what]
     result = median_of([run(options) for _ in range(options.runs)])
     if options.what == "forward":
-        disk = argparse.Namespace(**{**vars(options), "messages": 20_000})
+        disk = argparse.Namespace(**{**vars(options), "messages": 20_000, "record": Record("")})
         result["disk_bytes_per_message"] = offline(disk)["disk_bytes_per_message"]
+    if timeline:
+        write(timeline, options.record.events(result))
     if options.json:
         print(json.dumps(result))
     else:

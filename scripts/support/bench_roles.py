@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import trio
+from scripts.support.bench_record import counts, merged, summaries
 from scripts.support.driver import Account, Link, Writer, join, percentile, tls_of, wall_ms, written_ns
 
 from waypost.protocol.messages import ID_BYTES
@@ -48,6 +49,7 @@ class Sender:
         self.quota = options.messages
         self.sent = self.accepted = self.delivered = self.bounced = 0
         self.first_ns = self.last_ns = 0
+        self.accepted_at: list[tuple[int, int]] = []  #: monotonic ns, how many
         self.changed = trio.Event()
 
     @property
@@ -66,6 +68,7 @@ class Sender:
                         raise RuntimeError(f"refused: {refusals[:3]}")
                     self.accepted += int(token)  # type: ignore[call-overload]
                     self.last_ns = time.monotonic_ns()
+                    self.accepted_at.append((self.last_ns, int(token)))  # type: ignore[call-overload]
                 case Reported(batch, outcomes):
                     for outcome in outcomes:
                         n = len(outcome.ids) // ID_BYTES
@@ -122,6 +125,7 @@ async def run_sender(options: argparse.Namespace) -> None:
             bounced=sum(s.bounced for s in senders),
             first_ns=min(s.first_ns for s in senders),
             last_ns=max(s.last_ns for s in senders),
+            accepted_in=merged(counts(s.accepted_at) for s in senders),
         )
         nursery.cancel_scope.cancel()
 
@@ -154,6 +158,7 @@ class Receiver:
         self.seen: set[bytes] = set()
         self.arrived = 0
         self.latencies_ms: list[float] = []
+        self.batches: list[tuple[int, int]] = []  #: monotonic ns, how many of the latencies
         self.first_ns = self.last_ns = 0
 
     def handle(self, events: list[Event]) -> None:
@@ -165,6 +170,7 @@ class Receiver:
                 self.arrived += len(event.ids)
                 self.seen.update(event.ids)
                 self.latencies_ms += [(now - written_ns(data, self._body)) / 1e6 for data in event.envelopes]
+                self.batches.append((now, len(event.envelopes)))
                 self.link.session.receipt(event.batch, (), wall_ms())
                 Receiver.arrival.set()
 
@@ -195,6 +201,7 @@ async def run_receiver(options: argparse.Namespace) -> None:
                 p50_ms=round(percentile(latencies, 0.50), 3),
                 p95_ms=round(percentile(latencies, 0.95), 3),
                 p99_ms=round(percentile(latencies, 0.99), 3),
+                latency_in=summaries([batch for r in receivers for batch in r.batches], latencies),
             )
         nursery.cancel_scope.cancel()
 

@@ -5,7 +5,7 @@ Times are seconds since the run began: of real runs by the clock, of simulated o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -114,6 +114,7 @@ class End(Event, frozen=True, tag="end", kw_only=True):
 
 AnyEvent = Run | NodeState | LinkState | Fault | Mended | Queue | Step | Flow | Latency | Note | End
 
+_LINE_MAX = 1 << 24  #: bytes of a line; what is longer was not written by a recorder
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(AnyEvent)
 
@@ -145,21 +146,36 @@ def write(path: Path, events: Iterable[AnyEvent]) -> None:
 
 
 def read(path: Path) -> list[AnyEvent]:
-    """In the order of the file. A last line that was cut off is left out. Raises LocalError(BAD_CONFIG)."""
+    """All of a timeline; raises as `events` does."""
+    return list(events(path))
+
+
+def events(path: Path) -> Iterator[AnyEvent]:
+    """One after the other, in the order of the file, so that a timeline may be larger than memory.
+
+    A last line that was cut off is left out. Raises LocalError(BAD_CONFIG) when it comes to what is no timeline.
+    """
     try:
-        lines = path.read_bytes().split(b"\n")
+        with path.open("rb") as file:
+            yield from _decoded(file, path)
     except OSError as error:
         raise LocalError(Code.BAD_CONFIG, f"{path}: {error.strerror}") from error
-    events: list[AnyEvent] = []
-    for number, line in enumerate(lines, 1):
+
+
+def _decoded(file: IO[bytes], path: Path) -> Iterator[AnyEvent]:
+    begun = False
+    for number, line in enumerate(iter(lambda: file.readline(_LINE_MAX), b""), 1):
         if not line.strip():
             continue
         try:
-            events.append(_DECODER.decode(line))
-        except msgspec.MsgspecError as error:
-            if number == len(lines):
-                break
+            event = _DECODER.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            if begun and not line.endswith(b"\n") and len(line) < _LINE_MAX:
+                return
             raise LocalError(Code.BAD_CONFIG, f"{path} line {number} is no event of a timeline: {error}") from error
-    if not events or not isinstance(events[0], Run):
+        if not begun and not isinstance(event, Run):
+            break
+        begun = True
+        yield event
+    if not begun:
         raise LocalError(Code.BAD_CONFIG, f"{path} does not begin as a timeline does")
-    return events

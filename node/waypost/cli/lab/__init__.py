@@ -4,4 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from waypost.cli.lab import report
+
 app = typer.Typer(no_args_is_help=True, help="Run, break, simulate and judge whole networks of nodes on this machine.")
+app.command()(report.report)
