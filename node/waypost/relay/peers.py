@@ -98,8 +98,9 @@ class Peers:
         return peer.mailbox
 
     def mailbox_to(self, provider: str) -> int | None:
+        """The outbox for news to its users; none for one that has left: it would wait there for nobody."""
         peer = self._peers.get(Provider(provider))
-        return peer.mailbox or None if peer else None
+        return peer.mailbox or None if peer and not peer.gone else None
 
     def waits(self, mailbox: int) -> tuple[Code, WallMs] | None:
         """Why an outbox is not moving, and when it is tried next (wall clock)."""
