@@ -33,7 +33,7 @@ class Mutant:
         return source
 
 
-_SETTLEMENT = 'from waypost.storage.store import Keep, Parcel, ParcelKind, Placed'
+_SETTLEMENT = "from waypost.storage.store import Keep, Parcel, ParcelKind, Placed"
 
 MUTANTS = (
     Mutant(
@@ -49,19 +49,25 @@ MUTANTS = (
         (
             (
                 "        early = self._early.begin(judged.items)\n",
-                "        early = self._early.begin(judged.items)\n"
-                "        self._acknowledge(link, offered.batch, judged)\n",
+                (
+                    "        early = self._early.begin(judged.items)\n"
+                    "        self._acknowledge(link, offered.batch, judged)\n"
+                ),
             ),
             (
-                "            if not judged.missing:\n"
-                "                self._acknowledge(link, offered.batch, judged)\n"
-                "            self._tell_waiting",
+                (
+                    "            if not judged.missing:\n"
+                    "                self._acknowledge(link, offered.batch, judged)\n"
+                    "            self._tell_waiting"
+                ),
                 "            self._tell_waiting",
             ),
             (
-                "            self._refuse(error, judged)\n"
-                "            self._acknowledge(link, offered.batch, judged)\n"
-                "            judged.missing.clear()\n",
+                (
+                    "            self._refuse(error, judged)\n"
+                    "            self._acknowledge(link, offered.batch, judged)\n"
+                    "            judged.missing.clear()\n"
+                ),
                 "            judged.missing.clear()\n",
             ),
             ("        if judged.missing:\n            self._settle_missing(link, offered.batch, judged)\n", ""),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from waypost.cli.lab import report
+from waypost.cli.lab import report, simulate
 
 app = typer.Typer(no_args_is_help=True, help="Run, break, simulate and judge whole networks of nodes on this machine.")
 app.command()(report.report)
+app.command()(simulate.simulate)

@@ -18,6 +18,7 @@ class Events:
 
     def __init__(self, recorder: Recorder | None = None) -> None:
         self.count = 0
+        self.before: tuple[int, tuple[str, ...]] | None = None  #: number and last events when `mark` was first called
         self.last: deque[str] = deque(maxlen=_KEPT)
         self._hash = blake2b(digest_size=16)
         self._recorder = recorder
@@ -27,6 +28,11 @@ class Events:
         self.count += 1
         self.last.append(line)
         self._hash.update(line.encode())
+
+    def mark(self) -> None:
+        """A promise is broken: keep what came before it, the first time."""
+        if self.before is None:
+            self.before = self.count, tuple(self.last)
 
     def record(self, event: AnyEvent) -> None:
         """For the timeline alone."""

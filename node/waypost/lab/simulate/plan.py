@@ -65,6 +65,21 @@ class Plan:
         """A stream of chance for one purpose, which no other purpose disturbs."""
         return random.Random(f"{self.seed} {purpose}")
 
+    def command(self) -> str:
+        """What to type for it."""
+        given = (
+            ("nodes", self.nodes),
+            ("users", self.users),
+            ("hours", f"{self.hours:g}"),
+            ("seed", self.seed),
+            ("faults", self.faults),
+            ("messages", f"{self.messages_a_day:g}"),
+            ("squeeze", f"{self.squeeze:g}"),
+            ("neighbours", f"{self.neighbours:g}"),
+            *(("without", kind) for kind in sorted(self.without)),
+        )
+        return "waypost lab simulate " + " ".join(f"--{name} {value}" for name, value in given)
+
     def rates(self) -> dict[Kind, float]:
         """Faults a day, by kind, of each target."""
         weather = WEATHERS[self.faults]

@@ -68,6 +68,7 @@ class Promises:
             at_s = round(trio.current_time(), 6)
             self.violations.append(Violation(promise, at_s, text))
             self.events.add("VIOLATION", promise, text)
+            self.events.mark()
             self.events.record(Note(t=at_s, text=f"{promise}: {text}", level="error"))
 
     # ── told by apps ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -30,7 +30,7 @@ _LOOK_S: Final = 30.0
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a plan. `last` are the last events, for whoever has to find out why."""
+    """What came of a plan. `last`: the last events up to the first broken promise, for whoever has to find out why."""
 
     plan: Plan
     digest: str
@@ -40,6 +40,7 @@ class Result:
     counts: dict[str, int]
     virtual_s: float
     wall_s: float
+    broken_at: int = 0  #: the number of the event with which the first promise was broken
     last: tuple[str, ...] = ()
 
     @property
@@ -52,7 +53,8 @@ class Result:
             "digest": self.digest,
             "events": self.events,
             **self.figures,
-            "violations": [{"promise": v.promise, "at_s": v.at_s, "text": v.text} for v in self.violations],
+            "violations": len(self.violations),
+            "broken": [{"promise": v.promise, "at_s": v.at_s, "text": v.text} for v in self.violations],
             "seed": self.plan.seed,
             "nodes": self.plan.nodes,
             "users": self.plan.users,
@@ -78,7 +80,7 @@ def simulate(plan: Plan, recorder: Recorder | None = None) -> Result:
         dict(world.promises.counts),
         virtual_s,
         time.perf_counter() - begun,
-        tuple(events.last),
+        *(events.before or (0, tuple(events.last))),
     )
     events.record(End(t=virtual_s, result=result.summary()))
     return result

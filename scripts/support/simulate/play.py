@@ -1,0 +1,36 @@
+"""What one process of `scripts/simulate` does. Nothing of `waypost` is imported before a mutant is bred."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from scripts.support.simulate.mutants import breed
+
+
+@dataclass(frozen=True)
+class Played:
+    """What came of a seed, and what to type to see it."""
+
+    summary: dict[str, Any]
+    command: str
+
+
+def played(seed: int) -> Played:
+    """Play the piece of that seed."""
+    from waypost.lab.simulate.plan import piece  # noqa: PLC0415 - see the module
+    from waypost.lab.simulate.run import simulate  # noqa: PLC0415
+
+    result = simulate(piece(seed))
+    return Played(result.summary(), result.plan.command())
+
+
+def hunt(mutant: str, seeds: Iterable[int]) -> tuple[int | None, str]:
+    """The first of the seeds that finds the mutant, and how; None if none does."""
+    breed(mutant)
+    for seed in seeds:
+        broken = played(seed).summary["broken"]
+        if broken:
+            return seed, f"{broken[0]['promise']}: {broken[0]['text']}"
+    return None, ""
