@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from waypost.client import Client, Sent, Status
 
 
-def send(  # noqa: PLR0917 - typer calls it by name
+def send(
     to: Annotated[str, typer.Argument(metavar="ADDRESS", help="The recipient: user@provider.")],
     text: Annotated[str, typer.Argument(metavar="TEXT", help='The message; "-" reads it from the input.')],
     wait: Annotated[

@@ -54,11 +54,28 @@ class Observer(Protocol):
 
 
 class Disk:
-    """What survives a crash. `commit_s` is how long it takes to make something durable."""
+    """What survives a crash. `commit_s` is how long it takes to make something durable.
+
+    `durable_sql.SqlDisk` is the same over the SQLite store as it ships.
+    """
 
     def __init__(self, engine: MemoryStore | None = None) -> None:
         self.engine = engine or MemoryStore()
         self.commit_s = COMMIT_S
+
+    async def open(self, rng: random.Random, observer: Observer | None = None) -> LabStore:
+        """What one run of a node has of it."""
+        return LabStore(self, rng, observer)
+
+    async def mailboxes(self) -> list[MailboxInfo]:
+        return await self.engine.mailboxes()
+
+    async def trace(self, id_: bytes) -> list[Trace]:
+        return await self.engine.trace(id_)
+
+    def waiting_for(self, device: bytes) -> int:
+        """Items in the inbox of a device."""
+        return self.engine.waiting_for(device)
 
     def fill(self) -> None:
         """From now on it has no room for more."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 import structlog
@@ -16,6 +18,7 @@ from waypost.errors import WaypostError
 from waypost.ids import Provider
 from waypost.lab.clock import LabClock
 from waypost.lab.durable import Disk, LabStore, Observer
+from waypost.lab.durable_sql import Crashed, SqlDisk, SqlLabStore
 from waypost.lab.fabric import Fabric
 from waypost.lab.wire import LabStream
 from waypost.limits import DEFAULT_PORT
@@ -26,6 +29,13 @@ from waypost.routing.policy import Mode
 
 #: Told of each line of the node's log: level, event, fields.
 Log = Callable[[str, str, MutableMapping[str, Any]], None]
+
+
+class Engine(Enum):
+    """What the store is made of. SQLite needs `trio_asyncio.open_loop()` around the network."""
+
+    MEMORY = "memory"
+    SQLITE = "sqlite"
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,7 @@ class Make:
     quotas: Quotas = field(default_factory=Quotas)
     peers: tuple[Provider, ...] = ()  #: configured ones: dialled by name
     skew_ms: int = 0
+    engine: Engine = Engine.MEMORY
 
 
 class Machine:
@@ -48,7 +59,7 @@ class Machine:
         self.make = make
         self.name = make.name
         self.clock = LabClock(make.skew_ms)
-        self.disk = Disk()
+        self.disk: Disk | SqlDisk = SqlDisk() if make.engine is Engine.SQLITE else Disk()
         self.observer: Observer | None = None
         self.log: Log = _ignore
         self.stopped: Callable[[int], None] = lambda _unanswered: None  #: after a good end: verbs without an answer
@@ -58,7 +69,7 @@ class Machine:
         self._rng = rng
         self._nursery = nursery
         self._relay: Relay | None = None
-        self._store: LabStore | None = None
+        self._store: LabStore | SqlLabStore | None = None
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self._ended.set()
@@ -121,11 +132,11 @@ class Machine:
     async def _live(self, task_status: trio.TaskStatus[None]) -> None:
         self._ended = trio.Event()
         self.starts += 1
-        store = self._store = LabStore(self.disk, self._rng, self.observer)
+        store = self._store = await self.disk.open(self._rng, self.observer)
         relay = self._relay = self._made(store)
         status = _Started(task_status)
         try:
-            with trio.CancelScope() as self._scope:
+            with trio.CancelScope() as self._scope, _until_crashed():
                 async with trio.open_nursery() as around:
                     around.start_soon(store.run)
                     try:
@@ -158,7 +169,7 @@ class Machine:
             await relay.stopping.wait()
             self._host.unlisten()
 
-    def _made(self, store: LabStore) -> Relay:
+    def _made(self, store: LabStore | SqlLabStore) -> Relay:
         make = self.make
         peers = tuple(ConfiguredPeer(name, (RecordEndpoint(name, DEFAULT_PORT),)) for name in make.peers)
         settings = Settings(
@@ -170,13 +181,15 @@ class Machine:
             rates=make.rates,
             quotas=make.quotas,
         )
-        log = structlog.wrap_logger(None, processors=[self._keep])
+
+        def keep(_logger: object, level: str, fields: MutableMapping[str, Any]) -> str:
+            if self._store is store:  # what is left of a run that has crashed says nothing any more
+                self.log(level, str(fields.pop("event", "")), fields)
+            raise structlog.DropEvent
+
+        log = structlog.wrap_logger(None, processors=[keep])
         parts = Parts(self.clock, self._fabric.network(make.name), log, random=self._rng)
         return Relay(settings, make.key, store, parts)
-
-    def _keep(self, _logger: object, level: str, fields: MutableMapping[str, Any]) -> str:
-        self.log(level, str(fields.pop("event", "")), fields)
-        raise structlog.DropEvent
 
 
 class _Started:
@@ -193,6 +206,15 @@ class _Started:
 
 def _sighting(name: str) -> Sighting:
     return Sighting(Provider(name), (Endpoint(name, DEFAULT_PORT),), None, None, "static")
+
+
+@contextmanager
+def _until_crashed() -> Iterator[None]:
+    """A crash ends the writer of a store by an error of its own, since nothing else can."""
+    try:
+        yield
+    except* Crashed:
+        pass
 
 
 def _ignore(level: str, event: str, fields: MutableMapping[str, Any]) -> None:

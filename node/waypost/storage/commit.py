@@ -76,6 +76,11 @@ class Pending(Generic[T]):
         self._value: T | None = None
         self._error: Exception | None = None
 
+    @property
+    def done(self) -> bool:
+        """Whether there is a result."""
+        return self._done
+
     def resolve(self, value: T | None, error: Exception | None) -> None:
         """Let go whoever waits."""
         self._done, self._value, self._error = True, value, error

@@ -74,7 +74,8 @@ def _tidy(conn: sqlite3.Connection) -> None:
     conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _mailboxes(conn: sqlite3.Connection) -> list[MailboxInfo]:
+def mailboxes(conn: sqlite3.Connection) -> list[MailboxInfo]:
+    """See `Store`."""
     rows = conn.execute(
         "SELECT m.id, m.kind, m.owner, ifnull(sum(d.items), 0), ifnull(sum(d.bytes), 0), ifnull(min(d.expires_ms), 0) "
         "FROM mailbox AS m LEFT JOIN delivery AS d ON d.mailbox = m.id GROUP BY m.id ORDER BY m.id"
@@ -87,9 +88,11 @@ def _mailboxes(conn: sqlite3.Connection) -> list[MailboxInfo]:
 class SqliteStore(Store):
     """See the module. Made by `open_store`."""
 
-    def __init__(self, path: Path, writing: aiosqlite.Connection, reading: aiosqlite.Connection) -> None:
+    def __init__(
+        self, path: Path, writing: aiosqlite.Connection, reading: aiosqlite.Connection, disk: Disk | None = None
+    ) -> None:
         self._path = path
-        self._disk = Disk(path)
+        self._disk = disk or Disk(path)
         self._writing = writing
         self._reading = reading
         self._mail: sql_mail.MailState
@@ -166,7 +169,7 @@ class SqliteStore(Store):
         return Usage(items, size)
 
     async def mailboxes(self) -> list[MailboxInfo]:
-        return await self._read(_mailboxes)
+        return await self._read(mailboxes)
 
     # ── accounts, devices, directory, peers ─────────────────────────────────────────────────────────────────────────
 

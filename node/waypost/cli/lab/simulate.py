@@ -36,6 +36,9 @@ def simulate(
     ] = 1.0,
     messages: Annotated[float, typer.Option(min=0.1, max=10_000, help="Messages a day, of each user.")] = 12.0,
     neighbours: Annotated[float, typer.Option(min=2, help="Nodes that each node's users write to, about.")] = 2.4,
+    sqlite: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of nodes on SQLite; the others' stores are in memory.")
+    ] = 0.0,
     record: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a timeline, for `lab report`.")] = None,
     shrink: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="When it fails, look so long for less that fails.")
@@ -60,7 +63,7 @@ def simulate(
     if unknown:
         raise typer.BadParameter(f"no kind of fault is called {unknown[0]!r}; there are {', '.join(sorted(kinds))}")
     left_out = frozenset(Kind(kind) for kind in without or ())
-    plan = Plan(nodes, users or 5 * nodes, hours, seed, faults.value, left_out, messages, neighbours, squeeze)
+    plan = Plan(nodes, users or 5 * nodes, hours, seed, faults.value, left_out, messages, neighbours, squeeze, sqlite)
     with Recorder(record) if record else nullcontext() as recorder:
         result = play(plan, recorder)
     if json:

@@ -60,6 +60,7 @@ class Plan:
     messages_a_day: float = 12.0  #: of each user
     neighbours: float = 2.4  #: nodes that each node's users write to, on the average
     squeeze: float = 1.0  #: how much more often faults come than the weather says; for short runs
+    sqlite: float = 0.0  #: share of nodes whose store is SQLite, as it ships; the others' is in memory
 
     def rng(self, purpose: str) -> random.Random:
         """A stream of chance for one purpose, which no other purpose disturbs."""
@@ -76,6 +77,7 @@ class Plan:
             ("messages", f"{self.messages_a_day:g}"),
             ("squeeze", f"{self.squeeze:g}"),
             ("neighbours", f"{self.neighbours:g}"),
+            ("sqlite", f"{self.sqlite:g}"),
             *(("without", kind) for kind in sorted(self.without)),
         )
         return "waypost lab simulate " + " ".join(f"--{name} {value}" for name, value in given)
@@ -98,4 +100,5 @@ def piece(seed: int) -> Plan:
         messages_a_day=chance.choice((30.0, 80.0, 160.0)),
         neighbours=min(nodes - 1, 4),
         squeeze=chance.choice((2.0, 5.0, 10.0)),
+        sqlite=chance.choice((0.0, 0.5, 1.0)),
     )

@@ -125,7 +125,7 @@ class Watch:
                 written[machine.name] = machine.written
                 if since > _RESTLESS:
                     self._world.promises.broken("restless", f"{machine.name} wrote {since} times in {_LOOK_S:g} s")
-                for info in await machine.disk.engine.mailboxes():
+                for info in await machine.disk.mailboxes():
                     quotas = machine.make.quotas
                     self._world.promises.within(machine.name, info.kind, info.owner, info.usage.items, quotas)
 
@@ -133,9 +133,7 @@ class Watch:
         """What waits, by node; without those that have left."""
         found = {}
         for name, machine in self._world.machines.items():
-            boxes = {
-                box.owner[:20]: box.usage.items for box in await machine.disk.engine.mailboxes() if box.usage.items
-            }
+            boxes = {box.owner[:20]: box.usage.items for box in await machine.disk.mailboxes() if box.usage.items}
             if boxes and name not in self._world.left:
                 found[name] = str(boxes)
         return found
@@ -147,8 +145,8 @@ class Watch:
             of, to = letter.sender.rpartition("@")[2], letter.recipient.rpartition("@")[2]
             if letter.accepted_at is None or {of, to} & world.left or to not in world.machines:
                 continue
-            near = {row.event for row in await world.machines[of].disk.engine.trace(id_)}
-            far = {row.event for row in await world.machines[to].disk.engine.trace(id_)}
+            near = {row.event for row in await world.machines[of].disk.trace(id_)}
+            far = {row.event for row in await world.machines[to].disk.trace(id_)}
             wanted = {"accepted"}
             if letter.shown_at is not None:
                 wanted |= {"delivered"}

@@ -11,7 +11,7 @@ from waypost.ids import Provider
 from waypost.lab.app import App
 from waypost.lab.clock import LabClock
 from waypost.lab.fabric import Fabric
-from waypost.lab.machine import Machine, Make
+from waypost.lab.machine import Engine, Machine, Make
 from waypost.lab.profile import key_of, new_profile
 from waypost.lab.simulate.events import Events
 from waypost.lab.simulate.health import Health
@@ -47,7 +47,8 @@ class World:
     def _add(self, name: str) -> None:
         chance = self.plan.rng(f"node {name}")
         neighbours = tuple(Provider(other) for other in self.neighbours[name])
-        make = Make(Provider(name), key_of(name), quotas=_QUOTAS, peers=neighbours)
+        engine = Engine.SQLITE if chance.random() < self.plan.sqlite else Engine.MEMORY
+        make = Make(Provider(name), key_of(name), quotas=_QUOTAS, peers=neighbours, engine=engine)
         machine = self.machines[name] = Machine(make, self.fabric, chance, self._nursery)
         machine.observer = NodeObserver(name, self.promises)
         machine.log = partial(self.promises.logged, name)
@@ -80,8 +81,8 @@ class World:
         """Whether there is something that it has to send or to be told; not if its node has left."""
         if app.node in self.left:
             return False
-        profile, engine = app.profile, self.machines[app.node].disk.engine
-        if profile.unsent or engine.waiting_for(profile.key.public):
+        profile, disk = app.profile, self.machines[app.node].disk
+        if profile.unsent or disk.waiting_for(profile.key.public):
             return True
         return any(not self._is_settled(id_, app) for id_ in profile.accepted)
 
