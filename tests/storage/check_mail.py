@@ -164,7 +164,9 @@ async def what_is_kept_waits_and_returns_at_the_end(store: Store) -> None:
     items = [item(number, bob) for number in range(5)]
     [(_, first)] = (await store.accept(deposit(*items[:3]))).placed
     [(_, second)] = (await store.accept(deposit(*items[3:]))).placed
+    assert await store.next_due() == 0
     await store.settle(Settlement(bob, [], [Keep(first.seq, (0, 2), NOW + 10)]))
+    assert await store.next_due() == NOW + 10
     assert await waiting(store, bob) == bare(*items[3:])
     assert await held_back(store, bob) == bare(items[0], items[2])
     await check_usage(store)
@@ -176,6 +178,7 @@ async def what_is_kept_waits_and_returns_at_the_end(store: Store) -> None:
     assert parcel.ids == (items[0].id, items[2].id)
     assert await waiting(store, bob) == bare(*items[3:], items[0], items[2])
     assert await held_back(store, bob) == []
+    assert await store.next_due() == 0
     # A second partial refusal counts from what was left by the first.
     await store.settle(Settlement(bob, [second.seq], [Keep(parcel.seq, (1,), NOW + 20)]))
     assert await held_back(store, bob) == bare(items[2])

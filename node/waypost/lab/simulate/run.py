@@ -133,8 +133,8 @@ async def _drain(world: World, watch: Watch) -> None:
     for machine in world.machines.values():
         await world.start(machine)
     with trio.move_on_after(DRAIN_S):
-        while (await watch.waiting()) or any(map(world.is_waiting, world.apps.values())):  # noqa: ASYNC110 - see below
-            await trio.sleep(_LOOK_S)  # nobody tells when the last item leaves the last mailbox
+        while await watch.waiting():  # noqa: ASYNC110 - nobody tells when the last item leaves the last mailbox
+            await trio.sleep(_LOOK_S)
         world.events.add("drained")
         return
     world.promises.broken("undrained", f"{DRAIN_S / _HOUR_S:g} h after the last fault: {await watch.waiting()}")

@@ -130,8 +130,12 @@ class Watch:
                     self._world.promises.within(machine.name, info.kind, info.owner, info.usage.items, quotas)
 
     async def waiting(self) -> dict[str, str]:
-        """What waits, by node; without those that have left."""
-        found = {}
+        """What waits, by app and by node; without nodes that have left."""
+        found = {
+            address: f"{len(app.profile.unsent)} unsent"
+            for address, app in self._world.apps.items()
+            if app.profile.unsent and app.node not in self._world.left
+        }
         for name, machine in self._world.machines.items():
             boxes = {box.owner[:20]: box.usage.items for box in await machine.disk.mailboxes() if box.usage.items}
             if boxes and name not in self._world.left:
