@@ -117,6 +117,9 @@ async def test_no_news_wait_for_a_provider_that_has_left(autojump_clock: trio.te
         finch.pump.wake()
         gone = node.relay.peers.get(FINCH)
         assert gone is not None
+        await trio.testing.wait_all_tasks_blocked()
+        await finch.stream.aclose()
+        await w.unlinked(BIRDY, FINCH)
         await alice.connect()
         await alice.until(lambda: len(alice.inbox) == 1)
         await trio.sleep(60)
