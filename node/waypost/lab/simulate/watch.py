@@ -10,6 +10,7 @@ import trio
 from waypost.clock import Instant
 from waypost.ids import id_text
 from waypost.lab.app import App
+from waypost.lab.machine import Machine
 from waypost.lab.simulate.health import GRACE_S, pair
 from waypost.lab.simulate.promises import Letter
 from waypost.lab.simulate.world import World
@@ -137,10 +138,21 @@ class Watch:
             if app.profile.unsent and app.node not in self._world.left
         }
         for name, machine in self._world.machines.items():
-            boxes = {box.owner[:20]: box.usage.items for box in await machine.disk.mailboxes() if box.usage.items}
+            boxes = {
+                box.owner[:20]: box.usage.items
+                for box in await machine.disk.mailboxes()
+                if box.usage.items and not self._waits_in_vain(machine, box.owner)
+            }
             if boxes and name not in self._world.left:
                 found[name] = str(boxes)
         return found
+
+    def _waits_in_vain(self, machine: Machine, owner: str) -> bool:
+        """For a node that has left while nobody who could say so was linked: it waits there until it expires."""
+        if owner not in self._world.left or not machine.is_up:
+            return False
+        peer = machine.relay.peers.get(owner)
+        return peer is None or not peer.gone
 
     async def traces(self) -> None:
         """At the end: what both nodes noted of a message agrees with what the apps saw."""
