@@ -208,5 +208,5 @@ def count_offers(device: Device) -> list[bytes]:
         offered.extend(event.ids)
         take(event)
 
-    device._take = counting  # type: ignore[method-assign]
+    device._take = counting  # type: ignore[method-assign, assignment]
     return offered

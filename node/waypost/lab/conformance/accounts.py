@@ -10,8 +10,8 @@ from waypost.crypto.keys import Purpose, SigningKey
 from waypost.errors import Code
 from waypost.lab.conformance.bench import Bench
 from waypost.lab.conformance.check import Area, Need, require
-from waypost.lab.conformance.people import fresh_key
 from waypost.lab.conformance.peer import Identity, Party
+from waypost.lab.conformance.people import fresh_key
 from waypost.protocol.bundle import DeviceList, sign_device_list
 from waypost.protocol.codec import pack, read
 from waypost.protocol.messages import Claim, Join, JoinReply, Publish, PublishReply, Reach, ReachReply, Role
@@ -162,7 +162,7 @@ async def one_epoch(bench: Bench) -> None:
 
 @AREA.check(
     "DIR-27",
-    expects="Reach sets and shows the word; a mode or list that makes no sense is bad-request (400) and changes nothing",
+    expects="Reach sets and shows the word; what makes no sense is bad-request (400) and changes nothing",
     needs=(Need.PEOPLE,),
 )
 async def reach(bench: Bench) -> None:
@@ -205,18 +205,11 @@ async def reach_of_a_node(bench: Bench) -> None:
 async def not_found(bench: Bench) -> None:
     async with bench.people() as (_, bob):
         peer = await bench.peer()
+        addresses = (bob.own.name, f"n{secrets.token_hex(5)}@{bench.node.name}", f"eve@{peer.own.name}", "", "@")
         await bob.answered(Reach("none"))
         try:
-            answers = [
-                await peer.answered(Claim(secrets.token_bytes(16), address, ("x",)), Code.NOT_FOUND)
-                for address in (
-                    bob.own.name,
-                    f"n{secrets.token_hex(5)}@{bench.node.name}",
-                    f"eve@{peer.own.name}",
-                    "",
-                    "@",
-                )
-            ]
+            claims = [Claim(secrets.token_bytes(16), address, ("x",)) for address in addresses]
+            answers = [await peer.answered(claim, Code.NOT_FOUND) for claim in claims]
         finally:
             await bob.answered(Reach("all"))
         seen = {(answer.text, answer.body, answer.signature) for answer in answers}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import count
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import trio
 
-from waypost.clock import DAY_MS, WallMs
+from waypost.clock import DAY_MS, MINUTE_MS, WallMs
 from waypost.crypto.keys import SigningKey, envelope_id
 from waypost.errors import Code, describe, is_for_good
 from waypost.lab.conformance.check import Failed, Need, fail
@@ -25,6 +25,7 @@ from waypost.protocol.codec import pack
 from waypost.protocol.messages import Claim, Hello, JoinReply, Records, Role
 from waypost.protocol.record import NodeRecord, RecordEndpoint, RecordState, sign_record
 
+_CLOSE_S = 5.0
 _RETRY_S = 1.0
 _TRIES = 30
 
@@ -51,8 +52,7 @@ class Site:
 
     async def meet(self, guests: Guests | None) -> None:
         """Look whether a stranger is let in, and let the users join. Raises Failed, LocalError, LinkBroken."""
-        async with trio.open_nursery() as nursery:
-            bench = Bench(self, nursery, trio.CancelScope())
+        async with Bench(self, trio.CancelScope()) as bench:
             first = await bench.peer()
             self.node, _ = await first.their_hello()
             if guests is not None:
@@ -62,8 +62,6 @@ class Site:
                 self.people = (alice, bob)
                 for person in self.people:
                     await open_to_all(await bench.device(person.as_device))
-            await bench.close()
-            nursery.cancel_scope.cancel()
 
     @staticmethod
     async def _join(bench: Bench, invite: Any) -> tuple[Person, JoinReply]:
@@ -73,15 +71,30 @@ class Site:
         return await join(link, invite, key)
 
 
-@dataclass
 class Bench:
-    """See the module. `scope` is the check's time; waiting for the users does not count."""
+    """See the module. `scope` is the check's time; waiting for the users does not count. Use it as a context."""
 
-    site: Site
-    nursery: trio.Nursery
-    scope: trio.CancelScope
-    streams: list[Stream] = field(default_factory=list)
-    _numbers: Any = field(default_factory=count)
+    def __init__(self, site: Site, scope: trio.CancelScope) -> None:
+        self.site = site
+        self.scope = scope
+        self.waited_s = 0.0  #: for the users, whom another check had
+        self._streams: list[Stream] = []
+        self._tasks: AbstractAsyncContextManager[trio.Nursery] = trio.open_nursery()
+        self.nursery: trio.Nursery
+
+    async def __aenter__(self) -> Self:
+        self.nursery = await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        """Give up all connections that it has made, and whatever still runs on them."""
+        with trio.CancelScope(shield=True), trio.move_on_after(_CLOSE_S):
+            for stream in self._streams:
+                await stream.aclose()
+        self.nursery.cancel_scope.cancel()
+        return await self._tasks.__aexit__(kind, error, trace)
 
     @property
     def ground(self) -> Ground:
@@ -97,16 +110,15 @@ class Bench:
             raise ValueError("the node has not been met yet")
         return self.site.node
 
-    async def close(self) -> None:
-        """Give up all connections that it has made."""
-        for stream in self.streams:
-            await stream.aclose()
-
     # ── links that the checker dials ────────────────────────────────────────────────────────────────────────────────
+
+    def keep(self, stream: Stream) -> None:
+        """It is given up with the bench."""
+        self._streams.append(stream)
 
     def adopt(self, stream: Stream, own: Identity) -> Party:
         """A party on a connection that is there, listening already."""
-        self.streams.append(stream)
+        self.keep(stream)
         party = Party(stream, own, self.site.witness, self.wall_ms)
         self.nursery.start_soon(party.run)
         return party
@@ -154,7 +166,9 @@ class Bench:
             raise ValueError("a check that needs users must say so")
         before = trio.current_time()
         await self.site.people_lock.acquire()
-        self.scope.deadline += trio.current_time() - before
+        waited_s = trio.current_time() - before
+        self.waited_s += waited_s
+        self.scope.deadline += waited_s
         return self.site.people
 
     # ── what peers and devices send ─────────────────────────────────────────────────────────────────────────────────
@@ -169,13 +183,13 @@ class Bench:
         return pack((*head, fields.get("suite", "x-check"), body, *fields.get("more", ())))
 
     def record(self, own: Identity, sequence: int = 0, signer: SigningKey | None = None, **fields: Any) -> bytes:
-        """A signed node record; `sequence` counts from now."""
+        """A signed node record; `sequence` counts from now, in minutes, so that no time that passes matters."""
         now_ms = self.wall_ms()
         values: dict[str, Any] = {
             "version": 1,
             "name": own.name,
             "key": own.key.public,
-            "sequence": now_ms + sequence,
+            "sequence": now_ms + sequence * MINUTE_MS,
             "issued_ms": now_ms,
             "expires_ms": now_ms + DAY_MS,
             "endpoints": (),

@@ -21,7 +21,7 @@ from waypost.protocol.messages import Delivered, Offer, Outcome, Receipt, Receip
 
 AREA = Area()
 
-PAUSE_S: Final = 2.0
+PAUSE_S: Final = 1.0
 _UNKNOWN_CODE: Final = 29_999  #: a number that no version has
 
 

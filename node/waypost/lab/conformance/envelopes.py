@@ -34,7 +34,7 @@ from waypost.protocol.signed import Signed
 
 AREA = Area()
 
-PAUSE_S: Final = 2.0  #: long enough to see that nothing comes
+PAUSE_S: Final = 1.0  #: long enough to see that nothing comes
 MINUTE_MS: Final = 60_000
 #: The order of Ed25519's group (RFC 8032 §5.1); a signature's S must be below it.
 ORDER: Final = 2**252 + 27742317777372353535851937790883648493

@@ -13,8 +13,8 @@ from waypost.crypto.keys import Purpose
 from waypost.errors import Code
 from waypost.lab.conformance.bench import Bench
 from waypost.lab.conformance.check import Area, Need, require
-from waypost.lab.conformance.people import fresh_key
 from waypost.lab.conformance.peer import Identity, Party, frame
+from waypost.lab.conformance.people import fresh_key
 from waypost.lab.conformance.records import opened
 from waypost.limits import HANDSHAKE_TIMEOUT_S
 from waypost.protocol.codec import encode, pack

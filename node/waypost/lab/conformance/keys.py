@@ -12,8 +12,8 @@ from waypost.crypto.keys import Purpose, SigningKey, verify
 from waypost.errors import Code, PeerFault
 from waypost.lab.conformance.bench import Bench
 from waypost.lab.conformance.check import Area, Need, fail, require
-from waypost.lab.conformance.people import fresh_key
 from waypost.lab.conformance.peer import Party
+from waypost.lab.conformance.people import fresh_key
 from waypost.limits import PACKAGES_PER_DEVICE_MAX, SUITES_PER_CLAIM_MAX
 from waypost.protocol.bundle import Bundle, KeyPackage, open_claim, sign_package
 from waypost.protocol.codec import read
@@ -118,7 +118,7 @@ async def another_epoch(bench: Bench) -> None:
 
 @AREA.check(
     "DIR-12",
-    expects="the same upload again changes nothing, also after its packages were issued; other contents are conflict (404)",
+    expects="the same upload again changes nothing, issued or not; with other contents it is conflict (404)",
     needs=_PEOPLE,
 )
 async def same_upload(bench: Bench) -> None:
@@ -137,7 +137,7 @@ async def same_upload(bench: Bench) -> None:
 
 @AREA.check(
     "DIR-13",
-    expects="more than 100 one-time packages of a device, or more than 8 suites, are quota (405); last-resort ones replace",
+    expects="more than 100 one-time packages of a device are quota (405); a newer last-resort one replaces",
     needs=_PEOPLE,
 )
 async def quotas(bench: Bench) -> None:

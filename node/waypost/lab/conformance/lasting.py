@@ -10,8 +10,8 @@ from waypost.errors import Code, describe
 from waypost.lab.conformance.bench import Bench, Door
 from waypost.lab.conformance.check import Area, Failed, Need, Stage, fail, require
 from waypost.lab.conformance.envelopes import arrives
-from waypost.lab.conformance.people import fresh_key
 from waypost.lab.conformance.peer import Identity, Party, frame
+from waypost.lab.conformance.people import fresh_key
 from waypost.limits import (
     BATCH_MAX_ENVELOPES,
     LINGER_S,
@@ -123,7 +123,7 @@ async def never_reads(bench: Bench) -> None:
     await greeted.close()
     # No party: nothing of what comes is read from here on.
     stream = await bench.ground.dial()
-    bench.streams.append(stream)
+    bench.keep(stream)
     deaf = Party(stream, own, bench.site.witness, bench.wall_ms)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(deaf.run)
@@ -163,7 +163,7 @@ async def newer_link(bench: Bench) -> None:
     await newer.lives()
 
 
-async def _crossed(bench: Bench, lower: bool) -> tuple[Party, Party]:
+async def _crossed(bench: Bench, *, lower: bool) -> tuple[Party, Party]:
     """A link that the node has dialled, and one that we dial at once; our key is lower or higher than the node's."""
     own = bench.stranger()
     while (own.key.public < bench.node.key) is not lower:

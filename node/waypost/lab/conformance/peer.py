@@ -58,6 +58,12 @@ class Identity:
     window_bytes: int = WINDOW_BYTES
 
 
+def _answer(query: Query) -> Answer:
+    if isinstance(query.ask, Records):
+        return Answer(query.id, 0, "", pack(RecordsReply(())))
+    return Answer(query.id, Code.NOT_FOUND.number)
+
+
 @dataclass
 class Manners:
     """What is done without being told."""
@@ -65,13 +71,7 @@ class Manners:
     pongs: bool = True
     takes: bool = True  #: acknowledge what is offered
     verdict: Callable[[bytes], Refusal | None] = lambda _id: None  #: of an envelope; the index is filled in
-    answer: Callable[[Query], Answer | None] = lambda query: _answer(query)
-
-
-def _answer(query: Query) -> Answer:
-    if isinstance(query.ask, Records):
-        return Answer(query.id, 0, "", pack(RecordsReply(())))
-    return Answer(query.id, Code.NOT_FOUND.number)
+    answer: Callable[[Query], Answer | None] = _answer
 
 
 def frame(body: bytes) -> bytes:

@@ -8,7 +8,6 @@ from typing import Final
 
 import trio
 
-from waypost.clock import DAY_MS
 from waypost.crypto.keys import Purpose
 from waypost.errors import Code, PeerFault
 from waypost.lab.conformance.bench import Bench, refused_with
@@ -102,7 +101,7 @@ async def bad_records(bench: Bench) -> None:
 @AREA.check("LINK-33", expects="a record of the node's own name is passed over")
 async def own_name(bench: Bench) -> None:
     peer = await bench.peer()
-    usurper = bench.record(Identity(bench.node.role, bench.node.name, fresh_key()), sequence=DAY_MS)
+    usurper = bench.record(Identity(bench.node.role, bench.node.name, fresh_key()), sequence=60)
     answer = of(bench, await known(peer, usurper), bench.node.name)
     require([record.key for record in answer] == [bench.node.key], "it passes on somebody else's record as its own")
 
@@ -130,7 +129,7 @@ async def another_key(bench: Bench) -> None:
     first = bench.record(own)
     await bench.peer(replace(own, record=first))
     other = await bench.peer()
-    usurper = bench.record(replace(own, key=fresh_key()), sequence=DAY_MS)
+    usurper = bench.record(replace(own, key=fresh_key()), sequence=60)
     require(first in await known(other, usurper), "another key's record has taken its place")
 
 

@@ -17,7 +17,7 @@ from waypost.protocol.messages import Claim, Delivered, Reach
 AREA = Area()
 
 MINUTE_MS = 60_000
-PAUSE_S = 2.0
+PAUSE_S = 1.0
 
 
 def nobody(bench: Bench) -> str:
@@ -70,10 +70,10 @@ async def from_a_device(bench: Bench) -> None:
             bench.envelope(mine, nobody(bench)),
         )
         refused_with(refused, *[Code.FORGED_SENDER] * 3, Code.NOT_FOUND)
-        await _unknown_provider(bench, alice, bench.envelope(mine, nowhere))
+        await _unknown_provider(alice, bench.envelope(mine, nowhere))
 
 
-async def _unknown_provider(bench: Bench, alice: Party, envelope: bytes) -> None:
+async def _unknown_provider(alice: Party, envelope: bytes) -> None:
     for _ in range(15):
         refused = await alice.offer(envelope)
         if refused != {0: Code.UNREACHABLE.number}:

@@ -65,7 +65,7 @@ async def _refusal(bench: Bench, context: ssl.SSLContext) -> str:
         return f"{error.reason or ''} {error}".lower()
     except OSError as error:
         return str(error)
-    fail(f"the node took the connection and said {len(said)} bytes")
+    return fail(f"the node took the connection and said {len(said)} bytes")
 
 
 @AREA.check("LINK-1", expects="a dialler that speaks TLS 1.2 at the most is refused", needs=_TLS)
@@ -88,11 +88,10 @@ async def no_alpn(bench: Bench) -> None:
     require(not said, "the node says Hello to somebody who does not speak of waypost/1")
 
 
-@AREA.check("LINK-2", expects="no session ticket is given, and no session is resumed", needs=_TLS)
-async def no_tickets(bench: Bench) -> None:
+@AREA.check("LINK-2", expects="no session is resumed, whatever the dialler was given", needs=_TLS)
+async def no_resumption(bench: Bench) -> None:
     context = _client([ALPN.decode()])
     _, session, _ = await _first_words(bench, context)
-    require(session is None or not session.has_ticket, "it gives session tickets")
     if session is not None:
         _, _, reused = await _first_words(bench, context, session)
         require(not reused, "it resumes sessions")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from waypost.ids import is_canonical_provider, is_canonical_user, parse_address
 from waypost.errors import LocalError, PeerFault
+from waypost.ids import is_canonical_provider, is_canonical_user, parse_address
 from waypost.limits import BATCH_MAX_BYTES, FRAME_MAX_BYTES, HANDSHAKE_FRAME_MAX_BYTES
 from waypost.protocol.codec import decode
 from waypost.protocol.messages import ID_BYTES, Delivered, Hello, Message, Offer, Outcome, Role
