@@ -77,7 +77,12 @@ async def judged(checks: Sequence[Check] = CHECKS, patience_s: float = float("in
 
 
 def named(*names: str) -> list[Check]:
-    """Checks by the names of their functions; each name must be there once."""
-    found = [check for name in names for check in CHECKS if check.name == name]
-    assert len(found) == len(names), f"{names}: {[check.name for check in found]}"
+    """Checks by the names of their functions, or by words of their expectation; each must be one alone."""
+    found = []
+    for name in names:
+        matching = [check for check in CHECKS if check.name == name] or [
+            check for check in CHECKS if name in check.expectation
+        ]
+        assert len(matching) == 1, f"{name}: {[check.expectation for check in matching]}"
+        found += matching
     return found

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 
+import trio
+
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code
 from waypost.lab.conformance.bench import Bench, refused_with
 from waypost.lab.conformance.check import Area, Need, Stage, require
-from waypost.lab.conformance.envelopes import arrives
+from waypost.lab.conformance.envelopes import PAUSE_S, arrives, offered
 from waypost.lab.conformance.keys import claimed, only, package, publish, suite
 from waypost.protocol.messages import Claim, Join
 
@@ -39,6 +41,10 @@ async def acknowledged(bench: Bench) -> None:
         link = await bench.device(bob.as_device)
         for envelope in made:
             await arrives(link, envelope_id(envelope))
+        await link.lives()
+        await trio.sleep(PAUSE_S)
+        twice = [envelope for envelope in made if offered(link, envelope_id(envelope)) != 1]
+        require(not twice, f"{len(twice)} of {len(made)} were offered to the device more than once")
 
 
 @AREA.check(

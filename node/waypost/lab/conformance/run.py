@@ -68,7 +68,8 @@ async def _meet(site: Site, guests: Guests | None) -> None:
     for error in found:
         if isinstance(error, LocalError | LinkBroken):
             raise error
-        raise LocalError(Code.UNREACHABLE, f"the node cannot be judged, since it does not let strangers in: {error}")
+        detail = "the node cannot be judged: it must let strangers in (policy open), and keep a link with them"
+        raise LocalError(Code.UNREACHABLE, f"{detail}; {error}")
 
 
 def _left_out(check: Check, plan: Plan) -> Result | None:
