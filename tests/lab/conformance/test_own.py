@@ -7,10 +7,12 @@ import trio.testing
 from tests.lab.conformance.ground import judged, named
 
 from waypost.clock import MINUTE_MS
+from waypost.errors import LocalError
 from waypost.lab.conformance.check import Need, Result, Verdict
 from waypost.limits import MIB
 from waypost.links import pump
 from waypost.relay import node as node_module
+from waypost.routing.policy import Mode
 
 #: More than an hour, which is the longest hint; less than what a node's record lasts.
 HOURS_S = 4_000.0
@@ -34,6 +36,13 @@ async def test_it_passes_all_that_needs_no_tls(
     assert len([result for result in results if result.verdict is Verdict.PASSED]) > 200
     skipped = [result.check for result in results if result.verdict is Verdict.SKIPPED]
     assert all(Need.TLS in check.needs or check.takes_s > HOURS_S for check in skipped)
+
+
+async def test_one_that_lets_nobody_in_cannot_be_judged(autojump_clock: trio.testing.MockClock) -> None:
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(LocalError, match="must let strangers in .* unverified"), flatten_subgroups=True
+    ):
+        await judged(named("pings"), mode=Mode.KNOWN)
 
 
 async def test_it_renews_its_record(autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch) -> None:

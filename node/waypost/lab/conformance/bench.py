@@ -26,6 +26,7 @@ from waypost.protocol.messages import Claim, Hello, JoinReply, Records, Role
 from waypost.protocol.record import NodeRecord, RecordEndpoint, RecordState, sign_record
 
 _CLOSE_S = 5.0
+ARRIVAL_S = 30.0  #: for the node to dial where it was told to
 _RETRY_S = 1.0
 _TRIES = 30
 
@@ -264,15 +265,15 @@ class Door:
         with suppress(Failed):
             await device.ask(ask, within_s=3 * HANDSHAKE_TIMEOUT_S)
 
-    async def arrival(self, within_s: float = 30.0) -> Party:
+    async def arrival(self) -> Party:
         """The node's next connection, on which nothing has been said yet. Raises Failed."""
-        with trio.move_on_after(within_s):
+        with trio.move_on_after(ARRIVAL_S):
             return await self.arrivals.receive()
-        return fail(f"the node did not dial {self.name}, whose record it was told, within {within_s:.0f} s")
+        return fail(f"the node did not dial {self.name}, whose record it was told, within {ARRIVAL_S:.0f} s")
 
-    async def welcomed(self, within_s: float = 30.0) -> Party:
+    async def welcomed(self) -> Party:
         """The same, with the handshake done."""
-        party = await self.arrival(within_s)
+        party = await self.arrival()
         await party.greet()
         return party
 

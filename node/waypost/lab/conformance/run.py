@@ -90,8 +90,10 @@ async def _run(site: Site, check: Check) -> Result:
             await _isolated(bench, check)
         except* Skipped as group:
             verdict, reason = Verdict.SKIPPED, str(_leaf(group))
-        except* (Failed, WaypostError) as group:
+        except* (Failed, WaypostError, OSError) as group:
             verdict, reason = Verdict.FAILED, _words(_leaf(group))
+        except* Exception as group:  # noqa: BLE001 # reason: whatever a node made a check do, the others go on
+            verdict, reason = Verdict.FAILED, f"the check itself came to grief: {_leaf(group)!r}"
     took_s = trio.current_time() - began - bench.waited_s
     if scope.cancelled_caught:
         verdict, reason = Verdict.FAILED, f"not done after {took_s:.0f} s"
