@@ -145,21 +145,24 @@ class _Listener:
         """Handshake, and whatever is said until it ends or falls silent."""
         connection = SSL.Connection(self.context, None)
         connection.set_accept_state()
-        with trio.move_on_after(_TIMEOUT_S):
-            while True:
-                try:
-                    self.heard += connection.recv(_CHUNK)
-                    return
-                except SSL.WantReadError:
-                    await _flush(connection, stream)
-                except (SSL.Error, SSL.ZeroReturnError) as error:
-                    self.failed = str(error) or "it hung up"
-                    return
-                data = await stream.receive_some(_CHUNK)
-                if not data:
-                    self.failed = "it hung up"
-                    return
-                connection.bio_write(bytes(data))
+        try:
+            with trio.move_on_after(_TIMEOUT_S):
+                await self._listen(connection, stream)
+        except (SSL.Error, trio.BrokenResourceError, trio.EndOfChannel) as error:
+            self.failed = str(error) or "it hung up"
+
+    async def _listen(self, connection: SSL.Connection, stream: trio.SocketStream) -> None:
+        """Until something is heard. Raises SSL.Error, trio.BrokenResourceError, trio.EndOfChannel."""
+        while True:
+            try:
+                self.heard += connection.recv(_CHUNK)
+                return
+            except SSL.WantReadError:
+                await _flush(connection, stream)
+            data = await stream.receive_some(_CHUNK)
+            if not data:
+                raise trio.EndOfChannel
+            connection.bio_write(bytes(data))
 
 
 async def _flush(connection: SSL.Connection, stream: trio.SocketStream) -> None:
