@@ -66,9 +66,13 @@ def clauses_page() -> str:
         rows = [(", ".join(check.clauses), check.expectation, _needs(check)) for check in checks]
         parts.append(_table(("clauses", "expectation", "needs"), rows))
     parts.append("## Not observable\n")
-    rows = [(each.clause, f"{each.reason}.", f"[{each.tested}](../{each.tested})") for each in UNOBSERVABLE]
+    rows = [(each.clause, f"{each.reason}.", _link(each.tested)) for each in UNOBSERVABLE]
     parts.append(_table(("clause", "why no check", "tested in"), rows))
     return "\n".join(parts)
+
+
+def _link(tested: str) -> str:
+    return f"[{tested}](../{tested})" if tested else "no test yet"
 
 
 def _needs(check: Check) -> str:

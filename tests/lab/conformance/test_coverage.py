@@ -13,6 +13,8 @@ from waypost.lab.conformance.unobservable import UNOBSERVABLE
 RULE = re.compile(r"\*\*\[((?:WIRE|LINK|CUST|DIR)-\d+)\]\*\*")
 #: How many clauses may do without a check. It may fall.
 UNOBSERVABLE_MAX = 36
+#: And how many of those may be held by no test at all. It may fall.
+UNTESTED_MAX = 3
 
 
 def clauses() -> dict[str, str]:
@@ -49,9 +51,13 @@ def test_the_exceptions_do_not_grow() -> None:
     assert len(EXCEPTED) == len(UNOBSERVABLE) <= UNOBSERVABLE_MAX
 
 
-@pytest.mark.parametrize("tested", sorted({each.tested for each in UNOBSERVABLE}))
+@pytest.mark.parametrize("tested", sorted({each.tested for each in UNOBSERVABLE if each.tested}))
 def test_an_exception_is_tested_where_it_says(tested: str) -> None:
     assert (ROOT / tested).is_file()
+
+
+def test_few_exceptions_are_held_by_no_test() -> None:
+    assert len([each for each in UNOBSERVABLE if not each.tested]) <= UNTESTED_MAX
 
 
 def test_each_check_can_be_told_from_the_others() -> None:
