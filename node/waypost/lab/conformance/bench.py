@@ -44,13 +44,6 @@ class Site:
     node: Hello | None = None
     people_lock: trio.Lock = field(default_factory=trio.Lock)
 
-    @property
-    def provider(self) -> str:
-        """The name of the node's provider."""
-        if self.node is None:
-            raise ValueError("the node has not been met yet")
-        return self.node.name
-
     async def meet(self, guests: Guests | None) -> None:
         """Look whether a stranger is let in, and let the users join. Raises Failed, LocalError, LinkBroken."""
         async with Bench(self, trio.CancelScope()) as bench:

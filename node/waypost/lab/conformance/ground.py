@@ -10,7 +10,7 @@ from typing import Protocol
 
 import trio
 
-from waypost.clock import DAY_MS, Instant, WallMs
+from waypost.clock import DAY_MS, WallMs
 from waypost.crypto.certificate import private_key_pem, self_signed
 from waypost.crypto.keys import SigningKey
 from waypost.links import tcp
@@ -19,16 +19,6 @@ from waypost.links.tls import TlsConfig
 from waypost.protocol.record import RecordEndpoint
 
 Handler = Callable[[Stream], Awaitable[None]]
-
-
-class SystemClock:
-    """This machine's."""
-
-    def instant(self) -> Instant:
-        return trio.current_time()
-
-    def wall_ms(self) -> WallMs:
-        return time.time_ns() // 1_000_000
 
 
 class Ground(Protocol):
@@ -92,7 +82,7 @@ class TlsGround:
         return self._host, self._port
 
     def wall_ms(self) -> WallMs:
-        return SystemClock().wall_ms()
+        return time.time_ns() // 1_000_000
 
     async def dial(self) -> Stream:
         return await tcp.connect(self._host, self._port, self._tls)
