@@ -73,7 +73,11 @@ async def judged(checks: Sequence[Check] = CHECKS, patience_s: float = float("in
         texts = [await relay.add_user("alice"), await relay.add_user("bob"), await relay.add_user("alice", again=True)]
         # After a start a node is not certain for a while who is there.
         await trio.sleep(2 * QUERY_TIMEOUT_S)
-        return await judge(MemoryGround(w), read_invites(texts), Plan(checks, patience_s, EVERYTHING))
+        results = await judge(MemoryGround(w), read_invites(texts), Plan(checks, patience_s, EVERYTHING))
+        # Found out for what it does, not for having come to grief.
+        unforeseen = [entry for entry in (*node.logs, *w.nodes[JUDGED].logs) if "unforeseen" in entry["event"]]
+        assert not unforeseen
+        return results
 
 
 def named(*names: str) -> list[Check]:

@@ -234,13 +234,22 @@ def believes_any_receipt(patch: Patch) -> None:
 
 @mutant("batch_numbers", "one_sequence")
 def does_not_count_batches(patch: Patch) -> None:
-    open_ = custody.Receiver._open
+    open_, receipt = custody.Receiver._open, custody.Receiver.receipt
+    latest: dict[int, Any] = {}
 
-    def lax(self: custody.Receiver, *args: Any) -> None:
+    def lax(self: custody.Receiver, number: int, *args: Any) -> None:
         self._last = -1
-        open_(self, *args)
+        open_(self, number, *args)
+        latest[number] = self._window._batches[number]
+
+    def again(self: custody.Receiver, number: int, *args: Any) -> Any:
+        # Of two batches with one number the second has taken the place of the first.
+        if number not in self._window._batches:
+            self._window.open(number, latest[number])
+        return receipt(self, number, *args)
 
     patch.setattr(custody.Receiver, "_open", lax)
+    patch.setattr(custody.Receiver, "receipt", again)
 
 
 @mutant("keeps_to_the_window")
@@ -348,8 +357,13 @@ def believes_peers_about_others(patch: Patch) -> None:
 
     def gullible(self: Consequences, _party: str, outcomes: Sequence[Any]) -> Any:
         each = [reported(self, outcome.recipient.rpartition("@")[2], [outcome]) for outcome in outcomes]
-        reports = [report for settlement in each for report in settlement.reports]
-        return replace(each[0], traces=[t for s in each for t in s.traces], reports=reports)
+        settlements, refusals = (
+            [settlement for settlement, _ in each],
+            [refusal for _, some in each for refusal in some],
+        )
+        traces = [trace for settlement in settlements for trace in settlement.traces]
+        reports = [report for settlement in settlements for report in settlement.reports]
+        return replace(settlements[0], traces=traces, reports=reports), refusals
 
     patch.setattr(Consequences, "reported", gullible)
 
