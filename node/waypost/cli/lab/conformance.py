@@ -119,19 +119,26 @@ def _progress() -> Callable[[Result], None]:
 
 
 def _show(judgement: Judgement) -> None:
+    import sys
+
     from waypost.cli.tables import show
     from waypost.cli.words import line
+    from waypost.lab.conformance.check import Verdict
     from waypost.lab.conformance.unobservable import UNOBSERVABLE
 
-    rows = [
-        (
-            " ".join(result.check.clauses),
-            result.check.expectation,
-            _MARKS[result.verdict.value] + (f": {result.reason}" if result.reason else ""),
-        )
-        for result in judgement.results
-    ]
-    show(("clause", "expectation", "result"), rows)
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K")  # the count
+    columns = ("clause", "expectation", "result")
+    show(columns, map(_row, judgement.results))
+    failed = [result for result in judgement.results if result.verdict is Verdict.FAILED]
+    if failed:
+        # Once more, where the eye ends up.
+        show(columns, map(_row, failed), title="Failed")
     counts = ", ".join(f"{number} {verdict.value}" for verdict, number in judgement.counts.items())
     line(f"{judgement.node}: {counts}, in {judgement.seconds:.0f} s.")
     line(f"{len(UNOBSERVABLE)} clauses cannot be judged from outside; see docs/conformance.md.")
+
+
+def _row(result: Result) -> tuple[str, str, str]:
+    reason = f": {result.reason}" if result.reason else ""
+    return " ".join(result.check.clauses), result.check.expectation, _MARKS[result.verdict.value] + reason
