@@ -4,6 +4,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from waypost.errors import Code, Kind
+from waypost.lab.conformance.check import Check, Stage
+from waypost.lab.conformance.checks import CHECKS
+from waypost.lab.conformance.unobservable import UNOBSERVABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,13 +47,53 @@ def errors_page() -> str:
     return "\n".join(parts)
 
 
+_CLAUSES_HEAD = """# Conformance, clause by clause
+
+Generated from `node/waypost/lab/conformance` by `scripts/generate-docs`; do not edit.
+
+What `waypost lab conformance` checks, and what it cannot see. [conformance.md](conformance.md) says how to use it.
+"""
+_PARTS = {"WIRE": "wire.md", "LINK": "link.md", "CUST": "custody.md", "DIR": "directory.md"}
+
+
+def clauses_page() -> str:
+    """docs/conformance-clauses.md."""
+    parts = [_CLAUSES_HEAD]
+    for prefix, page in _PARTS.items():
+        checks = [check for check in CHECKS if check.clauses[0].startswith(f"{prefix}-")]
+        checks.sort(key=lambda check: int(check.clauses[0].partition("-")[2]))
+        parts.append(f"## [{page}](protocol/{page})\n")
+        rows = [(", ".join(check.clauses), check.expectation, _needs(check)) for check in checks]
+        parts.append(_table(("clauses", "expectation", "needs"), rows))
+    parts.append("## Not observable\n")
+    rows = [(each.clause, f"{each.reason}.", _link(each.tested)) for each in UNOBSERVABLE]
+    parts.append(_table(("clause", "why no check", "tested in"), rows))
+    return "\n".join(parts)
+
+
+def _link(tested: str) -> str:
+    return f"[{tested}](../{tested})" if tested else "no test yet"
+
+
+def _needs(check: Check) -> str:
+    needs = sorted(need.name.lower() for need in check.needs)
+    if check.takes_s > 20:
+        needs.append(f"up to {check.takes_s:,.0f} s")
+    if check.stage is Stage.ALONE:
+        needs.append("runs alone")
+    return ", ".join(needs)
+
+
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     said = ["| " + " | ".join(row) + " |\n" for row in (head, *rows)]
     return "".join([said[0], "|---" * len(head) + "|\n", *said[1:]])
 
 
 #: Path from the root -> what it must hold.
-PAGES: dict[str, Callable[[], str]] = {"docs/protocol/errors.md": errors_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/protocol/errors.md": errors_page,
+    "docs/conformance-clauses.md": clauses_page,
+}
 
 
 def main() -> None:

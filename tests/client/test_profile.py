@@ -12,8 +12,11 @@ from tests.client.people import Person
 from tests.client.support import ALICE, BACKENDS, BOB, on, opened
 
 from waypost.client import SentState, connect, join
+from waypost.clock import SECOND_MS
 from waypost.crypto.keys import Purpose, SigningKey
 from waypost.errors import Code, LocalError, PeerFault, Refused
+from waypost.limits import EXPIRY_MAX_S
+from waypost.protocol.bundle import open_package
 from waypost.protocol.messages import Join, Publish
 from waypost.protocol.record import NodeRecord, sign_record, succession_payload
 
@@ -266,6 +269,21 @@ def test_keys_are_filled_up_when_they_run_low_and_after_a_restored_backup(tmp_pa
         async with opened(node, profile):
             assert len(account.packages) == 100
             assert not set(before) & set(account.packages)
+
+    on("virtual", scene, tmp_path)
+
+
+def test_private_keys_are_kept_for_as_long_as_something_can_come(tmp_path: Path) -> None:
+    async def scene(node: Node, profile: Path) -> None:
+        data = node.accounts[ALICE].packages[0]
+        async with opened(node, profile) as me:
+            core = me._core
+            package = open_package(data, node.accounts[ALICE].device)
+            last_ms = package.package.expires_ms + EXPIRY_MAX_S * SECOND_MS
+            for now_ms, there in ((last_ms - 1, True), (last_ms, False)):
+                await core.database.run(lambda conn, now_ms=now_ms: core.keys.forget(conn, now_ms))  # type: ignore[misc]
+                key = await core.database.run(lambda conn: core.keys.find(conn, package.id))
+                assert (key is not None) is there
 
     on("virtual", scene, tmp_path)
 

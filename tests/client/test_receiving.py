@@ -234,6 +234,22 @@ def test_a_forged_bundle_makes_a_message_wait(tmp_path: Path) -> None:
     on("virtual", scene, tmp_path)
 
 
+def test_another_node_does_not_answer_for_our_own_provider(tmp_path: Path) -> None:
+    async def scene(node: Node, profile: Path) -> None:
+        carol = "carol@birdy.example"
+        node.people[carol] = Person(carol)
+        async with opened(node, profile) as me:
+            node.has_a_double = True
+            sent = await me.send(carol, "secret")
+            await anyio.sleep(600)
+            assert not sent.is_sealed
+            assert (await sent.status()).state.value == "waiting"
+            node.has_a_double = False
+            await sent.sealed()
+
+    on("virtual", scene, tmp_path)
+
+
 def test_a_full_inbox_leaves_mail_with_the_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from waypost.client import incoming
 

@@ -8,7 +8,10 @@ import trio
 import trio.testing
 from tests.relay.world import Device, World, world
 
+from waypost.crypto.keys import envelope_id
 from waypost.errors import Code, Refused
+from waypost.limits import EARLY_ENVELOPES_MAX
+from waypost.protocol.session import Offered
 from waypost.storage.memory import MemoryStore
 from waypost.storage.store import Accepted, Deposit
 
@@ -177,3 +180,33 @@ async def test_order_is_kept_while_commits_are_slow(autojump_clock: trio.testing
         birdy.gate = None
         await bob.until(lambda: len(bob.inbox) == 21)
         assert bob.bodies() == [b"first", *bodies]
+
+
+async def test_what_came_in_a_larger_batch_is_not_offered_again_when_it_comes_alone(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with world() as w:
+        alice, bob = await two(w, MemoryStore(), MemoryStore())
+        many = [alice.envelope("bob@finch.local", b"%d" % number) for number in range(EARLY_ENVELOPES_MAX + 1)]
+        twice = alice.envelope("bob@finch.local", b"twice")
+        offered = count_offers(bob)
+        alice.offer(many)
+        [id_, _] = alice.offer([twice, twice])
+        await trio.sleep(5)
+        alice.offer([many[0]])
+        alice.offer([twice])
+        await trio.sleep(5)
+        assert offered.count(envelope_id(many[0])) == offered.count(id_) == 1
+
+
+def count_offers(device: Device) -> list[bytes]:
+    """The ids that a device is offered from now on, each time that it is."""
+    offered: list[bytes] = []
+    take = device._take
+
+    def counting(event: Offered) -> None:
+        offered.extend(event.ids)
+        take(event)
+
+    device._take = counting  # type: ignore[method-assign, assignment]
+    return offered

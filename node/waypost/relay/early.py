@@ -35,7 +35,8 @@ class EarlyOffers:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._recent: OrderedDict[bytes, None] = OrderedDict()  #: ids that have come lately
+        self._recent: OrderedDict[bytes, None] = OrderedDict()  #: ids that came alone lately
+        self._in_bulk: OrderedDict[bytes, None] = OrderedDict()  #: the others; apart, since they may be many
         self._behind: dict[int, int] = {}  #: mailbox → deposits under way that were not offered early
 
     def begin(self, items: Sequence[Item]) -> Deposited:
@@ -61,15 +62,17 @@ class EarlyOffers:
 
     def _is_lone(self, items: Sequence[Item]) -> bool:
         """Few, and none of them seen lately: what comes twice is offered once."""
-        if len(items) > EARLY_ENVELOPES_MAX:
-            return False
-        fresh = dict.fromkeys(item.id for item in items if item.id not in self._recent)
-        if len(fresh) < len(items):
-            return False
-        self._recent.update(fresh)
-        while len(self._recent) > EARLY_RECENT_IDS:
-            self._recent.popitem(last=False)
-        return True
+        fresh = dict.fromkeys(item.id for item in items if not self._is_known(item.id))
+        lone = len(fresh) == len(items) <= EARLY_ENVELOPES_MAX
+        # What is not offered early now must not be so later either: by then it has been handed on.
+        recent = self._recent if lone else self._in_bulk
+        recent.update(fresh)
+        while len(recent) > EARLY_RECENT_IDS:
+            recent.popitem(last=False)
+        return lone
+
+    def _is_known(self, id_: bytes) -> bool:
+        return id_ in self._recent or id_ in self._in_bulk
 
     def _offer(self, items: Sequence[Item]) -> Iterable[_Offer]:
         groups: dict[tuple[int, ...], list[Item]] = {}
