@@ -55,6 +55,10 @@ class _Early:
 class Courier:
     """One for each mailbox whose owner is, or may come to be, connected."""
 
+    #: Whether the owner may be offered what is still being committed here. Not an app: it would show a message of which
+    #: this node knows nothing if the commit fails, and whose sender may then be told that it has expired.
+    takes_early = False
+
     def __init__(self, mailbox: int, tools: Tools, conclude: Conclude) -> None:
         self.mailbox = mailbox
         self.link: Link | None = None
@@ -103,7 +107,7 @@ class Courier:
         commit they come again, and the next hop knows them by their ids.
         """
         link = self.link
-        if link is None or not self._outbox.idle or self._most < BATCH_MAX_ENVELOPES:
+        if link is None or not self.takes_early or not self._outbox.idle or self._most < BATCH_MAX_ENVELOPES:
             return False
         room, size = link.session.room, sum(map(len, envelopes))
         if len(self._early) >= EARLY_BATCHES_MAX or link.session.in_flight >= EARLY_BATCHES_MAX:

@@ -1,4 +1,4 @@
-"""Early offers: a lone message goes on to its next hop while it is being committed here (see `Courier.hand_on`).
+"""Early offers: a lone message goes on to the next node while it is being committed here (see `Courier.hand_on`).
 
 A mailbox keeps its order: nothing is offered early while an earlier deposit for it is still being committed without
 having been offered.

@@ -269,6 +269,8 @@ class Peers:
 class _PeerCourier(Courier):
     """Wakes the peer's task when mail arrives and there is no link."""
 
+    takes_early = True
+
     def __init__(
         self, mailbox: int, tools: Tools, conclude: Callable[[Verdict[Parcel], Link], None], wake: Callable[[], None]
     ) -> None:
