@@ -108,6 +108,30 @@ MUTANTS = (
         "waypost.relay.directory",
         (("given = await office.store.answered(request, digest)", "given = None"),),
     ),
+    # What simulations have found in the relay, put back.
+    Mutant(
+        "news-dropped",
+        "news for a sender whose mailbox is full are taken from the peer and dropped",
+        "waypost.relay.consequences",
+        (("if not roomy and self._accounts.device_mailboxes(sender):", "if False:"),),
+    ),
+    Mutant(
+        "news-for-nobody",
+        "news for a provider that has left wait for a day",
+        "waypost.relay.peers",
+        (
+            (
+                "return peer.mailbox or None if peer and not peer.gone else None",
+                "return peer.mailbox or None if peer else None",
+            ),
+        ),
+    ),
+    Mutant(
+        "early-apps",
+        "apps are offered what their node may fail to commit",
+        "waypost.relay.courier",
+        (("    takes_early = False", "    takes_early = True"),),
+    ),
 )
 
 
