@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.support.bench_record import Record
+from scripts.support.bench_simulate import bench as simulated
 from scripts.support.nodes import Node, two_nodes
 
 from waypost.cli.node import ask_node
@@ -318,7 +319,7 @@ def show(name: str, result: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("what", choices=("forward", "offline", "connections"))
+    parser.add_argument("what", choices=("forward", "offline", "connections", "simulate"))
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--runs", type=int, default=1, help="run it so often and print medians")
     parser.add_argument("--pairs", type=int, default=1, help="forward: senders, each with a recipient of its own")
@@ -328,6 +329,8 @@ def main() -> None:
     )
     parser.add_argument("--quiet-s", type=float, default=20, help="forward: seconds at 50 messages a second")
     parser.add_argument("--devices", type=int, default=1000, help="connections: how many")
+    parser.add_argument("--hours", type=float, default=2.0, help="simulate: virtual hours of each size")
+    parser.add_argument("--full", action="store_true", help="simulate: a day of 100 nodes and 1,000 users, too")
     parser.add_argument("--dir", default=None, help="where the nodes keep their state during the run")
     parser.add_argument("--keep", action="store_true", help="keep that directory")
     parser.add_argument("--record", type=Path, metavar="FILE", help="write a timeline, for: waypost lab report FILE")
@@ -336,7 +339,7 @@ def main() -> None:
     timeline, options.record = options.record, Record(f"bench {options.what}")
     if not options.messages:
         options.messages = 200_000 if options.what == "forward" else 50_000
-    run = {"forward": forward, "offline": offline, "connections": connections}[options.what]
+    run = {"forward": forward, "offline": offline, "connections": connections, "simulate": simulated}[options.what]
     result = median_of([run(options) for _ in range(options.runs)])
     if options.what == "forward":
         disk = argparse.Namespace(**{**vars(options), "messages": 20_000, "record": Record("")})
