@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts.support.chaos.tally import Tally
+
+from waypost.lab.tally import Tally
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from scripts.support.chaos.devices import Recipient, Sender
-from scripts.support.chaos.tally import Tally
-from scripts.support.driver import join
 from scripts.support.nodes import Node, two_nodes
+
+from waypost.lab.devices import Device, Sender
+from waypost.lab.driver import join
+from waypost.lab.tally import Tally
 
 Say = Callable[[str], None]
 
@@ -41,7 +42,7 @@ class Stage:
     near: Node
     far: Node
     sender: Sender
-    recipient: Recipient
+    recipient: Device
     tally: Tally
     rng: random.Random
 
@@ -64,7 +65,7 @@ async def _stage(near: Node, far: Node, plan: Plan) -> AsyncIterator[Stage]:
     [bob] = await trio.to_thread.run_sync(far.invite, "bob")
     sender_account, recipient_account = await join(alice, os.urandom(32)), await join(bob, os.urandom(32))
     sender = Sender(sender_account, recipient_account.address, tally, random.Random(rng.random()))
-    recipient = Recipient(recipient_account, tally, random.Random(rng.random()))
+    recipient = Device(recipient_account, tally, random.Random(rng.random()))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sender.run)
         nursery.start_soon(recipient.run)
