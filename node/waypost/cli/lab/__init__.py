@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from waypost.cli.lab import faults, report, show, simulate, up
+from waypost.cli.lab import faults, report, show, simulate, traffic, up
 
 app = typer.Typer(no_args_is_help=True, help="Run, break, simulate and judge whole networks of nodes on this machine.")
 
 app.command()(up.up)
 app.command()(show.status)
+app.command()(traffic.traffic)
 app.command()(faults.kill)
 app.command()(faults.stop)
 app.command()(faults.start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -156,3 +157,14 @@ def load_users(home: Home) -> list[Account]:
     except FileNotFoundError:
         raise LocalError(Code.NO_LAB, str(home.path)) from None
     return [Account(row["address"], bytes.fromhex(row["seed"]), row["host"], row["port"]) for row in rows]
+
+
+@contextmanager
+def using_users(home: Home) -> Iterator[None]:
+    """Drive them, and nobody else at the same time: a device has one link. Raises LocalError(PROFILE_IN_USE)."""
+    with home.users.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise LocalError(Code.PROFILE_IN_USE, f"other traffic runs in {home.path}") from None
+        yield
