@@ -25,7 +25,8 @@ _FLOW_EVERY_S: Final = 1.0
 #: Messages on their way that their nodes are asked about; beyond it they are taken to wait as these do.
 _ASKED_MAX: Final = 2_000
 
-Pick = Callable[[random.Random], tuple[Device, Device]]
+#: Who writes next, and to which address.
+Pick = Callable[[random.Random], tuple[Device, str]]
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,10 @@ class Crowd:
     tally: Tally
     rng: random.Random
 
-    def anyone(self, rng: random.Random) -> tuple[Device, Device]:
+    def anyone(self, rng: random.Random) -> tuple[Device, str]:
         """A sender and somebody else."""
         sender, recipient = rng.sample(self.devices, 2)
-        return sender, recipient
+        return sender, recipient.account.address
 
     async def write(self, rate: float, pick: Pick | None = None) -> None:
         """So many messages a second, evenly, until cancelled. What a busy machine delays is caught up with."""
@@ -48,8 +49,8 @@ class Crowd:
         while True:
             due = int((trio.current_time() - begun) * rate)
             for _ in range(due - written):
-                sender, recipient = pick(self.rng)
-                sender.post(recipient.account.address, self.rng.choice(BODY_BYTES))
+                sender, address = pick(self.rng)
+                sender.post(address, self.rng.choice(BODY_BYTES))
             written = max(written, due)
             await trio.sleep(_TICK_S)
 

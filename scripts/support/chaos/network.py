@@ -1,0 +1,191 @@
+"""The run with many nodes: a storm over all of them, under load between all pairs, and then the count."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+from scripts.support.chaos.disks import Disk, Quota, SmallDisk
+from scripts.support.chaos.storm import Say, Storm
+
+from waypost.errors import WaypostError
+from waypost.lab.box import home as homes
+from waypost.lab.box.box import Box, opened
+from waypost.lab.box.home import Home
+from waypost.lab.box.plan import LabPlan, PlannedNode, parse, simple
+from waypost.lab.box.traffic import Crowd, account, crowd, whereabouts
+from waypost.lab.box.view import View
+from waypost.lab.devices import Device
+from waypost.lab.timeline import AnyEvent, End, Note, Recorder, Run
+from waypost.protocol.admin import ActOnQueue
+
+_CONFIG = (
+    "[limits]\naccount_rate_per_s = 0\npeer_rate_per_s = 0\n"
+    "mailbox_max_envelopes = 10000000\noutbox_max_envelopes = 10000000\n"
+)
+_INTRODUCED_S = 60.0
+#: Of the messages, this part is for users who do not exist: they must come back.
+_TO_NOBODY = 0.02
+_NOBODY = "nobody"
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """What is to happen. `retry`: once the faults are over the operators say `waypost queue retry`."""
+
+    nodes: int
+    users: int
+    seconds: float
+    rate: float
+    seed: int
+    settle_s: float
+    disk: str  #: tmpfs, quota, or auto
+    retry: bool = False
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A run, and where it tells of itself."""
+
+    plan: NetworkPlan
+    lab: LabPlan
+    home: Home
+    note: Callable[[AnyEvent], None]
+    say: Say
+
+
+def run(plan: NetworkPlan, where: Path, record: Path | None, say: Say) -> dict[str, Any]:
+    """Do it; what came of it. `holds` says whether the promises were kept."""
+    home, lab = Home(where / "lab"), _lab(plan, where)
+    with ExitStack() as stack:
+        recorder = stack.enter_context(Recorder(record)) if record is not None else None
+        homes.make(home, simple(plan.nodes, plan.users))
+        disks = stack.enter_context(_small_disks(plan, home, lab))
+        stage = Stage(plan, lab, home, recorder.add if recorder is not None else lambda _: None, say)
+        facts = trio.run(_main, stage, disks)
+        stage.note(End(t=facts["seconds"], result=facts))
+    return facts
+
+
+def _lab(plan: NetworkPlan, where: Path) -> LabPlan:
+    named = parse(simple(plan.nodes, plan.users), where / "lab.toml")
+    nodes = tuple(PlannedNode(node.name, node.users, _CONFIG) for node in named.nodes)
+    return LabPlan(f"chaos on {plan.nodes} nodes, seed {plan.seed}", nodes)
+
+
+@contextmanager
+def _small_disks(plan: NetworkPlan, home: Home, lab: LabPlan) -> Iterator[dict[str, Disk]]:
+    """For the first and the last node, if they can be had and are wanted."""
+    disks: dict[str, Disk] = {}
+    try:
+        for name in (lab.names[0], lab.names[-1]):
+            if plan.disk != "quota":
+                try:
+                    disks[name] = SmallDisk(home.state(name).path)
+                except OSError:
+                    if plan.disk == "tmpfs":
+                        raise
+        yield disks
+    finally:
+        for disk in disks.values():
+            disk.close()
+
+
+async def _main(stage: Stage, disks: dict[str, Disk]) -> dict[str, Any]:
+    plan, lab, note, say = stage.plan, stage.lab, stage.note, stage.say
+    rng = random.Random(plan.seed)
+    note(Run(title=lab.title, source="chaos", nodes=lab.names, seed=plan.seed))
+    async with opened(lab, stage.home, rng.getrandbits(32), note) as box, trio.open_nursery() as nursery:
+        await box.start_all()
+        await box.introduced(_INTRODUCED_S)
+        await box.join_users()
+        say(f"{plan.nodes} nodes run and are linked, after {box.now:.1f} s")
+        for name in (lab.names[0], lab.names[-1]):
+            disks.setdefault(name, Quota(box, name))
+        storm = Storm(box, disks, random.Random(rng.random()), say)
+        nursery.start_soon(storm.watch)
+        nursery.start_soon(View(box).record)
+        async with crowd(box.accounts, rng.getrandbits(32)) as people:
+            nursery.start_soon(partial(people.record, note, lambda: box.now))
+            facts = await _under_load(plan, box, storm, people, say)
+        facts["died"] = len(storm.died)
+        facts["holds"] = facts["holds"] and not storm.died
+        if not facts["holds"]:
+            note(Note(t=box.now, text="a promise was broken", level="error"))
+        nursery.cancel_scope.cancel()
+    return facts
+
+
+async def _under_load(plan: NetworkPlan, box: Box, storm: Storm, people: Crowd, say: Say) -> dict[str, Any]:
+    begun = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(people.write, plan.rate, partial(_far, people))
+        nursery.start_soon(partial(_tell, people, say))
+        await storm.rage(plan.seconds)
+        nursery.cancel_scope.cancel()
+    raged_s = trio.current_time() - begun
+    say(f"{box.now:6.1f} s  the faults are over")
+    if plan.retry:
+        await _retry(box)
+    await people.settled(plan.settle_s)
+    settled_s = trio.current_time() - begun - raged_s
+    waits = await trio.to_thread.run_sync(whereabouts, box.home, people.tally)
+    tally = people.tally
+    # Only what was for nobody may come back.
+    astray = sum(bool(code) and not _is_for_nobody(tally.between[id_][1]) for id_, code in tally.outcomes.items())
+    counted = account(tally, waits)
+    good = bool(counted.pop("good"))
+    adds_up = counted["accepted"] == counted["delivered"] + counted["bounced"]
+    return {
+        "nodes": plan.nodes,
+        "seed": plan.seed,
+        "seconds": round(raged_s + settled_s, 1),
+        "settled_s": round(settled_s, 1),
+        "faults": dict(sorted(storm.counts.items())),
+        "disk": "/".join(sorted({disk.kind for disk in storm.disks.values()})),
+        "reconnects": sum(device.connects - 1 for device in people.devices),
+        **counted,
+        "bounced_astray": astray,
+        "holds": good and adds_up and tally.holds and not astray,
+    }
+
+
+def _far(people: Crowd, rng: random.Random) -> tuple[Device, str]:
+    """Somebody, and somebody at another node, or nobody there."""
+    sender = rng.choice(people.devices)
+    home = _provider(sender)
+    recipient = rng.choice([device for device in people.devices if _provider(device) != home])
+    if rng.random() < _TO_NOBODY:
+        return sender, f"{_NOBODY}@{_provider(recipient)}"
+    return sender, recipient.account.address
+
+
+def _provider(device: Device) -> str:
+    return device.account.address.rpartition("@")[2]
+
+
+def _is_for_nobody(address: str) -> bool:
+    return address.startswith(f"{_NOBODY}@")
+
+
+async def _tell(people: Crowd, say: Say) -> None:
+    while True:
+        await trio.sleep(15)
+        tally = people.tally
+        say(f"          written {len(tally.written)}, accepted {len(tally.accepted)}, shown {len(tally.shown)}")
+
+
+async def _retry(box: Box) -> None:
+    for member in box.members.values():
+        for other in box.plan.names:
+            if other != member.name:
+                try:
+                    await member.process.ask(ActOnQueue(other, "retry"))
+                except WaypostError as error:
+                    raise RuntimeError(f"{member.name}: {error}") from error
