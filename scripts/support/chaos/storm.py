@@ -22,13 +22,15 @@ _KINDS: Final = ("kill", "kill", "stop", "cut", "cut one way", "disk full", "slo
 _LASTS_MAX_S: Final = 90.0
 #: And this part of the run, so that a short run sees each kind too.
 _LASTS_PART: Final = 0.15
-_GAP_S: Final = (0.2, 3.0)
+_GAP_MIN_S: Final = 0.2
+_GAP_MAX_S: Final = 3.0
+_GAP_PART: Final = 0.07
 _WATCH_S: Final = 0.5
 
 
 @dataclass
 class Storm:
-    """Runs on an open box. `counts`: faults so far, by kind; `died`: nodes that ended by themselves, and their words."""
+    """Runs on an open box. `counts`: faults so far, by kind; `died`: nodes that ended by themselves."""
 
     box: Box
     disks: dict[str, Disk]
@@ -44,10 +46,11 @@ class Storm:
     async def rage(self, seconds: float) -> None:
         """For so long; returns when all faults are mended and all nodes run."""
         self._lasts_s = min(_LASTS_MAX_S, seconds * _LASTS_PART)
+        gap_max_s = max(_GAP_MIN_S, min(_GAP_MAX_S, seconds * _GAP_PART))
         async with trio.open_nursery() as nursery:
             with trio.move_on_after(seconds):
                 while True:
-                    await trio.sleep(self.rng.uniform(*_GAP_S))
+                    await trio.sleep(self.rng.uniform(_GAP_MIN_S, gap_max_s))
                     self._one_more(nursery)
             # What has begun is mended in its time, but not much later than the end.
             nursery.cancel_scope.deadline = trio.current_time() + _LASTS_MAX_S + 60

@@ -104,7 +104,9 @@ class Front:
         source = await self.network.owners.of((own_port, self.port))
         server = None
         try:
-            if source is None or await self._connected(client, source):
+            may_pass = source is None or await self._connected(client, source)
+            # Whose a connection is can no longer be told once it is closed, so it may be anyone's.
+            if may_pass and not _is_given_up(client):
                 server = await self._reach()
         except _BROKEN:
             pass  # whoever dialled has gone meanwhile
@@ -127,7 +129,7 @@ class Front:
         if any(time is None for time in times):
             return False
         await trio.sleep(sum(time or 0.0 for time in times))
-        return not _is_given_up(client)
+        return True
 
     async def _reach(self) -> trio.SocketStream | None:
         port = self.network.target(self.node)
@@ -139,6 +141,9 @@ class Front:
         except OSError:
             sock.close()
             return None
+        except BaseException:
+            sock.close()
+            raise
         return trio.SocketStream(sock)
 
     async def _flow(
