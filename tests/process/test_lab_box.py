@@ -50,6 +50,10 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         run("down")
 
 
+def names_in(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
 def is_there(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -111,7 +115,7 @@ async def test_a_lab_from_start_to_end(lab: Lab, tmp_path: Path) -> None:
     last = {node["name"]: node["pid"] for node in lab("status")["nodes"] if node["pid"]}
     assert lab("down") == {"directory": str(tmp_path / "lab"), "nodes": last, "left": [], "kept": False}
     assert not any(map(is_there, [*pids.values(), *last.values(), up["pid"]]))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["lab.toml", "run.jsonl"]
+    assert names_in(tmp_path) == ["lab.toml", "run.jsonl"]
     kinds = [json.loads(line)["kind"] for line in timeline.read_text().splitlines()]
     assert (kinds[0], kinds[-1]) == ("run", "end")
     assert {"node", "fault", "mended"} <= set(kinds)
@@ -125,7 +129,7 @@ def test_nodes_left_by_a_killed_supervisor_are_cleared_away(lab: Lab, tmp_path: 
     assert lab("up", "2", code=5)["error"]["code"] == "lab-exists"
     assert lab("down")["nodes"] == nodes
     assert not any(map(is_there, nodes.values()))
-    assert list(tmp_path.iterdir()) == []
+    assert names_in(tmp_path) == []
 
 
 def test_a_lab_goes_with_whoever_started_it(tmp_path: Path) -> None:
@@ -139,7 +143,7 @@ def test_a_lab_goes_with_whoever_started_it(tmp_path: Path) -> None:
         assert json.loads(ended)["left"] == []
         assert starter.wait(30) == 130
     assert not is_there(node["pid"])
-    assert list(tmp_path.iterdir()) == []
+    assert names_in(tmp_path) == []
 
 
 def test_bad_input_is_told_in_a_line(lab: Lab, tmp_path: Path) -> None:
@@ -152,4 +156,4 @@ def test_bad_input_is_told_in_a_line(lab: Lab, tmp_path: Path) -> None:
     assert lab("up", "0", code=2)["error"]["number"] == 400
     for verb in (["down"], ["traffic"], ["kill", "birdy"]):
         assert lab(*verb, code=3)["error"]["code"] == "no-lab", verb
-    assert [path.name for path in tmp_path.iterdir()] == ["lab.toml"]
+    assert names_in(tmp_path) == ["lab.toml"]

@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,18 @@ from scripts.support.chaos import network, runs
 from scripts.support.chaos.network import NetworkPlan
 from scripts.support.chaos.runs import Plan
 
+from waypost.lab.box.box import Note
+from waypost.lab.timeline import Recorder
+
 
 def main() -> int:
     """0: nothing lost, nothing shown twice, everything reported; 1: not so."""
     options = _arguments()
     where = Path(tempfile.mkdtemp(prefix="waypost-chaos-", dir=options.dir))
     try:
-        facts = _run(options, where)
+        with ExitStack() as stack:
+            note = stack.enter_context(Recorder(options.record)).add if options.record else lambda _: None
+            facts = _run(options, where, note)
     except BaseException:
         options.keep = True
         raise
@@ -36,7 +42,7 @@ def main() -> int:
     return 0 if facts["holds"] else 1
 
 
-def _run(options: argparse.Namespace, where: Path) -> dict[str, Any]:
+def _run(options: argparse.Namespace, where: Path, note: Note) -> dict[str, Any]:
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
@@ -51,10 +57,10 @@ def _run(options: argparse.Namespace, where: Path) -> dict[str, Any]:
             options.disk,
             options.retry,
         )
-        return network.run(plan, where, options.record, say)
+        return network.run(plan, where, note, say)
     kills = 0 if options.outage else options.kills
     two = Plan(options.messages, options.seed, options.timeout, kills, options.outage, options.offline)
-    return runs.run(two, where, say)
+    return runs.run(two, where, note, say)
 
 
 def _arguments() -> argparse.Namespace:
@@ -77,7 +83,7 @@ def _arguments() -> argparse.Namespace:
     many.add_argument("--rate", type=float, default=60.0, help="messages a second, all users together (60)")
     many.add_argument("--disk", choices=("auto", "tmpfs", "quota"), default="auto", help="how disks are full (auto)")
     many.add_argument("--retry", action="store_true", help="at the end the operators say: waypost queue retry")
-    many.add_argument("--record", type=Path, metavar="FILE", help="write down what happens, for waypost lab report")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write down what happens, for waypost lab report")
     parser.add_argument(
         "--timeout",
         type=float,
@@ -93,8 +99,6 @@ def _arguments() -> argparse.Namespace:
         parser.error("at least two messages, and no negative number of kills")
     if options.nodes and (options.nodes < 2 or options.users < 1 or options.seconds <= 0 or options.rate <= 0):
         parser.error("a network has two nodes or more, with users, and takes a time and a rate above 0")
-    if options.record and not options.nodes:
-        parser.error("--record is for runs with --nodes")
     return options
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,13 +16,14 @@ from scripts.support.chaos.storm import Say, Storm
 
 from waypost.errors import WaypostError
 from waypost.lab.box import home as homes
-from waypost.lab.box.box import Box, opened
+from waypost.lab.box.box import Box, Note, opened
 from waypost.lab.box.home import Home
 from waypost.lab.box.plan import LabPlan, PlannedNode, parse, simple
-from waypost.lab.box.traffic import Crowd, account, crowd, whereabouts
+from waypost.lab.box.traffic import Crowd, account, crowd, record, whereabouts
 from waypost.lab.box.view import View
 from waypost.lab.devices import Device
-from waypost.lab.timeline import AnyEvent, End, Note, Recorder, Run
+from waypost.lab.timeline import End, Run
+from waypost.lab.timeline import Note as Remark
 from waypost.protocol.admin import ActOnQueue
 
 _CONFIG = (
@@ -56,20 +57,17 @@ class Stage:
     plan: NetworkPlan
     lab: LabPlan
     home: Home
-    note: Callable[[AnyEvent], None]
+    note: Note
     say: Say
 
 
-def run(plan: NetworkPlan, where: Path, record: Path | None, say: Say) -> dict[str, Any]:
+def run(plan: NetworkPlan, where: Path, note: Note, say: Say) -> dict[str, Any]:
     """Do it; what came of it. `holds` says whether the promises were kept."""
     home, lab = Home(where / "lab"), _lab(plan, where)
-    with ExitStack() as stack:
-        recorder = stack.enter_context(Recorder(record)) if record is not None else None
-        homes.make(home, simple(plan.nodes, plan.users))
-        disks = stack.enter_context(_small_disks(plan, home, lab))
-        stage = Stage(plan, lab, home, recorder.add if recorder is not None else lambda _: None, say)
-        facts = trio.run(_main, stage, disks)
-        stage.note(End(t=facts["seconds"], result=facts))
+    homes.make(home, simple(plan.nodes, plan.users))
+    with _small_disks(plan, home, lab) as disks:
+        facts = trio.run(_main, Stage(plan, lab, home, note, say), disks)
+    note(End(t=facts["seconds"], result=facts))
     return facts
 
 
@@ -112,12 +110,12 @@ async def _main(stage: Stage, disks: dict[str, Disk]) -> dict[str, Any]:
         nursery.start_soon(storm.watch)
         nursery.start_soon(View(box).record)
         async with crowd(box.accounts, rng.getrandbits(32)) as people:
-            nursery.start_soon(partial(people.record, note, lambda: box.now))
+            nursery.start_soon(record, people.tally, note, lambda: box.now)
             facts = await _under_load(plan, box, storm, people, say)
         facts["died"] = len(storm.died)
         facts["holds"] = facts["holds"] and not storm.died
         if not facts["holds"]:
-            note(Note(t=box.now, text="a promise was broken", level="error"))
+            note(Remark(t=box.now, text="a promise was broken", level="error"))
         nursery.cancel_scope.cancel()
     return facts
 

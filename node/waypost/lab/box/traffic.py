@@ -69,42 +69,6 @@ class Crowd:
                 await trio.sleep(0.1)  # counting takes a while, and much happens
         return self.tally.complete
 
-    async def record(self, note: Callable[[AnyEvent], None], now: Callable[[], float]) -> None:
-        """Note counts and latencies in the timeline, every second, until cancelled."""
-        tally = self.tally
-        accepted = outcomes = shown = 0
-        bounces: Counter[int] = Counter()
-        while True:
-            await trio.sleep(_FLOW_EVERY_S)
-            new = tally.latencies_ms[shown:]
-            now_bounced = Counter(code for code in list(tally.outcomes.values())[outcomes:] if code)
-            expired = now_bounced.pop(Code.EXPIRED.number, 0)
-            note(
-                Flow(
-                    t=now(),
-                    every_s=_FLOW_EVERY_S,
-                    accepted=len(tally.accepted) - accepted,
-                    delivered=len(new),
-                    bounced=now_bounced.total(),
-                    expired=expired,
-                )
-            )
-            bounces += now_bounced
-            accepted, outcomes, shown = len(tally.accepted), len(tally.outcomes), shown + len(new)
-            if new:
-                p50, p90, p99 = (percentile(new, part) for part in (0.5, 0.9, 0.99))
-                note(
-                    Latency(
-                        t=now(),
-                        every_s=_FLOW_EVERY_S,
-                        count=len(new),
-                        p50_ms=p50,
-                        p90_ms=p90,
-                        p99_ms=p99,
-                        max_ms=max(new),
-                    )
-                )
-
 
 @asynccontextmanager
 async def crowd(accounts: Sequence[Account], seed: int) -> AsyncIterator[Crowd]:
@@ -116,6 +80,31 @@ async def crowd(accounts: Sequence[Account], seed: int) -> AsyncIterator[Crowd]:
             nursery.start_soon(device.run)
         yield Crowd(devices, tally, rng)
         nursery.cancel_scope.cancel()
+
+
+async def record(tally: Tally, note: Callable[[AnyEvent], None], now: Callable[[], float]) -> None:
+    """Note counts and latencies in the timeline, every second, until cancelled."""
+    accepted = outcomes = shown = 0
+    while True:
+        await trio.sleep(_FLOW_EVERY_S)
+        late = tally.latencies_ms[shown:]
+        bounced = Counter(code for code in list(tally.outcomes.values())[outcomes:] if code)
+        expired = bounced.pop(Code.EXPIRED.number, 0)
+        note(
+            Flow(
+                t=now(),
+                every_s=_FLOW_EVERY_S,
+                accepted=len(tally.accepted) - accepted,
+                delivered=len(late),
+                bounced=bounced.total(),
+                expired=expired,
+            )
+        )
+        accepted, outcomes, shown = len(tally.accepted), len(tally.outcomes), shown + len(late)
+        if late:
+            p50, p90, p99 = (percentile(late, part) for part in (0.5, 0.9, 0.99))
+            spread = {"p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "max_ms": max(late)}
+            note(Latency(t=now(), every_s=_FLOW_EVERY_S, count=len(late), **spread))
 
 
 # ── the account ─────────────────────────────────────────────────────────────────────────────────────────────────────
