@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -134,19 +134,21 @@ class Box:
 
     async def stop(self, name: str) -> None:
         """In good order. Raises Refused(BAD_REQUEST) if it does not run."""
-        await self._end(self.find(name), NodeProcess.stop)
+        member = self.find(name)
+        await self._end(member, member.process.stop)
 
     async def kill(self, name: str) -> None:
         """As a crash would. Raises Refused(BAD_REQUEST) if it does not run."""
-        await self._end(self.find(name), NodeProcess.kill)
+        member = self.find(name)
+        await self._end(member, member.process.kill)
 
-    async def _end(self, member: Member, how: Callable[[NodeProcess], object]) -> None:
+    async def _end(self, member: Member, how: Callable[[], Awaitable[None]]) -> None:
         async with member.busy:
             if not member.process.is_running:
                 raise Refused(Code.BAD_REQUEST, f"{member.name} does not run")
             member.state = State.DOWN
             self._note(NodeState(t=self.now, node=member.name, state="down"))
-            await (member.process.stop() if how is NodeProcess.stop else member.process.kill())
+            await how()
 
     def reconfigure(self, name: str, config: str) -> None:
         """What its configuration says besides addresses and peers, from its next start on."""

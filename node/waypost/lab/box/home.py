@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from waypost.daemon import state as states
-from waypost.daemon.state import StateDir, is_held, make_private_directory, write_private
+from waypost.daemon.state import StateDir, is_held, make_private_directory, user_state, write_private
 from waypost.errors import Code, LocalError
 from waypost.lab.driver import Account
 
@@ -23,11 +23,9 @@ _STOP_S: Final = 10.0
 
 
 def default_home() -> Path:
-    """`$WAYPOST_LAB`, else `waypost-lab` in the user's state directory (XDG Base Directory Specification)."""
-    if named := os.environ.get("WAYPOST_LAB"):
-        return Path(named)
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "waypost-lab"
+    """`$WAYPOST_LAB`, else `waypost-lab` in the user's state directory."""
+    named = os.environ.get("WAYPOST_LAB")
+    return Path(named) if named else user_state() / "waypost-lab"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ from waypost.ids import Provider, is_lan, parse_provider, parse_user
 from waypost.lab.box.ways import Way, parse_duration, parse_latency, parse_share
 
 LAN_SUFFIX: Final = ".local"
-NODES_MAX: Final = 64
+#: The status of all their links, with an error each, fits one frame.
+NODES_MAX: Final = 50
 USERS_MAX: Final = 100  #: at one node
 
 _BIRDS: Final = (

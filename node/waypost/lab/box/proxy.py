@@ -31,15 +31,21 @@ _GIVEN_UP_S: Final = 0.5
 _CLOSED_STATES: Final = frozenset({7, 8})
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
-#: What may come out of the socket calls when the other end has gone.
-_BROKEN: Final = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
-
 
 class _End(Enum):
     """How one direction of a connection ends."""
 
     CLOSED = auto()
     RESET = auto()
+
+
+#: Where all connections come from that are no node's. Its ways are always clear.
+_APP: Final = ""
+
+_Parcel = tuple[float, bytes | _End]  #: when it is due, and what
+
+#: What may come out of the socket calls when the other end has gone.
+_BROKEN: Final = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
 
 @dataclass
@@ -100,11 +106,11 @@ class Front:
         await trio.serve_listeners(self._attend, [listener])
 
     async def _attend(self, client: trio.SocketStream) -> None:
-        own_port = client.socket.getpeername()[1]
-        source = await self.network.owners.of((own_port, self.port))
-        server = None
+        source, server = _APP, None
         try:
-            may_pass = source is None or await self._connected(client, source)
+            own_port = client.socket.getpeername()[1]
+            source = await self.network.owners.of((own_port, self.port)) or _APP
+            may_pass = await self._connected(client, source)
             # Whose a connection is can no longer be told once it is closed, so it may be anyone's.
             if may_pass and not _is_given_up(client):
                 server = await self._reach()
@@ -118,7 +124,7 @@ class Front:
             nursery.start_soon(self._flow, server, client, (self.node, source))
 
     async def _connected(self, client: trio.SocketStream, source: str) -> bool:
-        """What connecting takes: one packet each way. False if that comes to nothing."""
+        """Wait as long as connecting takes: one packet each way. False if that comes to nothing."""
         network = self.network
         there, back = (source, self.node), (self.node, source)
         while network.way(*there).cut or network.way(*back).cut:
@@ -146,11 +152,9 @@ class Front:
             raise
         return trio.SocketStream(sock)
 
-    async def _flow(
-        self, source: trio.SocketStream, sink: trio.SocketStream, pair: tuple[str | None, str | None]
-    ) -> None:
+    async def _flow(self, source: trio.SocketStream, sink: trio.SocketStream, pair: tuple[str, str]) -> None:
         """One direction, to its end."""
-        send, receive = trio.open_memory_channel[tuple[float, bytes | _End]](_CHUNKS_MAX)
+        send, receive = trio.open_memory_channel[_Parcel](_CHUNKS_MAX)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._take, source, send, pair)
             await self._give(sink, receive, pair)
@@ -159,8 +163,8 @@ class Front:
     async def _take(
         self,
         source: trio.SocketStream,
-        send: trio.MemorySendChannel[tuple[float, bytes | _End]],
-        pair: tuple[str | None, str | None],
+        send: trio.MemorySendChannel[_Parcel],
+        pair: tuple[str, str],
     ) -> None:
         due = 0.0
         while True:
@@ -168,7 +172,7 @@ class Front:
                 data: bytes | _End = bytes(await source.receive_some(_CHUNK_BYTES)) or _End.CLOSED
             except _BROKEN:
                 data = _End.RESET
-            takes_s = self._way(pair).transit_s(len(data) if isinstance(data, bytes) else 0, self.network.rng)
+            takes_s = self.network.way(*pair).transit_s(len(data) if isinstance(data, bytes) else 0, self.network.rng)
             if takes_s is None:
                 data, takes_s = _End.RESET, 0.0
             # Nothing overtakes.
@@ -180,13 +184,12 @@ class Front:
     async def _give(
         self,
         sink: trio.SocketStream,
-        receive: trio.MemoryReceiveChannel[tuple[float, bytes | _End]],
-        pair: tuple[str | None, str | None],
+        receive: trio.MemoryReceiveChannel[_Parcel],
+        pair: tuple[str, str],
     ) -> None:
         async for due, data in receive:
             await trio.sleep_until(due)
-            if pair[0] is not None and pair[1] is not None:
-                await self.network.open(pair[0], pair[1])
+            await self.network.open(*pair)
             try:
                 if data is _End.RESET:
                     reset(sink)
@@ -197,9 +200,6 @@ class Front:
                 await sink.send_all(data)
             except _BROKEN:
                 return  # the other direction learns of it by itself
-
-    def _way(self, pair: tuple[str | None, str | None]) -> Way:
-        return self.network.way(pair[0], pair[1]) if pair[0] is not None and pair[1] is not None else CLEAR
 
 
 def reset(stream: trio.SocketStream) -> None:
