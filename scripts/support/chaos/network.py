@@ -6,12 +6,12 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import trio
 from scripts.support.chaos.disks import Disk, Quota, SmallDisk
+from scripts.support.chaos.load import SLEEPER, Load, is_for_nobody
 from scripts.support.chaos.storm import Say, Storm
 
 from waypost.errors import WaypostError
@@ -21,7 +21,6 @@ from waypost.lab.box.home import Home
 from waypost.lab.box.plan import LabPlan, PlannedNode, parse, simple
 from waypost.lab.box.traffic import Crowd, account, crowd, record, whereabouts
 from waypost.lab.box.view import View
-from waypost.lab.devices import Device
 from waypost.lab.timeline import End, Run
 from waypost.lab.timeline import Note as Remark
 from waypost.protocol.admin import ActOnQueue
@@ -31,9 +30,6 @@ _CONFIG = (
     "mailbox_max_envelopes = 10000000\noutbox_max_envelopes = 10000000\n"
 )
 _INTRODUCED_S = 60.0
-#: Of the messages, this part is for users who do not exist: they must come back.
-_TO_NOBODY = 0.02
-_NOBODY = "nobody"
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ def run(plan: NetworkPlan, where: Path, note: Note, say: Say) -> dict[str, Any]:
 
 def _lab(plan: NetworkPlan, where: Path) -> LabPlan:
     named = parse(simple(plan.nodes, plan.users), where / "lab.toml")
-    nodes = tuple(PlannedNode(node.name, node.users, _CONFIG) for node in named.nodes)
+    nodes = tuple(PlannedNode(node.name, (*node.users, SLEEPER), _CONFIG) for node in named.nodes)
     return LabPlan(f"chaos on {plan.nodes} nodes, seed {plan.seed}", nodes)
 
 
@@ -121,14 +117,15 @@ async def _main(stage: Stage, disks: dict[str, Disk]) -> dict[str, Any]:
 
 
 async def _under_load(plan: NetworkPlan, box: Box, storm: Storm, people: Crowd, say: Say) -> dict[str, Any]:
-    begun = trio.current_time()
+    begun, load = trio.current_time(), Load(people)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(people.write, plan.rate, partial(_far, people))
-        nursery.start_soon(partial(_tell, people, say))
+        nursery.start_soon(people.write, plan.rate, load.letter)
+        nursery.start_soon(_tell, people, say)
         await storm.rage(plan.seconds)
         nursery.cancel_scope.cancel()
     raged_s = trio.current_time() - begun
     say(f"{box.now:6.1f} s  the faults are over")
+    load.wake()
     if plan.retry:
         await _retry(box)
     await people.settled(plan.settle_s)
@@ -136,7 +133,7 @@ async def _under_load(plan: NetworkPlan, box: Box, storm: Storm, people: Crowd, 
     waits = await trio.to_thread.run_sync(whereabouts, box.home, people.tally)
     tally = people.tally
     # Only what was for nobody may come back.
-    astray = sum(bool(code) and not _is_for_nobody(tally.between[id_][1]) for id_, code in tally.outcomes.items())
+    astray = sum(bool(code) and not is_for_nobody(tally.between[id_][1]) for id_, code in tally.outcomes.items())
     counted = account(tally, waits)
     good = bool(counted.pop("good"))
     adds_up = counted["accepted"] == counted["delivered"] + counted["bounced"]
@@ -152,24 +149,6 @@ async def _under_load(plan: NetworkPlan, box: Box, storm: Storm, people: Crowd, 
         "bounced_astray": astray,
         "holds": good and adds_up and tally.holds and not astray,
     }
-
-
-def _far(people: Crowd, rng: random.Random) -> tuple[Device, str]:
-    """Somebody, and somebody at another node, or nobody there."""
-    sender = rng.choice(people.devices)
-    home = _provider(sender)
-    recipient = rng.choice([device for device in people.devices if _provider(device) != home])
-    if rng.random() < _TO_NOBODY:
-        return sender, f"{_NOBODY}@{_provider(recipient)}"
-    return sender, recipient.account.address
-
-
-def _provider(device: Device) -> str:
-    return device.account.address.rpartition("@")[2]
-
-
-def _is_for_nobody(address: str) -> bool:
-    return address.startswith(f"{_NOBODY}@")
 
 
 async def _tell(people: Crowd, say: Say) -> None:

@@ -25,8 +25,14 @@ _FLOW_EVERY_S: Final = 1.0
 #: Messages on their way that their nodes are asked about; beyond it they are taken to wait as these do.
 _ASKED_MAX: Final = 2_000
 
-#: Who writes next, and to which address.
-Pick = Callable[[random.Random], tuple[Device, str]]
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message to be written."""
+
+    sender: Device
+    to: str
+    body_bytes: int
 
 
 @dataclass(frozen=True)
@@ -37,20 +43,20 @@ class Crowd:
     tally: Tally
     rng: random.Random
 
-    def anyone(self, rng: random.Random) -> tuple[Device, str]:
-        """A sender and somebody else."""
+    def letter(self, rng: random.Random) -> Letter:
+        """From anyone to anyone else."""
         sender, recipient = rng.sample(self.devices, 2)
-        return sender, recipient.account.address
+        return Letter(sender, recipient.account.address, rng.choice(BODY_BYTES))
 
-    async def write(self, rate: float, pick: Pick | None = None) -> None:
+    async def write(self, rate: float, letter: Callable[[random.Random], Letter] | None = None) -> None:
         """So many messages a second, evenly, until cancelled. What a busy machine delays is caught up with."""
-        pick = pick or self.anyone
+        letter = letter or self.letter
         begun, written = trio.current_time(), 0
         while True:
             due = int((trio.current_time() - begun) * rate)
             for _ in range(due - written):
-                sender, address = pick(self.rng)
-                sender.post(address, self.rng.choice(BODY_BYTES))
+                new = letter(self.rng)
+                new.sender.post(new.to, new.body_bytes)
             written = max(written, due)
             await trio.sleep(_TICK_S)
 
