@@ -15,7 +15,7 @@ from scripts.support.chaos import network, runs
 from scripts.support.chaos.network import NetworkPlan
 from scripts.support.chaos.runs import Plan
 
-from waypost.lab.box.box import Note
+from waypost.lab.box.faults import Note
 from waypost.lab.timeline import Recorder
 
 

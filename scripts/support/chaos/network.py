@@ -16,7 +16,8 @@ from scripts.support.chaos.storm import Say, Storm
 
 from waypost.errors import WaypostError
 from waypost.lab.box import home as homes
-from waypost.lab.box.box import Box, Note, opened
+from waypost.lab.box.box import Box, opened
+from waypost.lab.box.faults import Note
 from waypost.lab.box.home import Home
 from waypost.lab.box.plan import LabPlan, PlannedNode, parse, simple
 from waypost.lab.box.traffic import Crowd, account, crowd, record, whereabouts

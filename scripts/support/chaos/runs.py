@@ -14,7 +14,7 @@ from typing import Any
 import trio
 from scripts.support.nodes import Node, two_nodes
 
-from waypost.lab.box.box import Note
+from waypost.lab.box.faults import Note
 from waypost.lab.box.traffic import record
 from waypost.lab.devices import Device, Sender
 from waypost.lab.driver import join

@@ -95,9 +95,9 @@ class Storm:
     ) -> None:
         self.counts[kind] += 1
         self.say(f"{self.box.now:6.1f} s  {kind}: {node}, {lasts_s:.1f} s")
-        number = self.box.fault(kind.replace(" ", "-"), [node])
+        number = self.box.faults.begin(kind.replace(" ", "-"), [node])
         await act(node, lasts_s)
-        self.box.mended(number)
+        self.box.faults.over(number)
         self._busy_nodes.discard(node)
 
     async def _killed(self, node: str, lasts_s: float) -> None:
@@ -129,16 +129,16 @@ class Storm:
         self.say(f"{self.box.now:6.1f} s  {kind}: {source} → {to}, {lasts_s:.1f} s")
         match kind:
             case "cut":
-                self.box.cut(source, to)
+                self.box.faults.cut(source, to)
             case "cut one way":
-                self.box.cut(source, to, one_way=True)
+                self.box.faults.cut(source, to, one_way=True)
             case "slow":
-                self.box.slow(source, to, self.rng.uniform(0.02, 0.5), self.rng.uniform(0, 0.1))
+                self.box.faults.slow(source, to, self.rng.uniform(0.02, 0.5), self.rng.uniform(0, 0.1))
             case _:
-                self.box.lose(source, to, self.rng.uniform(0.01, 0.2))
+                self.box.faults.lose(source, to, self.rng.uniform(0.01, 0.2))
         nursery.start_soon(self._healed, pair, lasts_s)
 
     async def _healed(self, pair: tuple[str, str], lasts_s: float) -> None:
         await trio.sleep(lasts_s)
-        self.box.heal(*pair)
+        self.box.faults.heal(*pair)
         self._busy_pairs.discard(pair)

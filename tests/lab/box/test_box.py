@@ -47,19 +47,19 @@ async def test_nodes_know_each_other_by_their_fronts_alone(tmp_path: Path) -> No
 
 async def test_faults_add_up_and_are_healed_together(tmp_path: Path) -> None:
     async with box(tmp_path) as (made, events):
-        made.slow("birdy", "finch", 0.2)
-        made.lose("finch", "birdy", 0.05, one_way=True)
+        made.faults.slow("birdy", "finch", 0.2)
+        made.faults.lose("finch", "birdy", 0.05, one_way=True)
         assert made.network.way(BIRDY, FINCH) == Way(0.2)
         assert made.network.way(FINCH, BIRDY) == Way(0.2, loss=0.05)
-        made.cut("birdy", "robin", one_way=True)
-        assert made.heal("finch", "birdy") == [
+        made.faults.cut("birdy", "robin", one_way=True)
+        assert made.faults.heal("finch", "birdy") == [
             f"{BIRDY} → {FINCH}: 200 ms",
             f"{FINCH} → {BIRDY}: 200 ms, loss 5%",
         ]
         assert made.network.faults() == {(BIRDY, ROBIN): Way(cut=True)}
-        assert made.heal() == [f"{BIRDY} → {ROBIN}: cut"]
+        assert made.faults.heal() == [f"{BIRDY} → {ROBIN}: cut"]
         assert made.network.faults() == {}
-        assert made.heal() == []
+        assert made.faults.heal() == []
     faults = [event for event in events if isinstance(event, Fault)]
     assert [(fault.name, fault.nodes, fault.detail) for fault in faults] == [
         ("slow", (BIRDY, FINCH), "200 ms"),
@@ -67,6 +67,19 @@ async def test_faults_add_up_and_are_healed_together(tmp_path: Path) -> None:
         ("cut", (BIRDY, ROBIN), "one way"),
     ]
     assert [event.id for event in events if isinstance(event, Mended)] == [fault.id for fault in faults]
+
+
+async def test_a_fault_that_is_taken_back_or_replaced_is_over(tmp_path: Path) -> None:
+    async with box(tmp_path) as (made, events):
+        made.faults.slow("birdy", "finch", 0.2)
+        made.faults.slow("birdy", "finch", 0.1, one_way=True)
+        made.faults.slow("finch", "birdy", 0.1, one_way=True)
+        made.faults.cut("birdy", "finch")
+        assert [event.id for event in events if isinstance(event, Mended)] == [1]
+        made.faults.slow("birdy", "finch", 0)
+        assert [event.id for event in events if isinstance(event, Mended)] == [1, 2, 3]
+        assert made.network.way(BIRDY, FINCH) == Way(cut=True)
+    assert len([event for event in events if isinstance(event, Fault)]) == 4
 
 
 async def test_what_the_file_says_is_so_from_the_start(tmp_path: Path) -> None:
@@ -77,7 +90,7 @@ async def test_what_the_file_says_is_so_from_the_start(tmp_path: Path) -> None:
 
 async def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
     async with box(tmp_path) as (made, _):
-        for senseless in (lambda: made.cut("birdy", "birdy"), lambda: made.heal("birdy")):
+        for senseless in (lambda: made.faults.cut("birdy", "birdy"), lambda: made.faults.heal("birdy")):
             with pytest.raises(Refused) as caught:
                 senseless()
             assert caught.value.code is Code.BAD_REQUEST
@@ -88,7 +101,7 @@ async def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
 
 async def test_nodes_that_do_not_run_are_shown_as_such(tmp_path: Path) -> None:
     async with box(tmp_path) as (made, _):
-        made.cut("birdy", "finch")
+        made.faults.cut("birdy", "finch")
         seen = await View(made).look()
     assert {node["state"] for node in seen["nodes"]} == {"down"}
     assert {node["pid"] for node in seen["nodes"]} == {None}

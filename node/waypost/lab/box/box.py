@@ -1,28 +1,27 @@
-"""The box: its nodes, the fronts before them, and what is done to them while they run."""
+"""The box: its nodes, the fronts before them, and its users."""
 
 from __future__ import annotations
 
 import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import partial
 from typing import Final
 
 import trio
 
 from waypost.errors import Code, Refused
 from waypost.lab.box import owners
+from waypost.lab.box.faults import Faults, Note
 from waypost.lab.box.home import Home, save_users
 from waypost.lab.box.owners import Owners
 from waypost.lab.box.plan import LabPlan, PlannedNode, find
 from waypost.lab.box.process import NodeProcess
 from waypost.lab.box.proxy import LOOPBACK, Front, Network
-from waypost.lab.box.ways import CLEAR, Way
 from waypost.lab.driver import Account, join
-from waypost.lab.timeline import AnyEvent, Fault, Mended, NodeState
+from waypost.lab.timeline import AnyEvent, NodeState
 from waypost.protocol.admin import AddUser, GetStatus
 
 #: Starting is work for the processor alone.
@@ -30,7 +29,6 @@ _STARTS_AT_ONCE: Final = max(2, os.cpu_count() or 2) + 1
 _JOINS_AT_ONCE: Final = 8
 _LOOK_EVERY_S: Final = 0.25
 
-Note = Callable[[AnyEvent], None]
 Progress = Callable[[str], None]
 
 
@@ -74,8 +72,7 @@ class Box:
         self._note = note
         self.network = Network(self._target, Owners(self._pids), random.Random(seed))
         self.members = {node.name: self._member(node) for node in plan.nodes}
-        self._faults: dict[int, set[tuple[str, str]]] = {}
-        self._fault_numbers = 0
+        self.faults = Faults(self.network, plan.names, lambda: self.now, note)
         for source, to, way in plan.ways:
             self.network.shape(source, to, way)
 
@@ -97,6 +94,10 @@ class Box:
     def find(self, given: str) -> Member:
         """Raises LocalError(BAD_REQUEST)."""
         return self.members[find(self.plan.names, given)]
+
+    def note(self, event: AnyEvent) -> None:
+        """Write it down."""
+        self._note(event)
 
     # ── nodes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -175,68 +176,6 @@ class Box:
                 for member in self.members.values():
                     member.state = State.DOWN
                     nursery.start_soon(member.process.stop)
-
-    # ── links ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _pairs(self, a: str, b: str, *, one_way: bool) -> list[tuple[str, str]]:
-        first, second = self.find(a).name, self.find(b).name
-        if first == second:
-            raise Refused(Code.BAD_REQUEST, f"{first} is both ends; name two nodes")
-        return [(first, second)] if one_way else [(first, second), (second, first)]
-
-    def cut(self, a: str, b: str, *, one_way: bool = False) -> int:
-        """Nothing passes any more, from `a` to `b` or both ways; returns the fault's number."""
-        return self._shape("cut", "", self._pairs(a, b, one_way=one_way), partial(replace, cut=True))
-
-    def slow(self, a: str, b: str, latency_s: float, jitter_s: float = 0.0, *, one_way: bool = False) -> int:
-        """Everything takes so long in each direction; returns the fault's number."""
-        change = partial(replace, latency_s=latency_s, jitter_s=jitter_s)
-        pairs = self._pairs(a, b, one_way=one_way)
-        return self._shape("slow", Way(latency_s, jitter_s).words(), pairs, change)
-
-    def lose(self, a: str, b: str, loss: float, *, one_way: bool = False) -> int:
-        """This share of packets is lost; returns the fault's number."""
-        return self._shape("loss", f"{loss:.1%}", self._pairs(a, b, one_way=one_way), partial(replace, loss=loss))
-
-    def _shape(self, name: str, detail: str, pairs: Sequence[tuple[str, str]], change: Callable[[Way], Way]) -> int:
-        for pair in pairs:
-            self.network.shape(*pair, change(self.network.way(*pair)))
-        words = " ".join(filter(None, (detail, "one way" if len(pairs) == 1 else "")))
-        number = self.fault(name, pairs[0], words)
-        self._faults[number] = set(pairs)
-        return number
-
-    def heal(self, a: str = "", b: str = "") -> list[str]:
-        """All faults between two nodes, both ways, or all there are; returns what they were. Raises Refused."""
-        if bool(a) is not bool(b):
-            raise Refused(Code.BAD_REQUEST, "name two nodes, or none for all links")
-        faults = self.network.faults()
-        wanted = set(self._pairs(a, b, one_way=False)) if a else set(faults)
-        for pair in wanted:
-            self.network.shape(*pair, CLEAR)
-        over = [number for number, pairs in self._faults.items() if pairs <= wanted]
-        for number in over:
-            del self._faults[number]
-            self.mended(number)
-        for pairs in self._faults.values():
-            pairs -= wanted  # noqa: PLW2901 - in place
-        return [f"{source} → {to}: {faults[source, to].words()}" for source, to in sorted(wanted & set(faults))]
-
-    # ── the timeline ────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def note(self, event: AnyEvent) -> None:
-        """Write it down."""
-        self._note(event)
-
-    def fault(self, name: str, nodes: Iterable[str], detail: str = "") -> int:
-        """A fault has begun; returns its number, for `mended`."""
-        self._fault_numbers += 1
-        self._note(Fault(t=self.now, id=self._fault_numbers, name=name, nodes=tuple(nodes), detail=detail))
-        return self._fault_numbers
-
-    def mended(self, number: int) -> None:
-        """That fault is over."""
-        self._note(Mended(t=self.now, id=number))
 
     # ── meeting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

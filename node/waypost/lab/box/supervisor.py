@@ -141,7 +141,7 @@ class Supervisor:
             case ShapeLink():
                 return self._shape(request)
             case Heal(a, b):
-                healed = box.heal(a, b)
+                healed = box.faults.heal(a, b)
                 return {"healed": healed, "text": "\n".join(healed) if healed else "There was nothing to heal."}
             case EndLab(keep):
                 self._keep = keep
@@ -157,12 +157,12 @@ class Supervisor:
         box, a, b = self._box, request.a, request.b
         match request.action:
             case "cut":
-                box.cut(a, b, one_way=request.one_way)
+                box.faults.cut(a, b, one_way=request.one_way)
             case "slow":
                 jitter_s = parse_latency(request.more) if request.more else 0.0
-                box.slow(a, b, parse_latency(request.value), jitter_s, one_way=request.one_way)
+                box.faults.slow(a, b, parse_latency(request.value), jitter_s, one_way=request.one_way)
             case _:
-                box.lose(a, b, parse_share(request.value), one_way=request.one_way)
+                box.faults.lose(a, b, parse_share(request.value), one_way=request.one_way)
         first, second = box.find(a).name, box.find(b).name
         ways = [(first, second)] if request.one_way else [(first, second), (second, first)]
         text = "\n".join(f"{source} → {to}: {box.network.way(source, to).words() or 'clear'}" for source, to in ways)
