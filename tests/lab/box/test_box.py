@@ -83,9 +83,13 @@ async def test_a_fault_that_is_taken_back_or_replaced_is_over(tmp_path: Path) ->
 
 
 async def test_what_the_file_says_is_so_from_the_start(tmp_path: Path) -> None:
-    async with box(tmp_path, SLOW) as (made, _):
+    async with box(tmp_path, SLOW) as (made, events):
         assert made.network.faults() == {(BIRDY, FINCH): Way(0.04)}
         assert made.network.way(FINCH, BIRDY) == CLEAR
+        [fault] = [event for event in events if isinstance(event, Fault)]
+        assert (fault.name, fault.nodes, fault.detail) == ("slow", (BIRDY, FINCH), "40 ms one way")
+        made.faults.heal()
+        assert events[-1] == Mended(t=events[-1].t, id=fault.id)
 
 
 async def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ class Box:
         self.members = {node.name: self._member(node) for node in plan.nodes}
         self.faults = Faults(self.network, plan.names, lambda: self.now, note)
         for source, to, way in plan.ways:
-            self.network.shape(source, to, way)
+            self.faults.apply(source, to, way)
 
     def _member(self, node: PlannedNode) -> Member:
         process = NodeProcess(node.name, self.home.state(node.name).path)

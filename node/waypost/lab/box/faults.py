@@ -47,6 +47,14 @@ class Faults:
             raise Refused(Code.BAD_REQUEST, f"{first} is both ends; name two nodes")
         return [(first, second)] if one_way else [(first, second), (second, first)]
 
+    def apply(self, source: str, to: str, way: Way) -> None:
+        """One way as a plan describes it."""
+        self._network.shape(source, to, way)
+        name = "cut" if way.cut else "loss" if way.loss else "slow"
+        if not way.is_clear:
+            number = self.begin(name, (source, to), f"{way.words()} one way".removeprefix("cut "))
+            self._open[number] = name, {(source, to)}
+
     def cut(self, a: str, b: str, *, one_way: bool = False) -> None:
         """Nothing passes any more, from `a` to `b` or both ways."""
         self._shape("cut", "", self._pairs(a, b, one_way=one_way), partial(replace, cut=True))
