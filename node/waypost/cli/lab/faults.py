@@ -44,7 +44,7 @@ def cut(a: A, b: B, one_way: OneWay = False, directory: Directory = None, json: 
     tell(directory, ShapeLink(a, b, "cut", one_way=one_way), json=json)
 
 
-def slow(  # noqa: PLR0917 - typer calls it by name
+def slow(
     a: A,
     b: B,
     latency: Latency,
@@ -59,9 +59,7 @@ def slow(  # noqa: PLR0917 - typer calls it by name
     tell(directory, ShapeLink(a, b, "slow", latency, jitter, one_way), json=json)
 
 
-def loss(  # noqa: PLR0917 - typer calls it by name
-    a: A, b: B, share: Share, one_way: OneWay = False, directory: Directory = None, json: Json = False
-) -> None:
+def loss(a: A, b: B, share: Share, one_way: OneWay = False, directory: Directory = None, json: Json = False) -> None:
     """Lose this share of the packets between two nodes. 0% takes it back."""
     from waypost.lab.box.control import ShapeLink
 

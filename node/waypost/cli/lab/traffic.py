@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _CONNECT_S = 60.0
 
 
-def traffic(  # noqa: PLR0917 - typer calls it by name
+def traffic(
     rate: Annotated[
         float | None, typer.Option("--rate", help="Messages a second, all users together; 20 unless lab.toml says.")
     ] = None,

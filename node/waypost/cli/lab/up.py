@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from waypost.lab.box.launch import Launched
 
 
-def up(  # noqa: PLR0917 - typer calls it by name
+def up(
     nodes: Annotated[int | None, typer.Argument(metavar="[N]", help="How many nodes; 3 unless said.")] = None,
     users: Annotated[int | None, typer.Option("--users", metavar="N", help="At each node; 1 unless said.")] = None,
     file: Annotated[
