@@ -31,6 +31,8 @@ _CONFIG = (
     "mailbox_max_envelopes = 10000000\noutbox_max_envelopes = 10000000\n"
 )
 _INTRODUCED_S = 60.0
+#: The timeline looks once a second, and should see the end.
+_LAST_LOOK_S = 1.2
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ async def _under_load(plan: NetworkPlan, box: Box, storm: Storm, people: Crowd, 
     if plan.retry:
         await _retry(box)
     await people.settled(plan.settle_s)
-    settled_s = trio.current_time() - begun - raged_s
+    await trio.sleep(_LAST_LOOK_S)
+    settled_s = trio.current_time() - begun - raged_s - _LAST_LOOK_S
     waits = await trio.to_thread.run_sync(whereabouts, box.home, people.tally)
     tally = people.tally
     # Only what was for nobody may come back.
