@@ -214,6 +214,12 @@ class Code(Enum):
     PROFILE_IN_USE = _Entry(
         516, Kind.LOCAL, "another program uses this profile", "Stop it first; a profile serves one program at a time."
     )
+    NO_LAB = _Entry(
+        517, Kind.LOCAL, "no lab there", "Start one: waypost lab up; or name the directory of another with --dir."
+    )
+    LAB_EXISTS = _Entry(
+        518, Kind.LOCAL, "there is a lab already", "End it: waypost lab down; or name another directory with --dir."
+    )
 
     @property
     def number(self) -> int:

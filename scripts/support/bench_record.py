@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from scripts.support.driver import percentile
 
+from waypost.lab.driver import percentile
 from waypost.lab.timeline import AnyEvent, End, Flow, Latency, Note, Run
 
 EVERY_S = 0.25

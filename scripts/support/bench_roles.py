@@ -11,8 +11,8 @@ from typing import Any
 
 import trio
 from scripts.support.bench_record import counts, merged, summaries
-from scripts.support.driver import Account, Link, Writer, join, percentile, tls_of, wall_ms, written_ns
 
+from waypost.lab.driver import Account, Link, Writer, join, percentile, tls_of, wall_ms, written_ns
 from waypost.protocol.messages import ID_BYTES
 from waypost.protocol.outbox import EAGER_BATCHES
 from waypost.protocol.session import Closed, Event, Offered, Reported, Settled

@@ -12,12 +12,12 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import trio
-from scripts.support.chaos.devices import Recipient, Sender
-from scripts.support.chaos.tally import Tally
-from scripts.support.driver import join, tls_of
 from scripts.support.nodes import Node
 
 from waypost.crypto.keys import SigningKey
+from waypost.lab.devices import Device, Sender
+from waypost.lab.driver import join, tls_of
+from waypost.lab.tally import Tally
 from waypost.links import tcp
 from waypost.links.errors import LinkBroken
 from waypost.links.tls import TlsStream
@@ -66,14 +66,14 @@ def killed(*nodes: Node) -> None:
 
 
 @asynccontextmanager
-async def people(near: Node, far: Node) -> AsyncIterator[tuple[Sender, Recipient]]:
+async def people(near: Node, far: Node) -> AsyncIterator[tuple[Sender, Device]]:
     """alice on the one node, bob on the other, both connected from now on."""
     tally = Tally()
     [alice] = await trio.to_thread.run_sync(near.invite, "alice")
     [bob] = await trio.to_thread.run_sync(far.invite, "bob")
     sender_account, recipient_account = await join(alice, os.urandom(32)), await join(bob, os.urandom(32))
     sender = Sender(sender_account, recipient_account.address, tally, random.Random(1))
-    recipient = Recipient(recipient_account, tally, random.Random(2))
+    recipient = Device(recipient_account, tally, random.Random(2))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sender.run)
         nursery.start_soon(recipient.run)

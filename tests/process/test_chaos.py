@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts.support.chaos.tally import Tally
+
+from waypost.lab.tally import Tally
+from waypost.lab.timeline import End, Run, read
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,6 +40,23 @@ def test_mail_leaves_at_once_when_the_other_node_returns() -> None:
     assert (facts["delivered"], facts["lost"], facts["duplicates"]) == (500, 0, 0)
     assert facts["accepted_in_outage"] == 500
     assert facts["first_s"] < 3
+
+
+def test_a_storm_over_a_network_breaks_no_promise(tmp_path: Path) -> None:
+    timeline = tmp_path / "storm.jsonl"
+    options = ("--nodes", "3", "--for", "9", "--seed", "2", "--retry", "--disk", "quota", "--record", str(timeline))
+    facts = chaos(*options)
+    assert facts["holds"]
+    assert facts["accepted"] == facts["delivered"] + facts["bounced"] > 200
+    assert (facts["lost"], facts["duplicates"], facts["waiting"], facts["died"]) == (0, 0, 0, 0)
+    # What was for nobody has come back, and nothing else.
+    assert facts["bounced"] > 0
+    assert set(facts["bounces"]) == {"not-found (300)"}
+    assert {"cut", "cut one way", "disk full", "kill", "stop"} <= set(facts["faults"])
+    run, *_, end = read(timeline)
+    assert isinstance(run, Run)
+    assert isinstance(end, End)
+    assert end.result["accepted"] == facts["accepted"]
 
 
 # ── the counting ────────────────────────────────────────────────────────────────────────────────────────────────────

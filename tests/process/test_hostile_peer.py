@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import pytest
 import trio
-from scripts.support.driver import Writer, tls_of, wall_ms
 from scripts.support.nodes import Node
 from tests.process.support import MALLORY, killed
 
 from waypost.clock import DAY_MS
 from waypost.errors import Code
+from waypost.lab.driver import Writer, tls_of, wall_ms
 from waypost.limits import FRAME_MAX_BYTES, MIB, QUERIES_IN_FLIGHT_MAX, WINDOW_ENVELOPES
 from waypost.links import tcp
 from waypost.links.errors import LinkBroken

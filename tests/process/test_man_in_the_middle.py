@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import trio
-from scripts.support.driver import Account, Link, join, tls_of, wall_ms
 from scripts.support.nodes import Node, two_nodes
 from tests.process.support import (
     MALLORY,
@@ -28,6 +27,7 @@ from tests.process.support import (
 
 from waypost.client import join as enter
 from waypost.errors import Code, PeerFault
+from waypost.lab.driver import Account, Link, join, tls_of, wall_ms
 from waypost.links import tcp
 from waypost.links.pump import greet
 from waypost.protocol.codec import FrameBuffer, decode

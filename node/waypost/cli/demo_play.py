@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import trio
 
-from waypost.cli.demo_nodes import NodeProcess
+from waypost.cli.demo_nodes import DemoNode
 from waypost.cli.tables import console, table
 from waypost.cli.words import moment, reason, remedy, step
 from waypost.client import Client, Message, Sent, SentState, connect, join
@@ -50,8 +50,8 @@ class Play:
         self._quiet = quiet
         self._stay = stay
         self._static = static
-        self._birdy = NodeProcess("birdy.local", place / "birdy")
-        self._finch = NodeProcess("finch.local", place / "finch")
+        self._birdy = DemoNode("birdy.local", place / "birdy")
+        self._finch = DemoNode("finch.local", place / "finch")
         self._console = console()
         self._results: list[Result] = []
         self._discovery = "none"

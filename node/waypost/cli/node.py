@@ -1,79 +1,15 @@
-"""Asks the node that runs on a state directory: one plain blocking socket, nothing of the node itself."""
+"""Which node a verb is about, and how it is asked."""
 
 from __future__ import annotations
 
-import json
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from waypost.daemon.state import StateDir, default_state, socket_address
-from waypost.errors import Code, LocalError, PeerFault, Refused, WaypostError, code_of
-from waypost.limits import FRAME_MAX_BYTES
-from waypost.protocol.admin import Request, Response
-from waypost.protocol.codec import HEADER_BYTES, FrameBuffer, pack, read
+from waypost.daemon.ask import Node, ask_node
+from waypost.daemon.state import StateDir, default_state
 
-_TIMEOUT_S = 30.0
+__all__ = ["Node", "ask_node", "state_dir"]
 
 
 def state_dir(path: Path | None) -> StateDir:
     """The directory that --state names, or the default."""
     return StateDir((path or default_state()).expanduser().absolute())
-
-
-class Node:
-    """A connection to a running node. Made by `ask_node`."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._buffer = FrameBuffer(FRAME_MAX_BYTES)
-
-    def ask(self, request: Request) -> Any:
-        """The answer's JSON, parsed. Raises what the node answered, or LocalError(NOT_RUNNING) if it has ended."""
-        body = pack(request)
-        try:
-            self._connection.sendall(len(body).to_bytes(HEADER_BYTES, "big") + body)
-            response = read(self._receive(), Response)
-        except TimeoutError:
-            raise Refused(Code.TIMED_OUT, f"the node has not answered for {_TIMEOUT_S:.0f} s") from None
-        except OSError as error:
-            raise LocalError(Code.NOT_RUNNING, f"it ended while it was asked ({error.strerror or error})") from None
-        except PeerFault as fault:
-            raise LocalError(Code.NOT_RUNNING, f"what answers there is another version ({fault.detail})") from None
-        if response.code:
-            raise _refusal(response)
-        return json.loads(response.json) if response.json else {}
-
-    def _receive(self) -> bytes:
-        while True:
-            data = self._connection.recv(65_536)
-            if not data:
-                raise ConnectionResetError("it hung up")
-            if frames := self._buffer.feed(data):
-                return frames[0]
-
-
-def _refusal(response: Response) -> WaypostError:
-    code = code_of(response.code)
-    if code is None:
-        return Refused(Code.INTERNAL, f"error {response.code} of a newer node: {response.text}")
-    return Refused(code, response.text)
-
-
-@contextmanager
-def ask_node(state: StateDir, timeout_s: float | None = _TIMEOUT_S) -> Iterator[Node]:
-    """A connection to the node. Raises LocalError(STATE_MISSING | NOT_RUNNING)."""
-    if not state.path.is_dir():
-        raise LocalError(Code.STATE_MISSING, str(state.path))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(timeout_s)
-        try:
-            with socket_address(state.socket) as address:
-                connection.connect(address)
-        except PermissionError:
-            raise LocalError(Code.NOT_RUNNING, f"{state.path} belongs to another user") from None
-        except OSError:
-            raise LocalError(Code.NOT_RUNNING, str(state.path)) from None
-        yield Node(connection)

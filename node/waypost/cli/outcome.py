@@ -46,6 +46,7 @@ _ABSENT = frozenset(
     {
         Code.CLOSING,
         Code.NOT_RUNNING,
+        Code.NO_LAB,
         Code.NO_PROFILE,
         Code.PROVIDER_UNKNOWN,
         Code.STATE_MISSING,

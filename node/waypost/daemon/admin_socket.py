@@ -1,4 +1,4 @@
-"""Local administration: requests of `protocol.admin` over the Unix socket in the state directory."""
+"""Local administration: requests of `protocol.admin`, or others like them, over a Unix socket of its owner's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import structlog
 import trio
@@ -20,7 +21,7 @@ from waypost.protocol.codec import HEADER_BYTES, FrameBuffer, pack, read
 _log = structlog.get_logger(__name__)
 _CHUNK_BYTES = 4_096
 
-Answer = Callable[[Request], Awaitable[Response]]
+Answer = Callable[[Any], Awaitable[Response]]
 
 
 def listen(path: Path) -> trio.SocketListener:
@@ -49,8 +50,11 @@ def listen(path: Path) -> trio.SocketListener:
     return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
 
 
-async def serve(listener: trio.SocketListener, path: Path, answer: Answer) -> None:
-    """Answer requests until cancelled; then the socket is removed. One connection may ask one thing after another."""
+async def serve(listener: trio.SocketListener, path: Path, answer: Answer, requests: Any = Request) -> None:
+    """Answer requests until cancelled; then the socket is removed. One connection may ask one thing after another.
+
+    `requests`: the union of structs that `answer` takes.
+    """
     places = trio.CapacityLimiter(ADMIN_CONNECTIONS_MAX)
 
     async def attend(stream: trio.SocketStream) -> None:
@@ -62,7 +66,7 @@ async def serve(listener: trio.SocketListener, path: Path, answer: Answer) -> No
                 await stream.send_all(_frame(refusal))
             return
         try:
-            await _converse(stream, answer)
+            await _converse(stream, answer, requests)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # whoever asked has gone
         except PeerFault as fault:
@@ -76,7 +80,7 @@ async def serve(listener: trio.SocketListener, path: Path, answer: Answer) -> No
         _remove(path)
 
 
-async def _converse(stream: trio.SocketStream, answer: Answer) -> None:
+async def _converse(stream: trio.SocketStream, answer: Answer, requests: Any) -> None:
     buffer = FrameBuffer(ADMIN_REQUEST_MAX_BYTES)
     while True:
         with trio.move_on_after(ADMIN_IDLE_S) as idle:
@@ -90,7 +94,7 @@ async def _converse(stream: trio.SocketStream, answer: Answer) -> None:
             raise
         for frame in frames:
             try:
-                request: Request = read(frame, Request, Code.BAD_REQUEST)  # type: ignore[arg-type] # a union
+                request = read(frame, requests, Code.BAD_REQUEST)
             except PeerFault as fault:
                 await _say(stream, Response(fault.code.number, str(fault)))
                 continue

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 
@@ -33,6 +33,7 @@ from waypost.limits import (
 )
 
 Policy = Literal["open", "known", "allowlist"]
+S = TypeVar("S", bound=BaseModel)
 
 _FILE_MAX_BYTES = 1 * MIB
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9])?\Z")
@@ -148,7 +149,8 @@ def _interface(value: str) -> str:
     return value
 
 
-def _reach(value: object) -> Literal["all", "none"] | tuple[Provider, ...]:
+def parse_reach(value: object) -> Literal["all", "none"] | tuple[Provider, ...]:
+    """`"all"`, `"none"`, or a list of providers. Raises ValueError."""
     if value in ("all", "none"):
         return value
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
@@ -164,11 +166,13 @@ Rate = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Part of a file in which every key must be known and of the right type."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class PeerConfig(_Section):
+class PeerConfig(Section):
     """A peer that is dialled from the start. With a key, no other key is believed."""
 
     provider: ProviderName
@@ -178,14 +182,14 @@ class PeerConfig(_Section):
     key: Key | None = None
 
 
-class MdnsConfig(_Section):
+class MdnsConfig(Section):
     """`enabled` None: on for a `.local` name, off for any other."""
 
     enabled: bool | None = None
     interfaces: list[Annotated[str, AfterValidator(_interface)]] | None = Field(default=None, max_length=64)
 
 
-class LimitsConfig(_Section):
+class LimitsConfig(Section):
     """A rate of 0 means no limit; so does storage_max_bytes 0 (only the disk limits then)."""
 
     account_rate_per_s: Rate = ACCOUNT_RATE_PER_S
@@ -199,19 +203,19 @@ class LimitsConfig(_Section):
     storage_max_bytes: Annotated[int, Field(ge=0, le=2**50)] = 0
 
 
-class LogConfig(_Section):
+class LogConfig(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["plain", "json"] = "plain"
 
 
-class Config(_Section):
+class Config(Section):
     """The file as it stands; `None` means the default for the kind of name, see the properties."""
 
     name: ProviderName
     listen: list[Listen] | None = Field(default=None, min_length=1, max_length=16)
     announce: list[Dialable] = Field(default=[], max_length=RECORD_ENDPOINTS_MAX)
     policy: Policy | None = None
-    reach: Annotated[Literal["all", "none"] | tuple[Provider, ...] | None, PlainValidator(_reach)] = None
+    reach: Annotated[Literal["all", "none"] | tuple[Provider, ...] | None, PlainValidator(parse_reach)] = None
     #: Seconds that a busy thread keeps others waiting (`sys.setswitchinterval`).
     switch_interval: Annotated[float, Field(ge=0.000_05, le=0.1)] = 0.001
     peers: list[PeerConfig] = Field(default=[], max_length=PEERS_MAX)
@@ -281,31 +285,44 @@ def _mdns_interfaces(config: Config) -> tuple[str, ...] | None:
 def load(path: Path) -> Config:
     """Read and check the file. Raises BadConfig with all faults, LocalError(STATE_MISSING) if there is no file."""
     try:
-        if path.stat().st_size > _FILE_MAX_BYTES:
-            raise BadConfig(path, [Fault(path.name, "", "longer than 1 MiB", "This is no configuration: waypost init")])
-        text = path.read_text("utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         raise LocalError(Code.STATE_MISSING, str(path.parent)) from None
+    return parse(text, path)
+
+
+def read_text(path: Path) -> str:
+    """What is in such a file. Raises FileNotFoundError, BadConfig if it cannot be read or is too long."""
+    try:
+        if path.stat().st_size > _FILE_MAX_BYTES:
+            raise BadConfig(path, [Fault(path.name, "", "longer than 1 MiB", "This is no configuration: waypost init")])
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        raise
     except (OSError, UnicodeDecodeError) as error:
         fault = Fault(path.name, "", f"cannot be read ({error})", "Mend the file or its permissions")
         raise BadConfig(path, [fault]) from None
-    return parse(text, path)
 
 
 def parse(text: str, path: Path) -> Config:
     """The configuration in that text; `path` is for the messages. Raises BadConfig with all faults."""
+    config = parse_as(Config, text, path)
+    if faults := _contradictions(config):
+        raise BadConfig(path, faults)
+    return config
+
+
+def parse_as(kind: type[S], text: str, path: Path) -> S:
+    """Another file of the same manner: TOML that is one `kind`. Raises BadConfig with all faults."""
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         fault = Fault(path.name, "", f"not TOML: {error}", "Mend that line; texts stand in double quotes")
         raise BadConfig(path, [fault]) from None
     try:
-        config = Config.model_validate(table)
+        return kind.model_validate(table)
     except ValidationError as error:
         raise BadConfig(path, _faults(error)) from None
-    if faults := _contradictions(config):
-        raise BadConfig(path, faults)
-    return config
 
 
 def _contradictions(config: Config) -> list[Fault]:

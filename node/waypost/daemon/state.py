@@ -58,11 +58,15 @@ class StateDir:
 
 
 def default_state() -> Path:
-    """`$WAYPOST_STATE`, else `waypost` in the user's state directory (XDG Base Directory Specification)."""
-    if named := os.environ.get("WAYPOST_STATE"):
-        return Path(named)
+    """`$WAYPOST_STATE`, else `waypost` in the user's state directory."""
+    named = os.environ.get("WAYPOST_STATE")
+    return Path(named) if named else user_state() / "waypost"
+
+
+def user_state() -> Path:
+    """The user's state directory (XDG Base Directory Specification)."""
     base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "waypost"
+    return Path(base) if base else Path.home() / ".local" / "state"
 
 
 def make(state: StateDir, config_text: str, seed: bytes) -> None:

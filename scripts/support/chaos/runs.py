@@ -6,16 +6,20 @@ import os
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import trio
-from scripts.support.chaos.devices import Recipient, Sender
-from scripts.support.chaos.tally import Tally
-from scripts.support.driver import join
 from scripts.support.nodes import Node, two_nodes
+
+from waypost.lab.box.faults import Note
+from waypost.lab.box.traffic import record
+from waypost.lab.devices import Device, Sender
+from waypost.lab.driver import join
+from waypost.lab.tally import Tally
+from waypost.lab.timeline import End, Fault, Mended, NodeState, Run
 
 Say = Callable[[str], None]
 
@@ -41,9 +45,31 @@ class Stage:
     near: Node
     far: Node
     sender: Sender
-    recipient: Recipient
+    recipient: Device
     tally: Tally
     rng: random.Random
+    note: Note
+    began: float = field(default_factory=trio.current_time)
+    faults: int = 0
+
+    @property
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return trio.current_time() - self.began
+
+    async def kill(self, node: Node) -> int:
+        """Returns the fault's number, for `start`."""
+        await trio.to_thread.run_sync(node.kill)
+        self.faults += 1
+        self.note(Fault(t=self.now, id=self.faults, name="kill", nodes=(node.name,)))
+        self.note(NodeState(t=self.now, node=node.name, state="down"))
+        return self.faults
+
+    async def start(self, node: Node, fault: int) -> None:
+        """The fault is over with that."""
+        await trio.to_thread.run_sync(node.start)
+        self.note(NodeState(t=self.now, node=node.name, state="up"))
+        self.note(Mended(t=self.now, id=fault))
 
     async def until(self, condition: Callable[[], bool], every_s: float = 0.001) -> None:
         """Looks when something has happened, but no more often than that."""
@@ -58,28 +84,33 @@ class Stage:
 
 
 @asynccontextmanager
-async def _stage(near: Node, far: Node, plan: Plan) -> AsyncIterator[Stage]:
+async def _stage(near: Node, far: Node, plan: Plan, note: Note) -> AsyncIterator[Stage]:
     rng, tally = random.Random(plan.seed), Tally()
     [alice] = await trio.to_thread.run_sync(near.invite, "alice")
     [bob] = await trio.to_thread.run_sync(far.invite, "bob")
     sender_account, recipient_account = await join(alice, os.urandom(32)), await join(bob, os.urandom(32))
     sender = Sender(sender_account, recipient_account.address, tally, random.Random(rng.random()))
-    recipient = Recipient(recipient_account, tally, random.Random(rng.random()))
+    recipient = Device(recipient_account, tally, random.Random(rng.random()))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sender.run)
         nursery.start_soon(recipient.run)
-        yield Stage(near, far, sender, recipient, tally, rng)
+        stage = Stage(near, far, sender, recipient, tally, rng, note)
+        nursery.start_soon(record, tally, note, lambda: stage.now)
+        yield stage
         nursery.cancel_scope.cancel()
 
 
-def run(plan: Plan, where: Path, say: Say) -> dict[str, Any]:
+def run(plan: Plan, where: Path, note: Note, say: Say) -> dict[str, Any]:
     """Do it; what came of it. `holds` says whether the promises were kept."""
     with two_nodes(where, LIMITS) as (near, far):
 
         async def main() -> dict[str, Any]:
-            async with _stage(near, far, plan) as stage:
+            note(Run(title=f"chaos, seed {plan.seed}", source="chaos", nodes=(near.name, far.name), seed=plan.seed))
+            async with _stage(near, far, plan, note) as stage:
                 facts = await (_outage if plan.outage_s else _kills)(stage, plan, say)
-                return {**stage.tally.facts(), **facts, "seed": plan.seed, "holds": stage.tally.holds}
+                facts = {**stage.tally.facts(), **facts, "seed": plan.seed, "holds": stage.tally.holds}
+                note(End(t=stage.now, result=facts))
+                return facts
 
         return trio.run(main)
 
@@ -107,10 +138,10 @@ async def _kills(stage: Stage, plan: Plan, say: Say) -> dict[str, Any]:
                     await up[node.name].wait()
                     await trio.sleep(stage.rng.uniform(0, 0.4))
                 await trio.sleep(stage.rng.choice((0.0, 0.005, 0.03, 0.2)) * stage.rng.random())
-                await trio.to_thread.run_sync(node.kill)
+                fault = await stage.kill(node)
                 killed += 1
                 up[node.name] = trio.Event()
-                nursery.start_soon(_restart, node, up[node.name], stage.rng.uniform(0, 0.5))
+                nursery.start_soon(_restart, stage, node, fault, up[node.name])
                 say(f"kill {killed:2} of {node.name}: {_progress(stage.tally)}")
     stage.sender.allow(plan.messages)
     stage.recipient.online = True
@@ -124,9 +155,9 @@ async def _kills(stage: Stage, plan: Plan, say: Say) -> dict[str, Any]:
     }
 
 
-async def _restart(node: Node, up: trio.Event, after_s: float) -> None:
-    await trio.sleep(after_s)
-    await trio.to_thread.run_sync(node.start)
+async def _restart(stage: Stage, node: Node, fault: int, up: trio.Event) -> None:
+    await trio.sleep(stage.rng.uniform(0, 0.5))
+    await stage.start(node, fault)
     up.set()
 
 
@@ -143,7 +174,7 @@ def _progress(tally: Tally) -> str:
 
 async def _outage(stage: Stage, plan: Plan, say: Say) -> dict[str, Any]:
     started = trio.current_time()
-    await trio.to_thread.run_sync(stage.far.kill)
+    fault = await stage.kill(stage.far)
     stage.sender.allow(plan.messages)
     with trio.move_on_after(plan.outage_s):
         await stage.until(lambda: len(stage.tally.accepted) >= plan.messages, 0.05)
@@ -151,7 +182,7 @@ async def _outage(stage: Stage, plan: Plan, say: Say) -> dict[str, Any]:
         await trio.sleep_forever()
     accepted_before = len(stage.tally.accepted)
     launched = trio.current_time()
-    await trio.to_thread.run_sync(stage.far.start)
+    await stage.start(stage.far, fault)
     back = trio.current_time()
     say(f"{stage.far.name} is back after {back - started:.1f} s")
     await stage.settled(plan.timeout_s)

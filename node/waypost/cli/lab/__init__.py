@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from waypost.cli.lab import conformance, report, simulate
+from waypost.cli.lab import conformance, faults, report, show, simulate, traffic, up
 
 app = typer.Typer(no_args_is_help=True, help="Run, break, simulate and judge whole networks of nodes on this machine.")
+
+app.command()(up.up)
+app.command()(show.status)
+app.command()(traffic.traffic)
+app.command()(faults.kill)
+app.command()(faults.stop)
+app.command()(faults.start)
+app.command()(faults.cut)
+app.command()(faults.slow)
+app.command()(faults.loss)
+app.command()(faults.heal)
+app.command()(up.down)
 app.command()(report.report)
 app.command()(simulate.simulate)
 app.command()(conformance.conformance)

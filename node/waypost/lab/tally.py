@@ -1,4 +1,4 @@
-"""What became of every message, as the two apps saw it."""
+"""What became of every message, as the apps saw it that sent and received it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ class Tally:
     """By envelope id, except `shown`, which goes by what the body says: a copy in another envelope would be noticed."""
 
     written: dict[bytes, bytes] = field(default_factory=dict)  #: id → the body's own mark
+    between: dict[bytes, tuple[str, str]] = field(default_factory=dict)  #: id → sender, recipient
     accepted: set[bytes] = field(default_factory=set)
     refused: dict[bytes, int] = field(default_factory=dict)  #: for good, so never accepted
     put_off: Counter[int] = field(default_factory=Counter)  #: refusals for now, by code
     shown: Counter[bytes] = field(default_factory=Counter)  #: by mark
     outcomes: dict[bytes, int] = field(default_factory=dict)  #: id → code, 0 is delivered
-    arrivals: int = 0  #: envelopes offered to the recipient, each time
+    latencies_ms: list[float] = field(default_factory=list)  #: from writing to showing, in the order of showing
+    arrivals: int = 0  #: envelopes offered to recipients, each time
     foreign: int = 0  #: envelopes that nobody has written, or that were altered
-    offers: int = 0  #: envelopes offered by the sender, each time
+    offers: int = 0  #: envelopes offered by senders, each time
     changed: trio.Event = field(default_factory=trio.Event)
 
     def ring(self) -> None:
@@ -37,9 +39,13 @@ class Tally:
         return sum(self.outcomes.get(id_, 0) != 0 for id_ in self.accepted)
 
     @property
+    def outstanding(self) -> list[bytes]:
+        """Accepted, and neither shown nor bounced: lost, unless more is still to come."""
+        return [id_ for id_ in self.accepted if not self.shown[self.written[id_]] and not self.outcomes.get(id_, 0)]
+
+    @property
     def lost(self) -> int:
-        """Accepted, and neither shown nor bounced."""
-        return sum(not self.shown[self.written[id_]] and not self.outcomes.get(id_, 0) for id_ in self.accepted)
+        return len(self.outstanding)
 
     @property
     def duplicates(self) -> int:
@@ -57,10 +63,15 @@ class Tally:
         return sum(bool(code) and self.shown[self.written[id_]] > 0 for id_, code in self.outcomes.items())
 
     @property
+    def reasons(self) -> dict[int, int]:
+        """Bounces of what was accepted, by code."""
+        return dict(Counter(code for id_, code in self.outcomes.items() if code and id_ in self.accepted))
+
+    @property
     def complete(self) -> bool:
         """Nothing more is to be expected."""
         settled = len(self.accepted) + len(self.refused)
-        return settled >= len(self.written) and not self.lost and not self.unreported
+        return settled >= len(self.written) and not self.unreported and not self.lost
 
     @property
     def holds(self) -> bool:
