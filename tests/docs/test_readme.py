@@ -67,7 +67,7 @@ def perform(directory: Path, script: str) -> tuple[int, str]:
             ["bash", "-c", script], cwd=directory, env=environment, stdout=output, stderr=output, start_new_session=True
         )
         try:
-            code = process.wait(60)
+            code = process.wait(150)
         finally:
             with suppress(ProcessLookupError):  # all of it has ended by itself
                 os.killpg(process.pid, signal.SIGKILL)

@@ -96,6 +96,14 @@ async def test_a_tombstone_is_passed_on_at_once_and_once(autojump_clock: trio.te
         await heron.ask(Records((tombstone,)))
         await trio.sleep(60)
         assert len(heard()) == 1
+        # Nor does it make this node a loudspeaker to leave again and again.
+        before = len(heron.events)
+        for sequence in range(2, 20):
+            again = record_of(FINCH, finch.key, sequence=sequence, state=RecordState.GONE)
+            finch.session.notice(Notice(NoticeKind.RECORD, data=again))
+        finch.pump.wake()
+        await trio.sleep(10)
+        assert len(heron.events) == before
         gone = node.relay.peers.get(FINCH)
         assert gone is not None
         assert gone.gone

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from waypost.clock import Instant, WallMs
+from waypost.clock import NEVER, Instant, WallMs
 from waypost.discovery.source import Endpoint
 from waypost.errors import Code
 from waypost.ids import Provider
@@ -63,6 +63,7 @@ class Peer:
     changed: trio.Event = field(default_factory=trio.Event)
     tried: trio.Event = field(default_factory=trio.Event)  #: a link is up, or a try has failed
     linked_at: Instant = 0.0
+    buried_at: Instant = -NEVER  #: when its tombstone was last passed on
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import replace
 from waypost.clock import WallMs
 from waypost.errors import PeerFault
 from waypost.ids import Provider
-from waypost.limits import RECORDS_PER_MESSAGE_MAX
+from waypost.limits import RECORDS_PER_MESSAGE_MAX, TOMBSTONE_GAP_S
 from waypost.protocol.messages import Notice, NoticeKind
 from waypost.protocol.record import NodeRecord, RecordState, open_record, supersedes
 from waypost.relay.peer import Peer
@@ -66,8 +66,17 @@ class Records:
                 self._peers.save(peer)
                 peer.poke()
                 if peer.gone:
-                    # Whoever could not be told by the one that has left would wait for it until all mail has expired.
-                    self._spread(data, source)
+                    self._pass_on(peer, data, source)
+
+    def _pass_on(self, peer: Peer, tombstone: bytes, source: Peer | None) -> None:
+        """Whoever could not be told by the one that has left would wait for it until all mail has expired.
+
+        A peer that leaves again and again has us speak to all others each time: not more often than once an hour.
+        """
+        now = self._parts.clock.instant()
+        if now >= peer.buried_at + TOMBSTONE_GAP_S:
+            peer.buried_at = now
+            self._spread(tombstone, source)
 
     def take(self, peer: Peer, data: bytes, now_ms: WallMs) -> bool:
         """Whether it is the peer's newest."""
