@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -27,10 +28,19 @@ def played(seed: int) -> Played:
 
 
 def hunt(mutant: str, seeds: Iterable[int]) -> tuple[int | None, str]:
-    """The first of the seeds that finds the mutant, and how; None if none does."""
+    """The first of the seeds that finds the mutant, and how; None if none does.
+
+    What has been found once and put back is looked for in the plans that found it, first.
+    """
     breed(mutant)
-    for seed in seeds:
-        broken = played(seed).summary["broken"]
+    from scripts.support.simulate.found import FOUND  # noqa: PLC0415 - see the module
+
+    from waypost.lab.simulate.plan import piece  # noqa: PLC0415
+    from waypost.lab.simulate.run import simulate  # noqa: PLC0415
+
+    old = [plan for name, (plan, _) in FOUND.items() if name == mutant]
+    for plan in itertools.chain(old, map(piece, seeds)):
+        broken = simulate(plan).violations
         if broken:
-            return seed, f"{broken[0]['promise']}: {broken[0]['text']}"
+            return plan.seed, f"{broken[0].promise}: {broken[0].text}"
     return None, ""

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from scripts.support.simulate.found import FOUND
 from scripts.support.simulate.mutants import MUTANTS, Mutant
-from tests.lab.simulate.found import FOUND
 
 from waypost.lab.simulate.plan import WEATHERS, Kind, Plan, piece
 from waypost.lab.simulate.promises import Violation
@@ -51,9 +51,9 @@ def test_every_promise_holds(seed: int) -> None:
     assert figures["lost"] == figures["duplicates"] == 0
 
 
-@pytest.mark.parametrize("what", FOUND)
-def test_what_was_found_once_is_mended(what: str) -> None:
-    assert simulate(FOUND[what]).violations == ()
+@pytest.mark.parametrize("plan", dict.fromkeys(plan for plan, _ in FOUND.values()), ids=lambda plan: str(plan.seed))
+def test_what_was_found_once_is_mended(plan: Plan) -> None:
+    assert simulate(plan).violations == ()
 
 
 def test_without_faults_everything_arrives_that_can() -> None:
