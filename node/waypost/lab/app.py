@@ -63,6 +63,7 @@ class App:
         self._session: Session | None = None
         self._pump: Pump | None = None
         self._offered: dict[bytes, None] = {}  #: in flight over this link
+        self._suites: dict[bytes, str] = {}  #: of requests for keys
         self._changed = trio.Event()
 
     @property
@@ -76,9 +77,10 @@ class App:
         self._flush()
         return letter
 
-    def claim(self, address: str) -> bytes:
+    def claim(self, address: str, suite: str = SUITE) -> bytes:
         """Ask for somebody's keys, now or once it is connected; returns the request's id."""
         request = self.profile.claim(address)
+        self._suites[request] = suite
         self._ask_claim(request, address)
         return request
 
@@ -213,7 +215,7 @@ class App:
             self.profile.answers.setdefault(request, []).append(Answer(answer.code, reply))
             self.tell(self, "claimed", request, address, answer.code)
 
-        self._ask(Claim(request, address, (SUITE,)), then)
+        self._ask(Claim(request, address, (self._suites.get(request, SUITE),)), then)
 
     def _publish(self) -> None:
         profile = self.profile

@@ -42,6 +42,7 @@ class User:
     address: str
     around: Surroundings
     clock: LabClock = field(default_factory=LabClock)
+    profiles: int = 1  #: the number of the present one; earlier ones are of no more use
     client: Client | None = None  #: while it runs
     app: App | None = None
     joined: bool = False
@@ -61,7 +62,7 @@ class User:
     @property
     def profile(self) -> Path:
         """The directory of the SDK's profile."""
-        return self.around.directory / self.address
+        return self.around.directory / (self.address if self.profiles == 1 else f"{self.address}-{self.profiles}")
 
     @property
     def parts(self) -> Parts:

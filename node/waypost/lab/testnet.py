@@ -14,7 +14,7 @@ import random
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,9 @@ class Network(Faults):
         self.on_event: Callable[[AnyEvent], None] = lambda _event: None
         #: Told of each line of a node's log: its name, the level, the event, the fields.
         self.on_log: Callable[[str, str, str, dict[str, Any]], None] = lambda *_line: None
+        #: Told of what has become durable, before anyone is answered: the node's name, the verb, what it was given and
+        #: what it returned or raised.
+        self.on_commit: Callable[[str, str, tuple[Any, ...], Any], None] = lambda *_commit: None
 
     # ── nodes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -61,6 +64,7 @@ class Network(Faults):
             raise LocalError(Code.BAD_CONFIG, f"there are two nodes {made.name}")
         machine = Machine(made, self.fabric, self._rng, self._nursery)
         machine.log = lambda level, event, fields: self._heard(made.name, level, event, dict(fields))
+        machine.observer = _Commits(made.name, self)
         self.machines[made.name] = machine
         await self.start(made.name)
         return machine
@@ -85,8 +89,7 @@ class Network(Faults):
     async def leave(self, name: str, moved_to: str = "") -> None:
         """For good: the node leaves a tombstone with every peer that it can reach, and ends."""
         machine = self._running(name)
-        await machine.relay.leave(full_node(moved_to) if moved_to else "")
-        await machine.stop()
+        await machine.leave(full_node(moved_to) if moved_to else "")
         self._tell_state(machine.name, "gone")
 
     def linked(self, one: str, other: str) -> bool:
@@ -133,6 +136,14 @@ class Network(Faults):
         if user is None or (mode == "some") is not bool(providers) or mode not in ("all", "none", "some"):
             raise LocalError(Code.BAD_CONFIG, f"reach of {address}: {mode} {' '.join(providers)}".rstrip())
         await relay.directory.set_reach(user, mode, tuple(full_node(each) for each in providers))
+
+    async def renew(self, address: str) -> None:
+        """The operator starts over with a user: account and keys are removed, the next app joins with a new profile."""
+        user = self.user(address)
+        await user.close()
+        name, _, node = user.address.rpartition("@")
+        await self._running(node).relay.remove_user(name)
+        self._users[user.address] = User(user.address, self._around, user.clock, user.profiles + 1)
 
     def user(self, address: str) -> User:
         """Whoever that is, joined or not."""
@@ -202,6 +213,17 @@ class Network(Faults):
             peer = str(fields.get("peer", ""))
             self._tell(LinkState(t=trio.current_time(), a=node, b=peer, up=event == "link up"))
         self.on_log(node, level, event, fields)
+
+
+@dataclass(frozen=True)
+class _Commits:
+    """What a node's store tells."""
+
+    node: str
+    net: Network
+
+    def committed(self, verb: str, arguments: tuple[Any, ...], result: Any) -> None:
+        self.net.on_commit(self.node, verb, arguments, result)
 
 
 @asynccontextmanager
