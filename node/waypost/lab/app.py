@@ -6,7 +6,7 @@ What the SDK does about retries, receipts and duplicates is done here too; bodie
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -72,10 +72,16 @@ class App:
 
     def write(self, recipient: str, body: bytes = b"", **options: int) -> Letter:
         """Put a message into the profile; it goes at once if the app is connected."""
-        letter = self.profile.write(recipient, self._clock.wall_ms(), body, **options)
-        self.tell(self, "sent", letter.id, recipient, 0)
-        self._flush()
+        [letter] = self.write_many(recipient, [body], **options)
         return letter
+
+    def write_many(self, recipient: str, bodies: Sequence[bytes], **options: int) -> list[Letter]:
+        """The same for many at once."""
+        letters = [self.profile.write(recipient, self._clock.wall_ms(), body, **options) for body in bodies]
+        for letter in letters:
+            self.tell(self, "sent", letter.id, recipient, 0)
+        self._flush()
+        return letters
 
     def claim(self, address: str, suite: str = SUITE) -> bytes:
         """Ask for somebody's keys, now or once it is connected; returns the request's id."""
@@ -196,7 +202,9 @@ class App:
     async def _resend(self) -> None:
         """Offer again what was refused for now, when its time has come."""
         while True:
-            dues = [letter.due for letter in self.profile.unsent.values() if letter.id not in self._offered]
+            # What is due already waits for room, and that comes with an event.
+            now = trio.current_time()
+            dues = [letter.due for letter in self.profile.unsent.values() if letter.due > now]
             with trio.CancelScope(deadline=min(dues, default=NEVER)):
                 await self._changed.wait()
             self._flush()
