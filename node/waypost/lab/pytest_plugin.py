@@ -24,7 +24,7 @@ class MakeNetwork(Protocol):
 
 @pytest.fixture
 def waypost_network(tmp_path: Path) -> MakeNetwork:
-    """What makes networks: `async with waypost_network("birdy", "finch") as net` in a test that runs under trio.
+    """Makes networks for a test that runs under trio, as `waypost.lab.network` does.
 
     Profiles of clients are kept in the test's `tmp_path`, to be looked at after a failure.
     """

@@ -5,10 +5,11 @@ from __future__ import annotations
 import trio
 
 from waypost.crypto.seal import SUITE
-from waypost.errors import Code
+from waypost.errors import Code, LocalError
 from waypost.lab.durable import COMMIT_S
 from waypost.lab.scenario.stage import Once, Stage
 from waypost.lab.scenario.vocabulary import deed, setup
+from waypost.limits import CLAIM_RATE_PER_S
 
 # ── who is there ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -52,6 +53,19 @@ async def writes_for(stage: Stage, sender: str, text: str, recipient: str, secon
     await stage.people[sender].write(stage.people[recipient].address, [text], round(seconds))
 
 
+@deed("<user> writes <text> to <user>, accepting a new key")
+async def writes_accepting(stage: Stage, sender: str, text: str, recipient: str) -> None:
+    """The same, whatever identity key the recipient has by now."""
+    person = stage.sdk(sender)
+    person.accepts_new_key = True
+    await person.write(stage.people[recipient].address, [text])
+    person.accepts_new_key = False
+
+
+#: Forms that name a message by its text, which is their second slot.
+WRITES = (writes, writes_for, writes_accepting)
+
+
 @deed("<user> writes <number> messages to <user>")
 async def writes_many(stage: Stage, sender: str, number: int, recipient: str) -> None:
     """As fast as the app can."""
@@ -91,11 +105,11 @@ async def rejects(stage: Stage, user: str, text: str) -> None:
 
 @deed("<user> takes <number> keys of <user>")
 async def takes_keys(stage: Stage, taker: str, number: int, owner: str) -> None:
-    """A light user's app claims that many key packages, two a second, and writes nothing."""
+    """A light user's app claims that many key packages, one a second, and writes nothing."""
     app, address = stage.light(taker).app, stage.people[owner].address
     for _ in range(number):
         app.claim(address, SUITE)
-        await trio.sleep(0.5)
+        await trio.sleep(1 / CLAIM_RATE_PER_S)
     await app.until(lambda: not app.profile.claims)
 
 
@@ -132,7 +146,10 @@ async def leaves(stage: Stage, node: str) -> None:
     await stage.net.leave(node)
 
 
-@deed("<node> crashes once it has stored <number> more messages", "<node> crashes once it has stored <number> more message")
+@deed(
+    "<node> crashes once it has stored <number> more messages",
+    "<node> crashes once it has stored <number> more message",
+)
 async def crashes_after_storing(stage: Stage, node: str, number: int) -> None:
     """Right after that is durable and before anybody is told so."""
     await stage.crash_once(Once(node, "accept", number))
@@ -172,6 +189,8 @@ async def accepts_key(stage: Stage, node: str, peer: str) -> None:
 async def starts_over(stage: Stage, node: str, user: str) -> None:
     """The account is removed and made anew, and the user joins with a new profile."""
     person = stage.people[user]
+    if stage.homes[user] != node:
+        raise LocalError(Code.BAD_CONFIG, f"{user} is not at {node}")
     await person.offline()
     await stage.net.renew(person.address)
     await person.online()
@@ -217,7 +236,7 @@ async def clock_right(stage: Stage, name: str) -> None:
 
 
 @deed("<time> pass", "<time> passes")
-async def time_passes(stage: Stage, seconds: float) -> None:
+async def time_passes(_stage: Stage, seconds: float) -> None:
     """Nothing is done meanwhile."""
     await trio.sleep(seconds)
 

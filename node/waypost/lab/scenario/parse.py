@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
-# They add the forms.
-from waypost.lab.scenario import claims as _claims
-from waypost.lab.scenario import deeds as _deeds
 from waypost.errors import Code, LocalError
+from waypost.lab.scenario import claims, deeds  # their import adds the forms
 from waypost.lab.scenario.vocabulary import FORMS, Form, Kind
 from waypost.lab.scenario.words import Cast, Mismatch, Reader, Token, tokenise
 
@@ -50,6 +47,11 @@ class Script:
     about: str
     answers: tuple[str, ...]
     lines: tuple[Line, ...] = field(repr=False)
+
+
+def forms() -> list[Form]:
+    """All that there are: what sets up, what happens, what is claimed."""
+    return [form for module in (deeds, claims) for form in FORMS if form.mean.__module__ == module.__name__]
 
 
 def parse(text: str, where: str) -> Script:
@@ -129,7 +131,7 @@ def _in_order(line: Line, cast: Cast, *, started: bool) -> bool:
     if line.form.kind is not Kind.SETUP:
         if not cast.nodes:
             raise Mismatch(0, "“nodes …” first: nobody is there yet")
-        if _writes(line):
+        if line.form.mean in deeds.WRITES:
             cast.texts.append(str(line.values[1]))
         return True
     if started:
@@ -142,10 +144,6 @@ def _in_order(line: Line, cast: Cast, *, started: bool) -> bool:
                 else:
                     cast.nodes.append(each)
     return False
-
-
-def _writes(line: Line) -> bool:
-    return line.form.mean is _deeds.writes and isinstance(line.values[1], str)
 
 
 def _explained(line: str, mismatch: Mismatch) -> str:
@@ -164,7 +162,3 @@ def _alternatives(wanted: list[str]) -> str:
     if len(wanted) > len(shown):
         return ", ".join(shown) + f" or one of {len(wanted) - len(shown)} more"
     return " or ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
-
-
-__all__ = ["PATIENCE_S", "Line", "Script", "When", "parse"]
-assert _claims  # noqa: S101 - imported for its forms

@@ -27,6 +27,7 @@ class Written:
     at: float
     told: list[tuple[str, int]] = field(default_factory=list)
     id: str = ""  #: the envelope's, once there is one
+    number: int = 0  #: the first is 1
 
     @property
     def is_over(self) -> bool:
@@ -47,6 +48,7 @@ class Log:
 
     def add(self, written: Written) -> None:
         self.written.append(written)
+        written.number = len(self.written)
         self.on_step(written, "sent", 0)
 
     def identify(self, written: Written, id_: str) -> None:
@@ -99,6 +101,7 @@ class Person(ABC):
 class SdkPerson(Person):
     """With the SDK: everything is encrypted, and keys matter."""
 
+    accepts_new_key: bool = False  #: of whoever the next messages are for
     _client: Client | None = None
     _session: trio.CancelScope | None = None
     _watching: trio.Nursery = field(init=False)
@@ -137,7 +140,7 @@ class SdkPerson(Person):
             written = Written(text, self.address, recipient, trio.current_time())
             self.log.add(written)
             try:
-                sent = await self.client.send(recipient, text, expires_s=expires_s)
+                sent = await self.client.send(recipient, text, expires_s=expires_s, accept_new_key=self.accepts_new_key)
             except WaypostError as error:
                 self.log.tell(written, "bounced", error.code.number)
                 continue
@@ -208,11 +211,11 @@ class LightPerson(Person):
         await super().crash()
 
     async def write(self, recipient: str, texts: list[str], expires_s: int = EXPIRY_MAX_S) -> None:
-        for text in texts:
+        letters = self.app.write_many(recipient, [text.encode() for text in texts], expires_s=expires_s)
+        for text, letter in zip(texts, letters, strict=True):
             written = Written(text, self.address, recipient, trio.current_time())
-            self.log.add(written)
-            letter = self.app.write(recipient, text.encode(), expires_s=expires_s)
             self.log.identify(written, id_text(letter.id))
+            self.log.add(written)
 
     def choke(self, text: str, code: Code) -> None:
         """From now on the app answers that to messages of that text."""

@@ -19,6 +19,8 @@ from waypost.lab.timeline import AnyEvent, Fault, LinkState, Mended, Note, Run, 
 from waypost.relay.settings import Quotas
 from waypost.storage.store import Issued
 
+#: Those that a timeline has.
+_STEPS = frozenset({"sent", "accepted", "held", "delivered", "bounced", "expired"})
 _TOLD_MAX = 50_000  #: lines of what has happened, kept for a failure
 
 
@@ -73,7 +75,9 @@ class Stage:
         if self._is_open:
             return
         self._is_open = True
-        self.on_event(Run(title=title, source="scenario", nodes=tuple(make.name for make in self.makes.values()), seed=seed))
+        self.on_event(
+            Run(title=title, source="scenario", nodes=tuple(make.name for make in self.makes.values()), seed=seed)
+        )
         for make in self.makes.values():
             await self.net.node(make)
         for name, node in self.homes.items():
@@ -138,12 +142,15 @@ class Stage:
 
     def _step(self, written: Written, step: str, code: int) -> None:
         self._remember(
-            f"“{written.text}” of {short(written.sender)} to {short(written.recipient)}: {step}" + (f" ({code})" if code else "")
+            f"“{written.text}” of {short(written.sender)} to {short(written.recipient)}: {step}"
+            + (f" ({code})" if code else "")
         )
+        if step not in _STEPS:
+            return
         self.on_event(
             Step(
                 t=trio.current_time(),
-                id=written.id,
+                id=f"{written.number:032x}",
                 step=step,
                 sender=written.sender,
                 recipient=written.recipient,

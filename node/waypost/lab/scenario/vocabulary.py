@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from waypost.lab.scenario.words import SLOTS, Mismatch, Reader
+from waypost.lab.scenario.words import SLOTS, Reader
 
 if TYPE_CHECKING:
     from waypost.lab.scenario.stage import Stage
@@ -45,6 +45,11 @@ class Form:
         """Each a slot's name and '', or '' and a word."""
         return [(match[1] or "", match[2] or "") for match in _PART.finditer(self.template)]
 
+    @property
+    def about(self) -> str:
+        """One or two sentences for the reader."""
+        return " ".join((self.mean.__doc__ or "").split())
+
     def match(self, reader: Reader) -> tuple[Any, ...]:
         """What the slots hold. Raises Mismatch."""
         values = []
@@ -64,18 +69,22 @@ FORMS: Final[list[Form]] = []
 
 
 def setup(*templates: str) -> Callable[[D], D]:
+    """A form by which somebody is named or something is set."""
     return _adding(Kind.SETUP, templates)
 
 
 def deed(*templates: str) -> Callable[[D], D]:
+    """A form by which something happens."""
     return _adding(Kind.DEED, templates)
 
 
 def claim(*templates: str) -> Callable[[C], C]:
+    """A form by which something is claimed to become so."""
     return _adding(Kind.CLAIM, templates)
 
 
 def absence(*templates: str) -> Callable[[C], C]:
+    """A form by which something is claimed to stay so."""
     return _adding(Kind.ABSENCE, templates)
 
 
@@ -85,6 +94,3 @@ def _adding(kind: Kind, templates: tuple[str, ...]) -> Callable[[Any], Any]:
         return mean
 
     return add
-
-
-__all__ = ["FORMS", "Form", "Kind", "Mismatch", "absence", "claim", "deed", "setup"]

@@ -122,7 +122,7 @@ class Reader:
         unit = token.value if token else ""
         seconds = _UNITS.get(unit) or _UNITS.get(unit.removesuffix("s"))
         if seconds is None:
-            raise Mismatch(self.at if self.at > start else start, "ms, seconds, minutes, hours or days")
+            raise Mismatch(max(start, self.at), "ms, seconds, minutes, hours or days")
         self.at += 1
         return amount * seconds
 
@@ -179,7 +179,7 @@ def _new_nodes(reader: Reader) -> tuple[str, ...]:
 
 def _new_users(reader: Reader) -> tuple[tuple[str, str], ...]:
     """`alice at birdy, bob at finch`."""
-    users = []
+    users: list[tuple[str, str]] = []
     while not users or reader.has_comma():
         name = reader.take_new_name("a name for a user")
         reader.take_word("at")
