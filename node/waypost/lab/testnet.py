@@ -233,12 +233,10 @@ async def network(*nodes: str | Make, seed: int = 0, directory: Path | None = No
     `seed` decides what chance decides. `directory` keeps the profiles of clients; without, they are removed at the end.
     An error in the block comes out as it is. Raises LocalError(UNSUPPORTED) under asyncio: nodes need trio.
     """
-    try:
-        trio.lowlevel.current_trio_token()
-    except RuntimeError:
+    if not trio.lowlevel.in_trio_task():
         raise LocalError(
             Code.UNSUPPORTED, "nodes run under trio only: for an app on asyncio, start real ones with waypost lab up"
-        ) from None
+        )
     with tempfile.TemporaryDirectory(prefix="waypost-lab-") as scratch:
         try:
             async with trio.open_nursery() as nursery:

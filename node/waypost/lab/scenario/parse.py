@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from typing import Any, Final
 
 from waypost.errors import Code, LocalError
@@ -49,9 +50,10 @@ class Script:
     lines: tuple[Line, ...] = field(repr=False)
 
 
-def forms() -> list[Form]:
+@cache
+def forms() -> tuple[Form, ...]:
     """All that there are: what sets up, what happens, what is claimed."""
-    return [form for module in (deeds, claims) for form in FORMS if form.mean.__module__ == module.__name__]
+    return tuple(form for module in (deeds, claims) for form in FORMS if form.mean.__module__ == module.__name__)
 
 
 def parse(text: str, where: str) -> Script:
@@ -92,7 +94,7 @@ def _line(number: int, text: str, cast: Cast) -> Line:
     reader = Reader(tokens, cast)
     when, seconds = _timing(reader)
     wanted: dict[int, dict[str, None]] = {}
-    for form in FORMS:
+    for form in forms():
         attempt = Reader(tokens, cast, reader.at)
         try:
             values = form.match(attempt)

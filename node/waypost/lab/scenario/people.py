@@ -136,11 +136,12 @@ class SdkPerson(Person):
         self._client = None
 
     async def write(self, recipient: str, texts: list[str], expires_s: int = EXPIRY_MAX_S) -> None:
+        client = self.client
         for text in texts:
             written = Written(text, self.address, recipient, trio.current_time())
             self.log.add(written)
             try:
-                sent = await self.client.send(recipient, text, expires_s=expires_s, accept_new_key=self.accepts_new_key)
+                sent = await client.send(recipient, text, expires_s=expires_s, accept_new_key=self.accepts_new_key)
             except WaypostError as error:
                 self.log.tell(written, "bounced", error.code.number)
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -92,11 +92,11 @@ class Reader:
         self.at += 1
         return token.value
 
-    def take_new_name(self, what: str) -> str:
+    def take_new_name(self, what: str, taken: Iterable[str]) -> str:
         token = self._token
         if token is None or token.kind != "word" or not re.fullmatch(r"[a-z][a-z0-9-]*", token.value):
             raise Mismatch(self.at, f"{what} (lower-case letters)")
-        if token.value in self.cast.nodes or token.value in self.cast.users:
+        if token.value in {*self.cast.nodes, *self.cast.users, *taken}:
             raise Mismatch(self.at, f"{what} that is not taken")
         self.at += 1
         return token.value
@@ -171,9 +171,9 @@ def _percent(reader: Reader) -> float:
 
 
 def _new_nodes(reader: Reader) -> tuple[str, ...]:
-    names = [reader.take_new_name("a name for a node")]
-    while reader.has_comma():
-        names.append(reader.take_new_name("a name for a node"))
+    names: list[str] = []
+    while not names or reader.has_comma():
+        names.append(reader.take_new_name("a name for a node", names))
     return tuple(names)
 
 
@@ -181,7 +181,7 @@ def _new_users(reader: Reader) -> tuple[tuple[str, str], ...]:
     """`alice at birdy, bob at finch`."""
     users: list[tuple[str, str]] = []
     while not users or reader.has_comma():
-        name = reader.take_new_name("a name for a user")
+        name = reader.take_new_name("a name for a user", dict(users))
         reader.take_word("at")
         users.append((name, _node(reader)))
     return tuple(users)
