@@ -123,7 +123,7 @@ async def says_waits(stage: Stage, node: str, text: str, code: Code) -> str | No
     reply = (await stage.net.why(written.id)).get(node) if written.id else None
     if reply is None:
         return f"{node} does not know it"
-    if (reply.state, reply.code) == ("waiting", code.number):
+    if reply.state in ("waiting", "deferred") and reply.code == code.number:
         return None
     return f"{node} says: {reply.state}{_because(reply.code)}"
 
