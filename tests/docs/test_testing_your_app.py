@@ -50,4 +50,4 @@ def test_the_calls_that_it_lists_are_there() -> None:
     }
     assert named <= there
     # And all that an app's test may want is listed.
-    assert there - named == {"end", "key_of"}
+    assert there - named == {"end", "joined", "key_of"}

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import trio
 
 from waypost.crypto.keys import SigningKey
 from waypost.errors import Code, LocalError
 from waypost.lab.clock import LabClock
-from waypost.lab.durable import COMMIT_S
+from waypost.lab.durable import COMMIT_S, Disk
 from waypost.lab.fabric import Fabric
 from waypost.lab.machine import Machine
 from waypost.lab.names import full_name, full_node
 from waypost.lab.path import PERFECT, Path
 from waypost.lab.profile import key_of
 from waypost.lab.timeline import AnyEvent, Fault, Mended, NodeState
-from waypost.storage.memory import MemoryStore
 
 
 class Faults(ABC):
@@ -30,7 +31,7 @@ class Faults(ABC):
     def __init__(self, fabric: Fabric) -> None:
         self.fabric = fabric
         self.machines: dict[str, Machine] = {}
-        self._backups: dict[str, MemoryStore] = {}
+        self._backups: dict[str, Callable[[], None]] = {}  #: what restores them
         self._faults: dict[tuple[str, ...], int] = {}
         self._numbers = itertools.count(1)
         self._keys = itertools.count(2)
@@ -160,14 +161,18 @@ class Faults(ABC):
     def backup(self, name: str) -> None:
         """As `waypost backup`; the last one counts."""
         machine = self.machine(name)
-        self._backups[machine.name] = machine.disk.backup()
+        disk = machine.disk
+        if isinstance(disk, Disk):
+            self._backups[machine.name] = partial(disk.restore, disk.backup())
+        else:
+            self._backups[machine.name] = partial(disk.restore, disk.backup())
 
     def restore(self, name: str) -> None:
         """As `waypost restore`, while the node is down: the state of its backup, under a new epoch."""
         machine = self._stopped(name)
         if machine.name not in self._backups:
             raise LocalError(Code.BAD_CONFIG, f"{name} has no backup: call backup first")
-        machine.disk.restore(self._backups[machine.name])
+        self._backups[machine.name]()
 
     # ── the inside ──────────────────────────────────────────────────────────────────────────────────────────────────
 

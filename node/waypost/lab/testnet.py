@@ -25,6 +25,7 @@ from waypost.errors import Code, LocalError
 from waypost.ids import Provider, parse_id
 from waypost.lab.app import App
 from waypost.lab.clock import LabClock
+from waypost.lab.durable import Disk
 from waypost.lab.fabric import Fabric
 from waypost.lab.faults import Faults
 from waypost.lab.machine import Machine, Make
@@ -33,6 +34,7 @@ from waypost.lab.profile import key_of
 from waypost.lab.running import Surroundings, User
 from waypost.lab.timeline import AnyEvent, LinkState
 from waypost.protocol.messages import TrackReply
+from waypost.storage.store import Device
 
 
 class Network(Faults):
@@ -46,6 +48,7 @@ class Network(Faults):
         self._nursery = nursery
         self._rng = rng
         self._users: dict[str, User] = {}
+        self._keys_of: dict[str, dict[bytes, None]] = {}  #: of the devices that have joined, by address
         self._around = Surroundings(self.fabric, rng, directory, nursery)
         #: Told of what happens to nodes, links and paths: lines of a timeline.
         self.on_event: Callable[[AnyEvent], None] = lambda _event: None
@@ -161,11 +164,8 @@ class Network(Faults):
     async def waiting(self, node: str, whom: str) -> int:
         """How many messages wait at a node for another node, or for a user: what is kept back for later included."""
         machine, whole = self.machine(node), full_name(whom)
-        engine = machine.disk.engine
-        owners = {whole}
-        if "@" in whole:
-            owners = {device.key.hex() for device in await engine.devices() if f"{device.user}@{machine.name}" == whole}
-        return sum(info.usage.items for info in await engine.mailboxes() if info.owner in owners)
+        owners = {key.hex() for key in self._keys_of.get(whole, ())} if "@" in whole else {whole}
+        return sum(info.usage.items for info in await machine.disk.mailboxes() if info.owner in owners)
 
     async def why(self, message: str) -> dict[str, TrackReply]:
         """What each running node knows of a message, by the id that `Sent.sealed` gives: its state, reason and trace.
@@ -175,7 +175,7 @@ class Network(Faults):
         id_ = parse_id(message)
         found = {}
         for machine in self.machines.values():
-            if machine.is_up and await machine.disk.engine.trace(id_):
+            if machine.is_up and await machine.disk.trace(id_):
                 found[machine.name.removesuffix(".local")] = await machine.relay.tracks.find(id_)
         return found
 
@@ -183,9 +183,10 @@ class Network(Faults):
         """One-time key packages that the user's node can still give out."""
         whole = full_address(address)
         machine = self.machine(whole.rpartition("@")[2])
-        engine, now_ms = machine.disk.engine, machine.clock.wall_ms()
-        devices = [device for device in await engine.devices() if f"{device.user}@{machine.name}" == whole]
-        return sum([await engine.packages_left(device.key, now_ms) for device in devices])
+        disk = machine.disk
+        store = disk.engine if isinstance(disk, Disk) else self._running(machine.name).relay.store
+        now_ms = machine.clock.wall_ms()
+        return sum([await store.packages_left(key, now_ms) for key in self._keys_of.get(whole, ())])
 
     async def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait for it; looks a hundred times a second. Raises trio.TooSlowError."""
@@ -201,6 +202,10 @@ class Network(Faults):
             await user.close()
         for machine in self.machines.values():
             await machine.stop()
+
+    def joined(self, address: str, device: bytes) -> None:
+        """A device has joined. A node's store says it."""
+        self._keys_of.setdefault(address, {})[device] = None
 
     def _tell(self, event: AnyEvent) -> None:
         self.on_event(event)
@@ -223,6 +228,8 @@ class _Commits:
     net: Network
 
     def committed(self, verb: str, arguments: tuple[Any, ...], result: Any) -> None:
+        if isinstance(result, Device):
+            self.net.joined(f"{result.user}@{self.node}", result.key)
         self.net.on_commit(self.node, verb, arguments, result)
 
 

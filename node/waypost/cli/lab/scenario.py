@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from waypost.lab.scenario.play import Played
 
 
-def scenario(  # noqa: PLR0917 - typer's options are parameters
+def scenario(
     files: Annotated[
         list[str] | None,
         typer.Argument(
