@@ -111,16 +111,16 @@ class App:
     async def join(self, invite: str) -> None:
         """Become the account's device. Raises WaypostError."""
         token = parse_invite(invite).token
+        answers: list[Answered_] = []
         async with trio.open_nursery() as nursery:
             await self._open()
             nursery.start_soon(self._run)
-            answers: list[Answered_] = []
             self._ask(Join(token, self.profile.device_list(), "lab"), answers.append)
             await self.until(lambda: bool(answers))
-            if answers[0].code:
-                raise Refused(code_of(answers[0].code) or Code.INTERNAL, "join")
-            self.profile.epoch = read(answers[0].body, JoinReply).epoch
             self.leave()
+        if answers[0].code:
+            raise Refused(code_of(answers[0].code) or Code.INTERNAL, "join")
+        self.profile.epoch = read(answers[0].body, JoinReply).epoch
 
     async def stay(self, until: Instant = NEVER) -> None:
         """Be connected until then, as far as the node and the network allow."""
