@@ -20,6 +20,8 @@ from waypost.relay import node
 from waypost.relay.accounts import Accounts
 from waypost.relay.consequences import Consequences
 from waypost.relay.fullness import Fullness
+from waypost.relay.peer import Peer
+from waypost.relay.peers import Peers
 from waypost.storage import memory_directory
 from waypost.storage.memory import MemoryStore
 
@@ -84,6 +86,20 @@ def deaf_to_tombstones(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(node.Relay, "_bury", bury)
 
 
+def does_not_believe_tombstones(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Peer, "gone", property(lambda _: False))
+
+
+def one_dead_peer_stops_all(patch: pytest.MonkeyPatch) -> None:
+    """While anyone cannot be reached, mail for everyone waits."""
+    peer_mailbox = Peers.peer_mailbox
+
+    def unfair(self: Peers, provider: str) -> int | Code:
+        return Code.UNREACHABLE if any(not peer.link for peer in self.all()) else peer_mailbox(self, provider)
+
+    patch.setattr(Peers, "peer_mailbox", unfair)
+
+
 def without_last_resort(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(OwnKeys, "_wants_last_resort", lambda *_: False)
 
@@ -132,6 +148,8 @@ def hides_what_it_cannot_read(patch: pytest.MonkeyPatch) -> None:
         ("poison-envelope", silent_about_losses),
         ("one-way-only", deaf_to_silence),
         ("three-nodes-one-leaves", deaf_to_tombstones),
+        ("tombstone", does_not_believe_tombstones),
+        ("dead-peer-delays-nobody", one_dead_peer_stops_all),
         ("prekeys-exhausted", without_last_resort),
         ("prekey-answer-lost", uploads_count_anew),
         ("restored-backup", same_epoch_after_a_restore),
