@@ -170,7 +170,7 @@ def test_nothing_more_is_written_to_the_old_key_once_a_new_one_was_met(tmp_path:
             node.people[BOB] = Person(BOB, 9)
             await node.deliver(ALICE, node.people[BOB].write(ALICE, node.package_of(ALICE), "I had to start over"))
             sent = await me.send(BOB, "is it you?")
-            with pytest.raises(Refused) as refused:
+            with pytest.raises(Refused) as refused, anyio.fail_after(60):
                 await sent.delivered()
             assert refused.value.code is Code.IDENTITY_CHANGED
 
