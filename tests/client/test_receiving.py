@@ -9,7 +9,7 @@ from tests.client.node import Node
 from tests.client.people import Person, altered
 from tests.client.support import ALICE, BACKENDS, BOB, on, opened
 
-from waypost.client import Client, Message
+from waypost.client import Client, Message, SentState
 from waypost.errors import Code, LocalError, Refused
 from waypost.protocol.bundle import DeviceList, sign_device_list
 from waypost.protocol.envelope import EnvelopeClass
@@ -158,6 +158,21 @@ def test_another_identity_under_a_known_name_is_visible(tmp_path: Path) -> None:
             await node.deliver(ALICE, impostor.write(ALICE, package, "it is me"))
             await node.deliver(ALICE, bob.write(ALICE, package, "no, me"))
             assert [message.identity_changed for message in await waiting(me)] == [False, True, False]
+
+    on("virtual", scene, tmp_path)
+
+
+def test_nothing_more_is_written_to_the_old_key_once_a_new_one_was_met(tmp_path: Path) -> None:
+    async def scene(node: Node, profile: Path) -> None:
+        node.people[BOB] = Person(BOB)
+        async with opened(node, profile) as me:
+            await (await me.send(BOB, "to the old key")).reached(SentState.ACCEPTED)
+            node.people[BOB] = Person(BOB, 9)
+            await node.deliver(ALICE, node.people[BOB].write(ALICE, node.package_of(ALICE), "I had to start over"))
+            sent = await me.send(BOB, "is it you?")
+            with pytest.raises(Refused) as refused, anyio.fail_after(60):
+                await sent.delivered()
+            assert refused.value.code is Code.IDENTITY_CHANGED
 
     on("virtual", scene, tmp_path)
 

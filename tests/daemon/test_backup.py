@@ -67,6 +67,19 @@ def test_there_and_back(state: StateDir, tmp_path: Path) -> None:
     assert left == {"waypost.toml", "waypost.db", "node.key", "lock"}
 
 
+def test_a_restored_node_gives_no_one_time_key_out_again(state: StateDir, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(state.database, isolation_level=None)) as database:
+        database.execute("INSERT INTO mailbox (id, kind, owner) VALUES (1, 0, 'device')")
+        insert = "INSERT INTO device (key, user, label, joined_ms, mailbox) VALUES (?, 'alice', '', 1, 1)"
+        database.execute(insert, (bytes(32),))
+        insert = "INSERT INTO package (device, suite, last_resort, expires_ms, data) VALUES (?, 'seal.1', ?, 9, x'')"
+        database.executemany(insert, [(bytes(32), last_resort) for last_resort in (0, 0, 1)])
+    make_backup(state, tmp_path / "b.tar")
+    restore_backup(tmp_path / "b.tar", StateDir(tmp_path / "restored"), NOW_MS)
+    with closing(sqlite3.connect(tmp_path / "restored" / "waypost.db")) as database:
+        assert database.execute("SELECT last_resort FROM package").fetchall() == [(1,)]
+
+
 def test_without_keys(state: StateDir, tmp_path: Path) -> None:
     file, restored = tmp_path / "b.tar", StateDir(tmp_path / "restored")
     make_backup(state, file, with_keys=False)

@@ -263,8 +263,11 @@ async def test_a_full_store_refuses_for_now_and_recovers(autojump_clock: trio.te
         bob.disconnect()
         await bob.until(lambda: bob.closed is not None)
         for _ in range(10):
-            alice.send("bob@finch.local", bytes(5_000))
+            last = alice.send("bob@finch.local", bytes(5_000))
             await trio.sleep(1)
+        track = await w.nodes[BIRDY].relay.tracks.find(last)
+        assert (track.state, track.code) == ("waiting", Code.STORE_FULL.number)
+        assert track.next_try_ms > w.nodes[BIRDY].clock.wall_ms()
         assert store.usage(w.nodes[FINCH].relay.accounts.device_mailboxes("bob@finch.local")[0]).items == 3
         await bob.connect()
         await bob.until(lambda: len(bob.inbox) == 10, seconds=600)

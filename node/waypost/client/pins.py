@@ -71,6 +71,8 @@ def heard(conn: sqlite3.Connection, devices: DeviceList, data: bytes, signer: by
         )
         return Meeting.FIRST
     if pin.identity != devices.key:
+        # Whoever lost the old key cannot read what is written to it: the next message asks the address's node.
+        drop_bundle(conn, address)
         return Meeting.CHANGED
     if devices.sequence > pin.devices.sequence:
         conn.execute("UPDATE pin SET list = ? WHERE address = ?", (data, address))

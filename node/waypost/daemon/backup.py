@@ -187,6 +187,8 @@ def _renew(database: Path, now_ms: WallMs) -> None:
         damage = [row[0] for row in opened.execute("PRAGMA quick_check(3)")]
         if found == 0 or damage != ["ok"]:
             raise LocalError(Code.BACKUP_FAILED, f"the database in it is damaged ({'; '.join(damage) or 'empty'})")
+        # Which of them were given out after the backup nobody knows, and none may be given out twice.
+        opened.execute("DELETE FROM package WHERE last_resort = 0")
         opened.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (now_ms,))
     for suffix in ("-wal", "-shm", "-journal"):
         with suppress(FileNotFoundError):

@@ -6,7 +6,7 @@ What the SDK does about retries, receipts and duplicates is done here too; bodie
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -63,6 +63,7 @@ class App:
         self._session: Session | None = None
         self._pump: Pump | None = None
         self._offered: dict[bytes, None] = {}  #: in flight over this link
+        self._suites: dict[bytes, str] = {}  #: of requests for keys
         self._changed = trio.Event()
 
     @property
@@ -71,14 +72,21 @@ class App:
 
     def write(self, recipient: str, body: bytes = b"", **options: int) -> Letter:
         """Put a message into the profile; it goes at once if the app is connected."""
-        letter = self.profile.write(recipient, self._clock.wall_ms(), body, **options)
-        self.tell(self, "sent", letter.id, recipient, 0)
-        self._flush()
+        [letter] = self.write_many(recipient, [body], **options)
         return letter
 
-    def claim(self, address: str) -> bytes:
+    def write_many(self, recipient: str, bodies: Sequence[bytes], **options: int) -> list[Letter]:
+        """The same for many at once."""
+        letters = [self.profile.write(recipient, self._clock.wall_ms(), body, **options) for body in bodies]
+        for letter in letters:
+            self.tell(self, "sent", letter.id, recipient, 0)
+        self._flush()
+        return letters
+
+    def claim(self, address: str, suite: str = SUITE) -> bytes:
         """Ask for somebody's keys, now or once it is connected; returns the request's id."""
         request = self.profile.claim(address)
+        self._suites[request] = suite
         self._ask_claim(request, address)
         return request
 
@@ -103,16 +111,16 @@ class App:
     async def join(self, invite: str) -> None:
         """Become the account's device. Raises WaypostError."""
         token = parse_invite(invite).token
+        answers: list[Answered_] = []
         async with trio.open_nursery() as nursery:
             await self._open()
             nursery.start_soon(self._run)
-            answers: list[Answered_] = []
             self._ask(Join(token, self.profile.device_list(), "lab"), answers.append)
             await self.until(lambda: bool(answers))
-            if answers[0].code:
-                raise Refused(code_of(answers[0].code) or Code.INTERNAL, "join")
-            self.profile.epoch = read(answers[0].body, JoinReply).epoch
             self.leave()
+        if answers[0].code:
+            raise Refused(code_of(answers[0].code) or Code.INTERNAL, "join")
+        self.profile.epoch = read(answers[0].body, JoinReply).epoch
 
     async def stay(self, until: Instant = NEVER) -> None:
         """Be connected until then, as far as the node and the network allow."""
@@ -194,7 +202,9 @@ class App:
     async def _resend(self) -> None:
         """Offer again what was refused for now, when its time has come."""
         while True:
-            dues = [letter.due for letter in self.profile.unsent.values() if letter.id not in self._offered]
+            # What is due already waits for room, and that comes with an event.
+            now = trio.current_time()
+            dues = [letter.due for letter in self.profile.unsent.values() if letter.due > now]
             with trio.CancelScope(deadline=min(dues, default=NEVER)):
                 await self._changed.wait()
             self._flush()
@@ -213,7 +223,7 @@ class App:
             self.profile.answers.setdefault(request, []).append(Answer(answer.code, reply))
             self.tell(self, "claimed", request, address, answer.code)
 
-        self._ask(Claim(request, address, (SUITE,)), then)
+        self._ask(Claim(request, address, (self._suites.get(request, SUITE),)), then)
 
     def _publish(self) -> None:
         profile = self.profile

@@ -92,6 +92,7 @@ class SqlDisk:
         """As `waypost restore` does it: the state of then, under a new epoch. While no node uses it."""
         self.conn = _database()
         backup.backup(self.conn)
+        self.conn.execute("DELETE FROM package WHERE last_resort = 0")
         sql_directory.set_epoch(self.conn, sql_directory.epoch(self.conn) + 1)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import trio
 
 from waypost.clock import Clock
-from waypost.errors import Code, WaypostError
+from waypost.errors import Code, WaypostError, code_of
 from waypost.limits import (
     BATCH_MAX_ENVELOPES,
     EARLY_BATCHES_MAX,
@@ -67,6 +67,7 @@ class Courier:
         #: In a batch. A batch that a nearly full disk refuses whole may fit in parts, so they start small after that.
         self._most = BATCH_MAX_ENVELOPES
         self._waits = False  #: for the end of a pause
+        self._pause_code = 0
         self._outbox: Outbox[Parcel] = Outbox(allowance=tools.allowance)
         self._early: dict[tuple[bytes, ...], _Early] = {}
         tools.ledger.enrol(mailbox, self)
@@ -131,6 +132,12 @@ class Courier:
         del self._early[early.ids]
         self._apply(self.link, [Chunk(early.parcel, 0, len(early.ids))], early.refusals)
 
+    @property
+    def paused(self) -> tuple[Code, float] | None:
+        """Why the next hop takes nothing now, and for how many seconds it is left alone; None if it takes mail."""
+        left_s = self._outbox.paused_until - self._tools.clock.instant()
+        return (code_of(self._pause_code) or Code.BUSY, left_s) if left_s > 0 else None
+
     def resume(self) -> None:
         """Go on before a pause is over."""
         self._outbox.resume()
@@ -182,6 +189,7 @@ class Courier:
         if verdict.pause is None:
             self._most = min(2 * self._most, BATCH_MAX_ENVELOPES)
         else:
+            self._pause_code = verdict.pause.code
             if verdict.pause.code == Code.STORE_FULL.number:
                 self._most = 1
             self._pause(verdict.pause.retry_s or PAUSE_S)

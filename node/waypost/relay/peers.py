@@ -113,8 +113,14 @@ class Peers:
         return code, self._parts.clock.wall_ms() + round(wait_s * 1000)
 
     def waiting(self, owner: str) -> tuple[Code, WallMs] | None:
+        """The same by the outbox's owner, also where the peer is linked and takes nothing for now."""
         peer = self._peers.get(Provider(owner))
-        return self.waits(peer.mailbox) if peer and peer.mailbox else None
+        if peer is None or not peer.mailbox:
+            return None
+        paused = peer.courier.paused if peer.link is not None and peer.courier is not None else None
+        if paused is not None:
+            return paused[0], self._parts.clock.wall_ms() + round(paused[1] * 1000)
+        return self.waits(peer.mailbox)
 
     # ── learnt ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -270,8 +270,10 @@ class MemoryDirectory(Store):
         return self._epoch
 
     def new_epoch(self) -> None:
-        """The state is that of a backup."""
+        """The state is that of a backup: which one-time packages were given out since, nobody knows."""
         self._epoch += 1
+        for keys in self._keys.values():
+            keys.one_time = []
 
     @verb
     def publish(

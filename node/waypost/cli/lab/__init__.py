@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from waypost.cli.lab import conformance, faults, report, show, simulate, traffic, up
+from waypost.cli.lab import conformance, faults, report, scenario, show, simulate, traffic, up
 
 app = typer.Typer(no_args_is_help=True, help="Run, break, simulate and judge whole networks of nodes on this machine.")
 
@@ -20,5 +20,6 @@ app.command()(faults.loss)
 app.command()(faults.heal)
 app.command()(up.down)
 app.command()(report.report)
+app.command()(scenario.scenario)
 app.command()(simulate.simulate)
 app.command()(conformance.conformance)
