@@ -1,4 +1,4 @@
-"""What simulations have found in the relay, each as small as it could be made. See scripts/support/simulate/found.py."""
+"""What simulations have found in the relay, made as small as can be. See scripts/support/simulate/found.py."""
 
 import trio
 from tests.relay.stranger import Stranger, record_of
