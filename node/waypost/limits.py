@@ -105,6 +105,8 @@ STRANGERS_MAX = 256
 RECEIPT_TIMEOUT_S = 120.0
 #: The longest that a peer may ask us to wait before we try again.
 RETRY_HINT_MAX_S = 3_600.0
+#: A node that leaves for good gives its linked peers so long to take what is for them.
+LEAVE_S = 10.0
 #: A tombstone goes to all linked peers; a provider that leaves again and again is passed on no more often.
 TOMBSTONE_GAP_S = 3_600.0
 #: A refused item is tried again after this, then after half its age, up to the longest.

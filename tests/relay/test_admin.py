@@ -218,7 +218,7 @@ async def test_leaving_leaves_a_tombstone(autojump_clock: trio.testing.MockClock
         await settle(birdy, lambda: len(birdy.relay.links()) == 2)
         left = await ask(finch, Leave("wren.local"))
         assert (left["told"], left["moved_to"]) == (1, "wren.local")
-        await settle(birdy, lambda: birdy.relay.peers.all()[0].gone)
+        await settle(birdy, lambda: birdy.relay.peers.all()[0].gone and birdy.relay.peers.all()[0].link is None)
         [peer] = (await ask(birdy, ListPeers()))["peers"]
         assert (peer["state"], peer["moved_to"]) == ("closed", "wren.local")
         id_ = alice.send("bob@finch.local")

@@ -245,6 +245,39 @@ async def test_mail_that_waits_for_one_who_leaves_bounces_at_once(autojump_clock
         assert not known.gone
 
 
+async def test_a_node_that_leaves_gives_back_what_it_cannot_deliver(autojump_clock: trio.testing.MockClock) -> None:
+    async with world() as w:
+        await w.node(BIRDY)
+        finch = await w.node(FINCH)
+        w.introduce(BIRDY, FINCH)
+        alice, bob, carol = await w.device(BIRDY, "alice"), await w.device(FINCH, "bob"), await w.device(FINCH, "carol")
+        await w.linked(FINCH, BIRDY)
+        heron = Stranger(w, HERON)
+        await heron.dial(FINCH)
+        await w.linked(FINCH, HERON)
+        await heron.stream.aclose()
+        await w.unlinked(FINCH, HERON)
+        bob.disconnect()
+        await bob.until(lambda: bob.closed is not None)
+        here, there = alice.send("bob@finch.local"), carol.send("dora@heron.local")
+        await alice.until(lambda: len(alice.accepted) == 1)
+        await carol.until(lambda: len(carol.accepted) == 1)
+        await trio.sleep(1)
+        assert await finch.relay.leave() == 0
+        await alice.until(lambda: [(o.ids, o.code) for o in alice.outcomes] == [(here, Code.PEER_GONE.number)])
+        assert [(o.ids, o.code) for o in carol.outcomes] == [(there, Code.PEER_GONE.number)]
+
+
+async def test_a_node_that_leaves_takes_nothing_more(autojump_clock: trio.testing.MockClock) -> None:
+    async with world() as w:
+        finch = await w.node(FINCH)
+        carol, bob = await w.device(FINCH, "carol"), await w.device(FINCH, "bob")
+        finch.relay.intake.closed = True
+        id_ = carol.send("bob@finch.local")
+        await carol.until(lambda: carol.refused == {id_: Code.PEER_GONE.number})
+        assert bob.inbox == []
+
+
 async def test_a_tombstone_survives_a_restart(autojump_clock: trio.testing.MockClock) -> None:
     async with world() as w:
         alice, _ = await pair(w)

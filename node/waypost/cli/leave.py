@@ -19,8 +19,8 @@ def leave(
 ) -> None:
     """Close the provider for good: tell all peers, and stop the node.
 
-    Peers then send back at once what is for its users, instead of trying for days. To stop a node for a while, stop its
-    process.
+    Peers then send back at once what is for its users, instead of trying for days. What waits on this node goes back to
+    its senders. To stop a node for a while, stop its process.
     """
     from waypost.cli.node import ask_node, state_dir
     from waypost.cli.outcome import print_json
@@ -38,3 +38,5 @@ def leave(
     else:
         peers = "one linked peer" if answer["told"] == 1 else f"{answer['told']} linked peers"
         line(f"{answer['provider']} has told {peers}, and stops. Others learn it from them.")
+        if answer["left_behind"]:
+            line(f"{answer['left_behind']} reports of what became of messages could not be delivered any more.")

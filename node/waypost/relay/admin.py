@@ -157,8 +157,8 @@ def _state(peer: Peer, *, wanted: bool) -> str:
 
 async def _leave(relay: Relay, moved_to: str) -> dict[str, Any]:
     told = sum(peer.link is not None for peer in relay.peers.all())
-    await relay.leave(parse_provider(moved_to) if moved_to else "")
-    return {"provider": relay.settings.provider, "told": told, "moved_to": moved_to}
+    left_behind = await relay.leave(parse_provider(moved_to) if moved_to else "")
+    return {"provider": relay.settings.provider, "told": told, "moved_to": moved_to, "left_behind": left_behind}
 
 
 async def _backup(relay: Relay, target: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from waypost.relay.fullness import Fullness
 from waypost.relay.ledger import Ledger
 from waypost.relay.link import Link
 from waypost.routing.quota import TokenBucket
-from waypost.routing.router import Accept, Origin, View, route
+from waypost.routing.router import Accept, Origin, Refuse, View, route
 from waypost.storage.store import Accepted, Deposit, Item, Placed, Settlement, Store
 
 #: Why what is placed in this mailbox waits, and until when (wall clock); None if it does not.
@@ -54,6 +54,7 @@ class Intake:
         self._desk = desk
         self._fullness = Fullness(desk.clock, desk.log)
         self._early = EarlyOffers(desk.ledger)
+        self.closed = False  #: this provider is leaving for good, and takes nothing more
         self.accepted = 0
         self.duplicates = 0
         self.refused = 0
@@ -158,7 +159,7 @@ class Intake:
             except PeerFault as fault:
                 judged.refusals.append(Refusal(index, fault.code.number))
                 continue
-            decision = route(envelope, origin, desk.view, now_ms)
+            decision = Refuse(Code.PEER_GONE) if self.closed else route(envelope, origin, desk.view, now_ms)
             if isinstance(decision, Accept):
                 judged.items.append(
                     Item(id_, data, decision.mailboxes, envelope.sender, envelope.created_ms, envelope.expires_ms)

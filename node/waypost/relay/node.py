@@ -26,6 +26,7 @@ from waypost.relay.dialer import Dialer
 from waypost.relay.directory import Directory, Office
 from waypost.relay.greeter import FEATURES, Greeter, Halls
 from waypost.relay.intake import Desk, Intake
+from waypost.relay.leaving import Leaving
 from waypost.relay.ledger import Ledger
 from waypost.relay.link import Link
 from waypost.relay.peers import Peers
@@ -209,12 +210,18 @@ class Relay:
         self.records.announce(self.record)
         return self.record
 
-    async def leave(self, moved_to: str = "") -> None:
-        """Leave a tombstone with every peer that can be reached, and stop."""
+    async def leave(self, moved_to: str = "") -> int:
+        """Leave a tombstone with every peer that can be reached, give back what waits here, and stop.
+
+        Returns how much is left behind: news for apps and peers that are away.
+        """
         if moved_to and not is_canonical_provider(moved_to):
             raise Refused(Code.BAD_REQUEST, f"{moved_to!r} is no provider name")
+        self.intake.closed = True
         self.announce((), RecordState.MOVED if moved_to else RecordState.GONE, moved_to)
+        left_behind = await Leaving(self.store, self.accounts, self.peers, self.upkeep).hand_back()
         await self.stop()
+        return left_behind
 
     # ── users ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
