@@ -1,0 +1,187 @@
+"""Making a commit and its Welcomes (RFC 9420 §12.4.1, §12.4.3.1). Nothing of the group's state changes by it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from waypost.mls.applying import Applied, apply_list, new_parameters
+from waypost.mls.bounds import Rules
+from waypost.mls.commit import Commit, ProposalOrRef, ProposalRef
+from waypost.mls.epoch import (
+    Epoch,
+    GroupState,
+    OwnKeys,
+    PendingCommit,
+    Signed,
+    StepSecrets,
+    Welcomed,
+    begin_epoch,
+    next_schedule,
+    provisional_context,
+)
+from waypost.mls.errors import Fault, MlsError
+from waypost.mls.extensions import Extension, Extensions
+from waypost.mls.framing import Sender, encode_message
+from waypost.mls.group_info import GroupInfo
+from waypost.mls.hpke import Randomness
+from waypost.mls.kdf import ZERO
+from waypost.mls.key_package import KeyPackage
+from waypost.mls.key_schedule import Schedule
+from waypost.mls.leaf_node import LeafNodeContent, LeafNodePlace
+from waypost.mls.leaf_validation import check_leaf, check_lifetime
+from waypost.mls.proposal_list import SentProposal, View, check_list, choose
+from waypost.mls.proposals import Proposal
+from waypost.mls.psk import Psks
+from waypost.mls.registry import ExtensionType, ResumptionPskUsage, SenderType, WireFormat
+from waypost.mls.secret_tree import SecretTree
+from waypost.mls.sending import Framing, protect, sign
+from waypost.mls.signing import SignatureKey
+from waypost.mls.suites import CipherSuite
+from waypost.mls.tree_validation import check_uniqueness
+from waypost.mls.treekem import Committer, NewPath, current_keys, encrypt_path, make_path
+from waypost.mls.welcome import GroupSecrets, Welcome, seal_group_info, seal_secrets
+
+
+class PathChoice(Enum):
+    """Whether a commit has an update path where the RFC leaves the choice (§12.4)."""
+
+    ALWAYS = "always"
+    WHEN_REQUIRED = "when required"
+
+
+class TreeDelivery(Enum):
+    """How new members get the ratchet tree."""
+
+    IN_WELCOME = "in welcome"
+    #: `PendingCommit.tree` reaches them in another way.
+    APART = "apart"
+
+
+class WelcomeSplit(Enum):
+    ONE_FOR_ALL = "one for all"
+    ONE_EACH = "one each"
+
+
+@dataclass(frozen=True)
+class CommitOptions:
+    """What a commit does and how. `references` are proposals sent before; None takes all that go together."""
+
+    proposals: tuple[Proposal, ...] = ()
+    references: tuple[bytes, ...] | None = None
+    framing: Framing = field(default_factory=Framing)
+    path: PathChoice = PathChoice.ALWAYS
+    tree: TreeDelivery = TreeDelivery.IN_WELCOME
+    split: WelcomeSplit = WelcomeSplit.ONE_FOR_ALL
+    #: New contents and a new signature key for the committer's leaf node; they need a path.
+    leaf: LeafNodeContent | None = None
+    signature_key: SignatureKey | None = None
+    #: Beside `ratchet_tree`, in the Welcome's GroupInfo.
+    group_info_extensions: Extensions = ()
+    #: For the first commit of a group made by reinit or branch (§11.2, §11.3).
+    usage: ResumptionPskUsage = ResumptionPskUsage.APPLICATION
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a commit needs from outside: randomness, the time in seconds since 1970, PSKs, the application's rules."""
+
+    random: Randomness
+    now: int
+    psks: Psks
+    rules: Rules
+
+
+def make_commit(state: GroupState, options: CommitOptions, given: Surroundings) -> tuple[SecretTree, PendingCommit]:
+    """A commit, and the secret tree that is left after a PrivateMessage has taken a key of the handshake ratchet.
+
+    Raises MlsError if the list of proposals is not valid, or a PSK is missing.
+    """
+    epoch = state.epoch
+    proposals = _proposals(state, options)
+    parameters = new_parameters(proposals, epoch.parameters)
+    view = View(epoch.tree, parameters, given.now, given.rules, options.usage)
+    check_list(proposals, epoch.leaf_index, view)
+    applied = apply_list(proposals, epoch.tree, parameters)
+    signer = options.signature_key or epoch.signature_key
+    path, path_secrets, own = None, ZERO, OwnKeys(epoch.leaf_index, epoch.private_keys, epoch.signature_key)
+    new_path = None
+    if applied.path_required or options.path is PathChoice.ALWAYS or options.leaf or options.signature_key:
+        place = LeafNodePlace(epoch.context.group_id, epoch.leaf_index)
+        content = options.leaf or epoch.own_leaf.content
+        new_path = make_path(applied.tree, epoch.suite, Committer(place, content, signer), given.random)
+        check_leaf(new_path.leaf_node, epoch.leaf_index, parameters)
+        context = provisional_context(epoch.context, applied).encoded
+        path = encrypt_path(applied.tree, epoch.suite, new_path, context, applied.new_leaves)
+        own = OwnKeys(epoch.leaf_index, {**epoch.private_keys, **new_path.secrets.private_keys}, signer)
+        path_secrets = new_path.secrets.commit_secret
+    check_uniqueness(applied.tree)
+    own = OwnKeys(own.leaf_index, current_keys(applied.tree, own.private_keys), own.signature_key)
+    commit = Commit(tuple(map(_by_value_or_reference, proposals)), path)
+    signed = sign(epoch, commit, options.framing)
+    secrets = StepSecrets.of(epoch.secrets.init_secret, path_secrets, applied, state.psks(given.psks))
+    context_after, begun = next_schedule(epoch.context, epoch.interim_transcript_hash, applied, signed, secrets)
+    tag = begun.secrets.confirmation_tag(context_after.confirmed_transcript_hash)
+    after, secret_tree_after = begin_epoch(epoch.suite, context_after, applied.tree, begun, own)
+    left, message, _ = protect(state, signed, tag, options.framing, given.random)
+    welcomes = _welcomes(after, begun, _Newcomers(applied, new_path), options)
+    pending = PendingCommit(
+        message, welcomes, options.proposals, applied.psks, after, secret_tree_after, applied.reinit
+    )
+    return left, pending
+
+
+def _proposals(state: GroupState, options: CommitOptions) -> tuple[SentProposal, ...]:
+    """References first, in the order in which they came, then what is committed by value."""
+    own = state.epoch.leaf_index
+    if options.references is None:
+        by_value = [SentProposal(proposal, Sender(SenderType.MEMBER, own)) for proposal in options.proposals]
+        cached = [proposal.sent for proposal in state.proposals.values()]
+        return tuple(choose([*cached, *by_value], own)) if cached else tuple(by_value)
+    by_reference = []
+    for reference in options.references:
+        found = state.proposals.get(reference)
+        if found is None:
+            raise MlsError(Fault.PROPOSAL_NOT_FOUND, reference.hex())
+        by_reference.append(found.sent)
+    by_value = [SentProposal(proposal, Sender(SenderType.MEMBER, own)) for proposal in options.proposals]
+    return (*by_reference, *by_value)
+
+
+def _by_value_or_reference(sent: SentProposal) -> ProposalOrRef:
+    return sent.proposal if sent.reference is None else ProposalRef(sent.reference)
+
+
+@dataclass(frozen=True)
+class _Newcomers:
+    applied: Applied
+    path: NewPath | None
+
+
+def _welcomes(epoch: Epoch, begun: Schedule, newcomers: _Newcomers, options: CommitOptions) -> tuple[Welcomed, ...]:
+    applied = newcomers.applied
+    if not applied.added:
+        return ()
+    extensions = options.group_info_extensions
+    if options.tree is TreeDelivery.IN_WELCOME:
+        extensions = (*extensions, Extension(ExtensionType.RATCHET_TREE, epoch.encoded_tree))
+    info = GroupInfo.sign(
+        epoch.context, extensions, epoch.confirmation_tag(), epoch.leaf_index, epoch.signature_key
+    )
+    encrypted_info = seal_group_info(epoch.suite, begun.welcome_secret, info)
+    sealed = []
+    for leaf_index, package in applied.added:
+        path_secret = newcomers.path and newcomers.path.path_secret_for(epoch.leaf_index, leaf_index)
+        secrets = GroupSecrets(begun.joiner_secret, path_secret, applied.psks)
+        sealed.append(seal_secrets(epoch.suite, package, encrypted_info, secrets))
+    groups = [sealed] if options.split is WelcomeSplit.ONE_FOR_ALL else [[one] for one in sealed]
+    return tuple(
+        Welcomed(
+            encode_message(
+                WireFormat.WELCOME, Welcome(epoch.suite.value, tuple(group), encrypted_info).encode()
+            ),
+            tuple(one.new_member for one in group),
+        )
+        for group in groups
+    )
