@@ -19,18 +19,22 @@ _VARINT_MAX: Final = 2**30 - 1
 
 
 def u8(value: int) -> bytes:
+    """`uint8`."""
     return value.to_bytes(1, "big")
 
 
 def u16(value: int) -> bytes:
+    """`uint16`."""
     return value.to_bytes(2, "big")
 
 
 def u32(value: int) -> bytes:
+    """`uint32`."""
     return value.to_bytes(4, "big")
 
 
 def u64(value: int) -> bytes:
+    """`uint64`."""
     return value.to_bytes(8, "big")
 
 

@@ -66,10 +66,12 @@ class Commit:
 
 
 def encode_sealed(sealed: Sealed) -> bytes:
+    """HPKECiphertext."""
     return opaque(sealed[0]) + opaque(sealed[1])
 
 
 def read_sealed(reader: Reader) -> Sealed:
+    """HPKECiphertext."""
     return reader.opaque(), reader.opaque()
 
 

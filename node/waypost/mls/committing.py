@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -14,7 +13,6 @@ from waypost.mls.epoch import (
     GroupState,
     OwnKeys,
     PendingCommit,
-    Signed,
     StepSecrets,
     Welcomed,
     begin_epoch,
@@ -27,10 +25,9 @@ from waypost.mls.framing import Sender, encode_message
 from waypost.mls.group_info import GroupInfo
 from waypost.mls.hpke import Randomness
 from waypost.mls.kdf import ZERO
-from waypost.mls.key_package import KeyPackage
 from waypost.mls.key_schedule import Schedule
 from waypost.mls.leaf_node import LeafNodeContent, LeafNodePlace
-from waypost.mls.leaf_validation import check_leaf, check_lifetime
+from waypost.mls.leaf_validation import check_leaf
 from waypost.mls.proposal_list import SentProposal, View, check_list, choose
 from waypost.mls.proposals import Proposal
 from waypost.mls.psk import Psks
@@ -38,7 +35,6 @@ from waypost.mls.registry import ExtensionType, ResumptionPskUsage, SenderType, 
 from waypost.mls.secret_tree import SecretTree
 from waypost.mls.sending import Framing, protect, sign
 from waypost.mls.signing import SignatureKey
-from waypost.mls.suites import CipherSuite
 from waypost.mls.tree_validation import check_uniqueness
 from waypost.mls.treekem import Committer, NewPath, current_keys, encrypt_path, make_path
 from waypost.mls.welcome import GroupSecrets, Welcome, seal_group_info, seal_secrets
@@ -166,21 +162,18 @@ def _welcomes(epoch: Epoch, begun: Schedule, newcomers: _Newcomers, options: Com
     extensions = options.group_info_extensions
     if options.tree is TreeDelivery.IN_WELCOME:
         extensions = (*extensions, Extension(ExtensionType.RATCHET_TREE, epoch.encoded_tree))
-    info = GroupInfo.sign(
-        epoch.context, extensions, epoch.confirmation_tag(), epoch.leaf_index, epoch.signature_key
-    )
+    info = GroupInfo.sign(epoch.context, extensions, epoch.confirmation_tag(), epoch.leaf_index, epoch.signature_key)
     encrypted_info = seal_group_info(epoch.suite, begun.welcome_secret, info)
     sealed = []
     for leaf_index, package in applied.added:
-        path_secret = newcomers.path and newcomers.path.path_secret_for(epoch.leaf_index, leaf_index)
+        path = newcomers.path
+        path_secret = None if path is None else path.path_secret_for(leaf_index)
         secrets = GroupSecrets(begun.joiner_secret, path_secret, applied.psks)
         sealed.append(seal_secrets(epoch.suite, package, encrypted_info, secrets))
     groups = [sealed] if options.split is WelcomeSplit.ONE_FOR_ALL else [[one] for one in sealed]
     return tuple(
         Welcomed(
-            encode_message(
-                WireFormat.WELCOME, Welcome(epoch.suite.value, tuple(group), encrypted_info).encode()
-            ),
+            encode_message(WireFormat.WELCOME, Welcome(epoch.suite.value, tuple(group), encrypted_info).encode()),
             tuple(one.new_member for one in group),
         )
         for group in groups

@@ -165,6 +165,10 @@ class GroupState:
     #: That of the last commit, when the status is REINITIALISED.
     reinit: ReInit | None = None
 
+    def own_psks(self) -> Psks:
+        """The resumption PSKs of this group's epochs."""
+        return self.psks(Psks())
+
     def psks(self, given: Psks) -> Psks:
         """The caller's and the group's own."""
         return given.with_resumption(self.epoch.context.group_id, self.resumption_psks)
@@ -195,9 +199,7 @@ class StepSecrets:
 
 def provisional_context(before: GroupContext, applied: Applied) -> GroupContext:
     """What an update path is encrypted under (§12.4.1): the new tree, the old transcript."""
-    return replace(
-        before, epoch=before.epoch + 1, tree_hash=applied.tree.root_hash(), extensions=applied.extensions
-    )
+    return replace(before, epoch=before.epoch + 1, tree_hash=applied.tree.root_hash(), extensions=applied.extensions)
 
 
 def next_schedule(
@@ -234,9 +236,7 @@ def first_state(epoch: Epoch, secret_tree: SecretTree) -> GroupState:
     return GroupState(epoch, secret_tree, resumption_psks={epoch.context.epoch: epoch.secrets.resumption_psk})
 
 
-def advance(
-    state: GroupState, step: tuple[Epoch, SecretTree, ReInit | None], now: int, rules: Rules
-) -> GroupState:
+def advance(state: GroupState, step: tuple[Epoch, SecretTree, ReInit | None], now: int, rules: Rules) -> GroupState:
     """The group's state after a commit: cached proposals and a pending commit are for the old epoch, so they go."""
     epoch, secret_tree, reinit = step
     ended = PastEpoch.of(state.epoch, state.secret_tree, now)

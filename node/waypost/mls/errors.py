@@ -63,7 +63,6 @@ class Fault(Enum):
     KEY_PACKAGE_SUITE = _Entry(321, "§10.1", "the key package is for another cipher suite")
     KEY_PACKAGE_VERSION = _Entry(322, "§10.1", "the key package is for another version")
     INIT_KEY_REUSED = _Entry(323, "§10.1", "the key package's init key is its encryption key")
-    KEY_PACKAGE_EXTENSION_UNLISTED = _Entry(324, "§10", "the key package has an extension that is not in its capabilities")
     BAD_EXTENSION = _Entry(325, "§13.4", "an extension's data is not what its type says")
     EXTENSION_NOT_SUPPORTED = _Entry(326, "§13.4", "the group has an extension that this member does not support")
 
@@ -134,7 +133,9 @@ class Fault(Enum):
     RESYNC_OF_OTHER = _Entry(623, "§12.2", "an external commit removes a member with another credential")
     CONTEXT_EXTENSION_NOT_SUPPORTED = _Entry(624, "§13.4", "a member does not support a new extension of the group")
     TOO_MANY_PROPOSALS = _Entry(625, "§12.1", "more proposals are pending than this implementation keeps")
-    RESYNC_KEY_UNCHANGED = _Entry(626, "§12.2", "an external commit keeps the encryption key of the leaf that it removes")
+    RESYNC_KEY_UNCHANGED = _Entry(
+        626, "§12.2", "an external commit keeps the encryption key of the leaf that it removes"
+    )
 
     # 700–799: commits.
     PATH_REQUIRED = _Entry(700, "§12.4", "the commit has no path although its proposals require one")

@@ -35,6 +35,7 @@ def read_extensions(reader: Reader) -> Extensions:
 
 
 def encode_extensions(extensions: Extensions) -> bytes:
+    """`Extension extensions<V>`."""
     return vector(extension.encode() for extension in extensions)
 
 
@@ -94,6 +95,7 @@ def external_senders(extensions: Extensions) -> tuple[ExternalSender, ...]:
 
 
 def external_senders_extension(senders: tuple[ExternalSender, ...]) -> Extension:
+    """The extension that allows these to propose from outside."""
     return Extension(ExtensionType.EXTERNAL_SENDERS, vector(sender.encode() for sender in senders))
 
 

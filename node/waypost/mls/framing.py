@@ -37,6 +37,7 @@ Content = bytes | Proposal | Commit
 
 
 def content_type(content: Content) -> ContentType:
+    """Which of the three it is."""
     if isinstance(content, bytes):
         return ContentType.APPLICATION
     return ContentType.COMMIT if isinstance(content, Commit) else ContentType.PROPOSAL
@@ -50,6 +51,7 @@ def encode_content(content: Content) -> bytes:
 
 
 def read_content(reader: Reader, kind: ContentType) -> Content:
+    """The reverse of `encode_content`."""
     if kind is ContentType.APPLICATION:
         return reader.opaque()
     return Commit.read(reader) if kind is ContentType.COMMIT else read_proposal(reader)
@@ -71,7 +73,9 @@ class FramedContent:
         return content_type(self.content)
 
     @classmethod
-    def make(cls, group_id: bytes, epoch: int, sender: Sender, authenticated_data: bytes, content: Content) -> FramedContent:
+    def make(
+        cls, group_id: bytes, epoch: int, sender: Sender, authenticated_data: bytes, content: Content
+    ) -> FramedContent:
         return cls.with_body(group_id, epoch, sender, authenticated_data, (content, encode_content(content)))
 
     @classmethod

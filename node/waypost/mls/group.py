@@ -18,7 +18,17 @@ from waypost.mls.bounds import Rules
 from waypost.mls.codec import opaque
 from waypost.mls.committing import CommitOptions, Surroundings, TreeDelivery
 from waypost.mls.creating import GroupSpec
-from waypost.mls.epoch import CachedProposal, GroupState, Member, PastEpoch, PendingCommit, Status, advance, removed, unexpired
+from waypost.mls.epoch import (
+    CachedProposal,
+    GroupState,
+    Member,
+    PastEpoch,
+    PendingCommit,
+    Status,
+    advance,
+    removed,
+    unexpired,
+)
 from waypost.mls.errors import Fault, MlsError
 from waypost.mls.extensions import Extension, Extensions
 from waypost.mls.framing import PrivateMessage, PublicMessage, decode_message, encode_message
@@ -156,6 +166,11 @@ class Group:
         """The state itself, to be looked at: as `JoinOptions.predecessor`, for instance."""
         return self._state
 
+    def __repr__(self) -> str:
+        number = sum(1 for _ in self._state.epoch.members())
+        name = self.group_id.hex()[:8]
+        return f"<Group {name}… epoch {self.epoch}, leaf {self.own_leaf_index} of {number}>"
+
     # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def encrypt(self, data: bytes, random: Randomness, framing: Framing = _DEFAULT_FRAMING) -> tuple[Group, bytes]:
@@ -269,7 +284,7 @@ class Group:
     # ── for joiners ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def group_info(self, extensions: Extensions = (), tree: TreeDelivery = TreeDelivery.IN_WELCOME) -> bytes:
-        """An MLSMessage(GroupInfo) with `external_pub`, by which others can join with an external commit (§12.4.3.2)."""
+        """An MLSMessage(GroupInfo) with `external_pub`, for joining by an external commit (§12.4.3.2)."""
         self._check_sending()
         epoch = self._state.epoch
         public = epoch.secrets.external_key_pair(epoch.suite).public

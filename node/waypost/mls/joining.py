@@ -175,5 +175,3 @@ def read_group_info(message: bytes) -> GroupInfo:
     if not isinstance(info, GroupInfo):
         raise MlsError(Fault.WRONG_WIRE_FORMAT)
     return info
-
-

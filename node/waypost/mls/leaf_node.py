@@ -127,7 +127,9 @@ def sign_for_key_package(
     return _sign(content, encryption_key, u8(LeafNodeSource.KEY_PACKAGE) + lifetime.encode(), b"", key)
 
 
-def sign_for_update(content: LeafNodeContent, encryption_key: bytes, place: LeafNodePlace, key: SignatureKey) -> LeafNode:
+def sign_for_update(
+    content: LeafNodeContent, encryption_key: bytes, place: LeafNodePlace, key: SignatureKey
+) -> LeafNode:
     """A leaf node of source update."""
     return _sign(content, encryption_key, u8(LeafNodeSource.UPDATE), _context(place), key)
 
@@ -144,7 +146,9 @@ def _context(place: LeafNodePlace) -> bytes:
     return opaque(place.group_id) + u32(place.leaf_index)
 
 
-def _sign(content: LeafNodeContent, encryption_key: bytes, source: bytes, context: bytes, key: SignatureKey) -> LeafNode:
+def _sign(
+    content: LeafNodeContent, encryption_key: bytes, source: bytes, context: bytes, key: SignatureKey
+) -> LeafNode:
     tbs = b"".join(
         (
             opaque(encryption_key),

@@ -99,8 +99,6 @@ def check_key_package(package: KeyPackage, group: GroupParameters, now: int, rul
     if package.init_key == leaf.encryption_key:
         raise MlsError(Fault.INIT_KEY_REUSED)
     group.suite.kem.public_key(package.init_key)
-    if package.extensions and not _supports_extensions(leaf.capabilities, {each.type for each in package.extensions}):
-        raise MlsError(Fault.KEY_PACKAGE_EXTENSION_UNLISTED)
     check_lifetime(leaf, now, rules)
     check_leaf(leaf, 0, group)
     if not package.verify():

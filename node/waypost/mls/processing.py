@@ -6,7 +6,6 @@ Nothing here changes a state: each function returns what the state would become.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from waypost.mls.applying import Applied, apply_list, new_parameters
@@ -27,19 +26,17 @@ from waypost.mls.epoch import (
 from waypost.mls.errors import Fault, MlsError
 from waypost.mls.extensions import external_senders
 from waypost.mls.framing import AuthenticatedContent, PrivateMessage, PublicMessage, Sender
-from waypost.mls.group_context import GroupContext
 from waypost.mls.kdf import ZERO, make_proposal_ref
 from waypost.mls.leaf_node import LeafNode
 from waypost.mls.leaf_validation import GroupParameters, check_leaf, check_source
 from waypost.mls.proposal_list import SentProposal, View, check_external_list, check_list, check_proposal, check_sender
-from waypost.mls.proposals import Add, Proposal, ReInit
-from waypost.mls.protection import Unprotected, check_signature, unprotect_private, unprotect_public
+from waypost.mls.proposals import Add, ReInit
+from waypost.mls.protection import check_signature, unprotect_private, unprotect_public
 from waypost.mls.psk import Psks
-from waypost.mls.ratchet_tree import RatchetTree
-from waypost.mls.registry import ContentType, LeafNodeSource, SenderType, WireFormat
+from waypost.mls.registry import ContentType, LeafNodeSource, SenderType
 from waypost.mls.secret_tree import SecretTree
 from waypost.mls.tree_validation import check_uniqueness
-from waypost.mls.treekem import PrivateKeys, Receiver, check_ciphertexts, current_keys, decrypt_path, merge_path
+from waypost.mls.treekem import Receiver, check_ciphertexts, current_keys, decrypt_path, merge_path
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,9 @@ def open_current(epoch: Epoch, secret_tree: SecretTree, message: PublicMessage |
     """A message of the current epoch. Raises MlsError."""
     if isinstance(message, PrivateMessage):
         opened = unprotect_private(message, epoch.keys, secret_tree, lambda leaf: _check_member(epoch, leaf))
-        check_signature(opened.message, epoch.context.encoded, epoch.tree.member(opened.message.content.sender.index).signature_key)
+        check_signature(
+            opened.message, epoch.context.encoded, epoch.tree.member(opened.message.content.sender.index).signature_key
+        )
         return Opened(opened.message, opened.secret_tree, opened.generation)
     content = unprotect_public(message, epoch.keys)
     check_signature(content, epoch.context.encoded, _signature_key(epoch, content))
@@ -234,7 +233,9 @@ def _own(state: GroupState, applied: Applied) -> OwnKeys:
     return own
 
 
-def _receive_path(epoch: Epoch, applied: Applied, path: UpdatePath, committer_leaf: int, own: OwnKeys) -> tuple[OwnKeys, bytes]:
+def _receive_path(
+    epoch: Epoch, applied: Applied, path: UpdatePath, committer_leaf: int, own: OwnKeys
+) -> tuple[OwnKeys, bytes]:
     """Merge the path and decrypt it: this member's keys after it, and the commit secret."""
     filtered = merge_path(applied.tree, committer_leaf, path)
     check_ciphertexts(applied.tree, filtered, path, applied.new_leaves)

@@ -38,7 +38,7 @@ class SentProposal:
 
 @dataclass(frozen=True)
 class View:
-    """What proposals are judged against. `usage` is the resumption PSK usage that is allowed now, beside application."""
+    """What proposals are judged against. `usage` is the resumption PSK usage allowed now, beside application."""
 
     tree: RatchetTree
     parameters: GroupParameters

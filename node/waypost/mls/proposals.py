@@ -124,6 +124,7 @@ _READERS: Final[dict[int, Callable[[Reader], Proposal]]] = {
 
 
 def encode_proposal(proposal: Proposal) -> bytes:
+    """Proposal: the type and the body."""
     return u16(proposal.type) + proposal.body()
 
 

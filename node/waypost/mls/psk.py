@@ -43,6 +43,7 @@ PskId = ExternalPskId | ResumptionPskId
 
 
 def read_psk_id(reader: Reader) -> PskId:
+    """PreSharedKeyID."""
     if known(PskType, reader.u8()) is PskType.EXTERNAL:
         return ExternalPskId(reader.opaque(), reader.opaque())
     usage = known(ResumptionPskUsage, reader.u8())

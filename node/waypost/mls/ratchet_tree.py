@@ -29,17 +29,19 @@ class RatchetTree:
 
     __slots__ = ("_hashes", "_nodes", "_resolutions")
 
-    def __init__(self, nodes: list[Node | None]) -> None:
+    def __init__(
+        self,
+        nodes: list[Node | None],
+        hashes: list[bytes | None] | None = None,
+        resolutions: list[tuple[int, ...] | None] | None = None,
+    ) -> None:
         self._nodes = nodes
-        self._hashes: list[bytes | None] = [None] * len(nodes)
-        self._resolutions: list[tuple[int, ...] | None] = [None] * len(nodes)
+        # What has been computed already of a tree with the same nodes, by node; None where it has not.
+        self._hashes = hashes or [None] * len(nodes)
+        self._resolutions = resolutions or [None] * len(nodes)
 
     def copy(self) -> RatchetTree:
-        other = RatchetTree.__new__(RatchetTree)
-        other._nodes = self._nodes.copy()
-        other._hashes = self._hashes.copy()
-        other._resolutions = self._resolutions.copy()
-        return other
+        return RatchetTree(self._nodes.copy(), self._hashes.copy(), self._resolutions.copy())
 
     # ── shape and contents ───────────────────────────────────────────────────────────────────────────────────────
 

@@ -64,13 +64,16 @@ class SecretTree:
         return cls(key_bytes, leaf_count, {tree_math.root(leaf_count): encryption_secret})
 
     def next_key(self, leaf_index: int, kind: RatchetKind) -> tuple[SecretTree, int, MessageKey]:
-        """The key for the next message to send, and its generation. Raises MlsError: AEAD_LIMIT, GENERATION_EXHAUSTED."""
+        """The key for the next message to send, with its generation.
+
+        Raises MlsError: AEAD_LIMIT, GENERATION_EXHAUSTED.
+        """
         tree, ratchet = self._ratchet(leaf_index, kind)
         if ratchet.generation > _GENERATION_MAX:
             raise MlsError(Fault.GENERATION_EXHAUSTED)
         key, secret = self._step(ratchet.secret, ratchet.generation)
         after = Ratchet(secret, ratchet.generation + 1, ratchet.skipped)
-        return tree._with(leaf_index, kind, after, self.skipped), ratchet.generation, key
+        return _with(tree, leaf_index, kind, after, self.skipped), ratchet.generation, key
 
     def take_key(self, leaf_index: int, kind: RatchetKind, generation: int) -> tuple[SecretTree, MessageKey]:
         """The key of a received message.
@@ -85,7 +88,7 @@ class SecretTree:
             if found is None:
                 raise MlsError(Fault.GENERATION_CONSUMED, f"leaf {leaf_index}, generation {generation}")
             after = Ratchet(ratchet.secret, ratchet.generation, skipped)
-            return tree._with(leaf_index, kind, after, self.skipped - 1), found
+            return _with(tree, leaf_index, kind, after, self.skipped - 1), found
         ahead = generation - ratchet.generation
         if ahead > SKIPPED_PER_RATCHET_MAX:
             raise MlsError(Fault.GENERATION_TOO_FAR, f"leaf {leaf_index}, {ahead} ahead")
@@ -99,13 +102,7 @@ class SecretTree:
         if total > SKIPPED_PER_EPOCH_MAX:
             raise MlsError(Fault.TOO_MANY_SKIPPED)
         key, secret = self._step(secret, generation)
-        return tree._with(leaf_index, kind, Ratchet(secret, generation + 1, skipped), total), key
-
-    def _with(self, leaf_index: int, kind: RatchetKind, ratchet: Ratchet, skipped: int) -> SecretTree:
-        if self.used >= MESSAGES_PER_EPOCH_MAX:
-            raise MlsError(Fault.AEAD_LIMIT)
-        ratchets = {**self.ratchets, (leaf_index, int(kind)): ratchet}
-        return SecretTree(self.key_bytes, self.leaf_count, self.nodes, ratchets, self.used + 1, skipped)
+        return _with(tree, leaf_index, kind, Ratchet(secret, generation + 1, skipped), total), key
 
     def _step(self, secret: bytes, generation: int) -> tuple[MessageKey, bytes]:
         key = derive_tree_secret(secret, b"key", generation, self.key_bytes)
@@ -143,3 +140,11 @@ def _consume(nodes: dict[int, bytes], leaf_index: int, leaf_count: int) -> bytes
             nodes[left] = left_secret
             node, secret = right, right_secret
     return secret
+
+
+def _with(tree: SecretTree, leaf_index: int, kind: RatchetKind, ratchet: Ratchet, skipped: int) -> SecretTree:
+    """The tree after a key has been used, with that ratchet and so many skipped keys."""
+    if tree.used >= MESSAGES_PER_EPOCH_MAX:
+        raise MlsError(Fault.AEAD_LIMIT)
+    ratchets = {**tree.ratchets, (leaf_index, int(kind)): ratchet}
+    return SecretTree(tree.key_bytes, tree.leaf_count, tree.nodes, ratchets, tree.used + 1, skipped)

@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 
 from waypost.mls.epoch import CachedProposal, Epoch, GroupState, Signed
 from waypost.mls.errors import Fault, MlsError
-from waypost.mls.framing import AuthenticatedContent, Content, FramedContent, FramedContentAuthData, Sender, encode_message
+from waypost.mls.framing import (
+    AuthenticatedContent,
+    Content,
+    FramedContent,
+    FramedContentAuthData,
+    Sender,
+    encode_message,
+)
 from waypost.mls.hpke import Randomness
 from waypost.mls.kdf import NH, make_proposal_ref
 from waypost.mls.leaf_node import LeafNodeContent, LeafNodePlace, sign_for_update

@@ -1,4 +1,4 @@
-"""What `Group.process` returns. A commit is described before anything of it is applied, so that policy can refuse it."""
+"""What `Group.process` returns. A commit is described before it is applied, so that policy can refuse it."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ class StagedCommit:
     apply: Callable[[int], Group] = field(repr=False)
 
 
-def describe(epoch: Epoch, sender: Sender, committer_leaf: int, applied: Applied, path_leaf: LeafNode | None) -> Changes:
+def describe(
+    epoch: Epoch, sender: Sender, committer_leaf: int, applied: Applied, path_leaf: LeafNode | None
+) -> Changes:
     """The changes that a commit makes to that epoch."""
     external = sender.type is SenderType.NEW_MEMBER_COMMIT
     updated = [Change(Member.of(index, before), Member.of(index, after)) for index, before, after in applied.updated]

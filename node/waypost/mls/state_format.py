@@ -130,9 +130,7 @@ def _read_epoch(reader: Reader) -> Epoch:
 
 
 def _past(past: PastEpoch) -> bytes:
-    senders = (
-        u32(index) + opaque(key) + credential.encode() for index, (key, credential) in past.senders.items()
-    )
+    senders = (u32(index) + opaque(key) + credential.encode() for index, (key, credential) in past.senders.items())
     return b"".join(
         (
             u64(past.number),

@@ -26,7 +26,7 @@ _EXTERNAL_INIT: Final = b"MLS 1.0 external init secret"
 class CipherSuite:
     """One suite. All have SHA-256 and Ed25519, so only KEM and AEAD differ."""
 
-    def __init__(self, value: int, kem: Kem, aead: type[AESGCM] | type[ChaCha20Poly1305]) -> None:
+    def __init__(self, value: int, kem: Kem, aead: type[AESGCM | ChaCha20Poly1305]) -> None:
         self.value: Final = value
         self.kem: Final = kem
         self.aead: Final = aead
@@ -56,9 +56,7 @@ class CipherSuite:
         size = self.kem.enc_bytes
         return sealed[:size], sealed[size:]
 
-    def decrypt_with_label(
-        self, key: PrivateKey, label: bytes, context: bytes, sealed: tuple[bytes, bytes]
-    ) -> bytes:
+    def decrypt_with_label(self, key: PrivateKey, label: bytes, context: bytes, sealed: tuple[bytes, bytes]) -> bytes:
         """DecryptWithLabel (§5.1.3) of kem_output and ciphertext. Raises MlsError(HPKE_OPEN_FAILED)."""
         kem_output, ciphertext = sealed
         if len(kem_output) != self.kem.enc_bytes:

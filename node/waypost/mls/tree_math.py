@@ -1,6 +1,6 @@
 """Array-based trees (RFC 9420 appendix C): a full binary tree whose nodes are numbered from left to right.
 
-Leaf number i is node 2i. A tree of n leaves, n a power of two, has 2n − 1 nodes. Nothing here looks at contents.
+Leaf number i is node 2i. A tree of n leaves, n a power of two, has 2n - 1 nodes. Nothing here looks at contents.
 """
 
 from __future__ import annotations

@@ -36,14 +36,15 @@ class PathSecrets:
 class NewPath:
     """An update path whose public half is in the tree already, but which has not been encrypted yet."""
 
+    leaf_index: int
     leaf_node: LeafNode
     #: (node, copath child, path secret), from the bottom up.
     steps: tuple[tuple[int, int, bytes], ...] = field(repr=False)
     secrets: PathSecrets
 
-    def path_secret_for(self, committer: int, leaf_index: int) -> bytes:
+    def path_secret_for(self, leaf_index: int) -> bytes:
         """The path secret of the lowest node above both leaves, for a Welcome (§12.4.3.1)."""
-        ancestor = tree_math.common_ancestor(committer, leaf_index)
+        ancestor = tree_math.common_ancestor(self.leaf_index, leaf_index)
         return next(secret for node, _, secret in self.steps if node == ancestor)
 
 
@@ -72,7 +73,7 @@ def make_path(tree: RatchetTree, suite: CipherSuite, committer: Committer, rando
     above = _set_parents(tree, path, [private_keys[node].public for node, _ in path])
     leaf = sign_for_commit(committer.content, leaf_key.public, above, committer.place, committer.signature_key)
     tree.set(2 * leaf_index, leaf)
-    return NewPath(leaf, tuple(steps), PathSecrets(private_keys, secret))
+    return NewPath(leaf_index, leaf, tuple(steps), PathSecrets(private_keys, secret))
 
 
 def encrypt_path(
@@ -132,7 +133,11 @@ def check_ciphertexts(
 
 
 def decrypt_path(
-    tree: RatchetTree, suite: CipherSuite, path: UpdatePath, receiver: Receiver, merged: tuple[list[tuple[int, int]], bytes]
+    tree: RatchetTree,
+    suite: CipherSuite,
+    path: UpdatePath,
+    receiver: Receiver,
+    merged: tuple[list[tuple[int, int]], bytes],
 ) -> tuple[bytes, PathSecrets]:
     """The path secret that was for this receiver, and what follows from it.
 

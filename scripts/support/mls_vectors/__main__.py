@@ -15,7 +15,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/mls-vectors",
         description="Run MLS test vectors in the formats of mlswg/mls-implementations "
-        "(test-vectors/ and interop/passive/): every .json file below DIR.",
+        "(test-vectors/ and interop/passive/): every .json file in DIR, or in these two folders of it.",
     )
     parser.add_argument("folder", metavar="DIR", type=Path)
     parser.add_argument("--json", action="store_true", help="print one JSON object")

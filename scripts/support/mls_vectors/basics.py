@@ -6,6 +6,7 @@ import hmac
 from typing import Any
 
 from scripts.support.mls_vectors.check import same, unhex
+
 from waypost.mls import tree_math
 from waypost.mls.codec import Reader, decode
 from waypost.mls.commit import Commit

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from scripts.support.mls_vectors.check import same, unhex
-from waypost.mls.codec import decode
+
+from waypost.mls.codec import Reader, decode
 from waypost.mls.commit import Commit
 from waypost.mls.errors import Fault, MlsError
 from waypost.mls.framing import (
@@ -39,8 +40,8 @@ from waypost.mls.proposals import (
     read_proposal,
 )
 from waypost.mls.protection import (
-    EpochKeys,
     Envelope,
+    EpochKeys,
     check_signature,
     protect_private,
     protect_public,
@@ -77,8 +78,8 @@ def _public(content_type: ContentType, data: bytes) -> bytes:
     return data[:4] + PublicMessage(anew, body.auth, body.membership_tag).encode()
 
 
-def _proposal(kind: type[Proposal], data: bytes) -> bytes:
-    return decode(data, kind.read).body()
+def _proposal(read: Callable[[Reader], Proposal], data: bytes) -> bytes:
+    return decode(data, read).body()
 
 
 _STRUCTURES: dict[str, Callable[[bytes], bytes]] = {
@@ -92,13 +93,13 @@ _STRUCTURES: dict[str, Callable[[bytes], bytes]] = {
     "ratchet_tree": lambda data: RatchetTree.decode(data).encode(),
     "group_secrets": lambda data: decode(data, GroupSecrets.read).encode(),
     "commit": lambda data: decode(data, Commit.read).encode(),
-    "add_proposal": lambda data: _proposal(Add, data),
-    "update_proposal": lambda data: _proposal(Update, data),
-    "remove_proposal": lambda data: _proposal(Remove, data),
-    "pre_shared_key_proposal": lambda data: _proposal(PreSharedKey, data),
-    "re_init_proposal": lambda data: _proposal(ReInit, data),
-    "external_init_proposal": lambda data: _proposal(ExternalInit, data),
-    "group_context_extensions_proposal": lambda data: _proposal(GroupContextExtensions, data),
+    "add_proposal": lambda data: _proposal(Add.read, data),
+    "update_proposal": lambda data: _proposal(Update.read, data),
+    "remove_proposal": lambda data: _proposal(Remove.read, data),
+    "pre_shared_key_proposal": lambda data: _proposal(PreSharedKey.read, data),
+    "re_init_proposal": lambda data: _proposal(ReInit.read, data),
+    "external_init_proposal": lambda data: _proposal(ExternalInit.read, data),
+    "group_context_extensions_proposal": lambda data: _proposal(GroupContextExtensions.read, data),
 }
 
 
@@ -189,5 +190,3 @@ def welcome_case(case: Case) -> None:
     tag = mac(begun.secrets.confirmation_key, info.group_context.confirmed_transcript_hash)
     same("confirmation tag", hmac.compare_digest(tag, info.confirmation_tag), True)
     same("group info, encoded again", decode(info.encode(), GroupInfo.read), info)
-
-

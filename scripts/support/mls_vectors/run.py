@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.support.mls_vectors import basics, messages, passive, trees
+
 from waypost.mls.errors import MlsError
 from waypost.mls.suites import SUITES
 
@@ -31,7 +32,6 @@ KINDS: dict[frozenset[str], Callable[[Case], None]] = {
     frozenset({"signer_pub", "welcome"}): messages.welcome_case,
     frozenset({"initial_epoch_authenticator", "init_priv"}): passive.passive_case,
 }
-
 
 
 @dataclass
@@ -63,8 +63,11 @@ class Count:
 
 
 def run_folder(folder: Path) -> Iterator[tuple[str, Count]]:
-    """Every JSON file below, by its path from there."""
-    for path in sorted(folder.rglob("*.json")):
+    """Every JSON file in the folder; if it has none, those where mlswg/mls-implementations has its vectors."""
+    found = sorted(folder.glob("*.json"))
+    if not found:
+        found = sorted((*folder.glob("test-vectors/*.json"), *folder.glob("interop/passive/*.json")))
+    for path in found:
         yield path.relative_to(folder).as_posix(), run_file(path)
 
 

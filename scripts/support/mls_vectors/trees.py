@@ -6,6 +6,7 @@ import secrets
 from typing import Any
 
 from scripts.support.mls_vectors.check import same, unhex
+
 from waypost.mls.applying import apply_list
 from waypost.mls.codec import decode
 from waypost.mls.commit import UpdatePath
