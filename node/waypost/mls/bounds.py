@@ -10,7 +10,7 @@ _DAY_S: Final = 86_400
 #: A GroupInfo of a thousand members with X-Wing keys is 2.7 MB.
 MESSAGE_MAX_BYTES: Final = 16 * 1024 * 1024
 #: A blank node is one byte on the wire and much more in memory.
-LEAVES_MAX: Final = 65_536
+LEAVES_MAX: Final = 16_384
 #: Proposals by reference that wait for a commit; each holds a key package at most.
 PROPOSALS_MAX: Final = 1_024
 #: Keys of one sender that are kept for messages that have not come, and how far ahead a message may be.
@@ -38,3 +38,7 @@ class Rules:
     past_epochs: int = PAST_EPOCHS_MAX
     #: How long they keep them.
     past_epoch_s: int = 7 * _DAY_S
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.past_epochs <= PAST_EPOCHS_MAX:
+            raise ValueError(f"past_epochs must be 0 to {PAST_EPOCHS_MAX}, not {self.past_epochs}")

@@ -7,7 +7,7 @@ from enum import Enum
 
 from waypost.mls.applying import Applied, apply_list, new_parameters
 from waypost.mls.bounds import Rules
-from waypost.mls.commit import Commit, ProposalOrRef, ProposalRef
+from waypost.mls.commit import Commit, ProposalOrRef, ProposalRef, UpdatePath
 from waypost.mls.epoch import (
     Epoch,
     GroupState,
@@ -27,7 +27,7 @@ from waypost.mls.hpke import Randomness
 from waypost.mls.kdf import ZERO
 from waypost.mls.key_schedule import Schedule
 from waypost.mls.leaf_node import LeafNodeContent, LeafNodePlace
-from waypost.mls.leaf_validation import check_leaf
+from waypost.mls.leaf_validation import GroupParameters, check_leaf
 from waypost.mls.proposal_list import SentProposal, View, check_list, choose
 from waypost.mls.proposals import Proposal
 from waypost.mls.psk import Psks
@@ -95,53 +95,65 @@ def make_commit(state: GroupState, options: CommitOptions, given: Surroundings) 
     Raises MlsError if the list of proposals is not valid, or a PSK is missing.
     """
     epoch = state.epoch
-    proposals = _proposals(state, options)
+    proposals = _proposals(state, options, given)
     parameters = new_parameters(proposals, epoch.parameters)
-    view = View(epoch.tree, parameters, given.now, given.rules, options.usage)
-    check_list(proposals, epoch.leaf_index, view)
+    check_list(proposals, epoch.leaf_index, View(epoch.tree, parameters, given.now, given.rules, options.usage))
     applied = apply_list(proposals, epoch.tree, parameters)
-    signer = options.signature_key or epoch.signature_key
-    path, path_secrets, own = None, ZERO, OwnKeys(epoch.leaf_index, epoch.private_keys, epoch.signature_key)
-    new_path = None
-    if applied.path_required or options.path is PathChoice.ALWAYS or options.leaf or options.signature_key:
-        place = LeafNodePlace(epoch.context.group_id, epoch.leaf_index)
-        content = options.leaf or epoch.own_leaf.content
-        new_path = make_path(applied.tree, epoch.suite, Committer(place, content, signer), given.random)
-        check_leaf(new_path.leaf_node, epoch.leaf_index, parameters)
-        context = provisional_context(epoch.context, applied).encoded
-        path = encrypt_path(applied.tree, epoch.suite, new_path, context, applied.new_leaves)
-        own = OwnKeys(epoch.leaf_index, {**epoch.private_keys, **new_path.secrets.private_keys}, signer)
-        path_secrets = new_path.secrets.commit_secret
+    path = _path(epoch, applied, parameters, options, given.random)
     check_uniqueness(applied.tree)
-    own = OwnKeys(own.leaf_index, current_keys(applied.tree, own.private_keys), own.signature_key)
-    commit = Commit(tuple(map(_by_value_or_reference, proposals)), path)
+    commit = Commit(tuple(map(_by_value_or_reference, proposals)), path.update_path)
     signed = sign(epoch, commit, options.framing)
-    secrets = StepSecrets.of(epoch.secrets.init_secret, path_secrets, applied, state.psks(given.psks))
-    context_after, begun = next_schedule(epoch.context, epoch.interim_transcript_hash, applied, signed, secrets)
-    tag = begun.secrets.confirmation_tag(context_after.confirmed_transcript_hash)
-    after, secret_tree_after = begin_epoch(epoch.suite, context_after, applied.tree, begun, own)
-    left, message, _ = protect(state, signed, tag, options.framing, given.random)
-    welcomes = _welcomes(after, begun, _Newcomers(applied, new_path), options)
-    pending = PendingCommit(
-        message, welcomes, options.proposals, applied.psks, after, secret_tree_after, applied.reinit
-    )
-    return left, pending
+    psks = state.psks(given.psks)
+    secrets = StepSecrets.of(epoch.secrets.init_secret, path.commit_secret, applied, psks)
+    context, begun = next_schedule(epoch.context, epoch.interim_transcript_hash, applied, signed, secrets)
+    after, secret_tree = begin_epoch(epoch.suite, context, applied.tree, begun, path.own)
+    left, message, _ = protect(state, signed, after.confirmation_tag(), options.framing, given.random)
+    welcomes = _welcomes(after, begun, _Newcomers(applied, path.made), options)
+    return left, PendingCommit(message, welcomes, options.proposals, applied.psks, after, secret_tree, applied.reinit)
 
 
-def _proposals(state: GroupState, options: CommitOptions) -> tuple[SentProposal, ...]:
+@dataclass(frozen=True)
+class _Path:
+    """The path of a commit, if it has one, and what its maker has afterwards."""
+
+    own: OwnKeys
+    commit_secret: bytes = field(default=ZERO, repr=False)
+    made: NewPath | None = None
+    update_path: UpdatePath | None = None
+
+
+def _path(
+    epoch: Epoch, applied: Applied, parameters: GroupParameters, options: CommitOptions, random: Randomness
+) -> _Path:
+    index, signer = epoch.leaf_index, options.signature_key or epoch.signature_key
+    changed = options.leaf is not None or options.signature_key is not None
+    if not applied.path_required and options.path is PathChoice.WHEN_REQUIRED and not changed:
+        return _Path(OwnKeys(index, current_keys(applied.tree, epoch.private_keys), signer))
+    place = LeafNodePlace(epoch.context.group_id, index)
+    committer = Committer(place, options.leaf or epoch.own_leaf.content, signer)
+    made = make_path(applied.tree, epoch.suite, committer, random)
+    check_leaf(made.leaf_node, index, parameters)
+    context = provisional_context(epoch.context, applied).encoded
+    update_path = encrypt_path(applied.tree, epoch.suite, made, context, applied.new_leaves)
+    private_keys = current_keys(applied.tree, {**epoch.private_keys, **made.secrets.private_keys})
+    return _Path(OwnKeys(index, private_keys, signer), made.secrets.commit_secret, made, update_path)
+
+
+def _proposals(state: GroupState, options: CommitOptions, given: Surroundings) -> tuple[SentProposal, ...]:
     """References first, in the order in which they came, then what is committed by value."""
-    own = state.epoch.leaf_index
+    epoch = state.epoch
+    own = Sender(SenderType.MEMBER, epoch.leaf_index)
+    by_value = [SentProposal(proposal, own) for proposal in options.proposals]
     if options.references is None:
-        by_value = [SentProposal(proposal, Sender(SenderType.MEMBER, own)) for proposal in options.proposals]
-        cached = [proposal.sent for proposal in state.proposals.values()]
-        return tuple(choose([*cached, *by_value], own)) if cached else tuple(by_value)
+        view = View(epoch.tree, new_parameters(by_value, epoch.parameters), given.now, given.rules)
+        cached = (cached.sent for cached in state.proposals.values())
+        return (*choose(cached, by_value, epoch.leaf_index, view), *by_value)
     by_reference = []
     for reference in options.references:
         found = state.proposals.get(reference)
         if found is None:
             raise MlsError(Fault.PROPOSAL_NOT_FOUND, reference.hex())
         by_reference.append(found.sent)
-    by_value = [SentProposal(proposal, Sender(SenderType.MEMBER, own)) for proposal in options.proposals]
     return (*by_reference, *by_value)
 
 

@@ -18,7 +18,7 @@ from waypost.mls.leaf_node import LeafNode
 from waypost.mls.leaf_validation import GroupParameters
 from waypost.mls.psk import PskId, Psks, ResumptionPskId, check_nonce, psk_secret
 from waypost.mls.ratchet_tree import RatchetTree
-from waypost.mls.registry import DEFAULT_EXTENSIONS, ExtensionType, ResumptionPskUsage
+from waypost.mls.registry import DEFAULT_EXTENSIONS, GREASE, ExtensionType, ResumptionPskUsage
 from waypost.mls.suites import CipherSuite, cipher_suite
 from waypost.mls.tree_validation import check_tree
 from waypost.mls.treekem import PrivateKeys, derive_upward
@@ -93,7 +93,8 @@ def tree_of(info: GroupInfo, given: bytes | None) -> RatchetTree:
 
 def check_own_support(own: LeafNode, extensions: Extensions) -> None:
     """§13.4: a joiner supports every extension of the group. Raises MlsError(EXTENSION_NOT_SUPPORTED)."""
-    supported = DEFAULT_EXTENSIONS.union(own.capabilities.extensions)
+    # §13.5: what one lists as GREASE one does not support.
+    supported = DEFAULT_EXTENSIONS.union(own.capabilities.extensions).difference(GREASE)
     for extension in extensions:
         if extension.type not in supported:
             raise MlsError(Fault.EXTENSION_NOT_SUPPORTED, f"0x{extension.type:04x}")

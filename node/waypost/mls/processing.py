@@ -119,6 +119,8 @@ def read_proposal_message(state: GroupState, opened: Opened, now: int, rules: Ru
     proposal, sender = opened.message.content.content, opened.message.content.sender
     assert not isinstance(proposal, bytes | Commit)  # noqa: S101  # the caller has looked at the content type
     sent = SentProposal(proposal, sender, make_proposal_ref(opened.message.encode()))
+    if sent.reference in state.proposals:
+        raise MlsError(Fault.PROPOSAL_REPLAYED)
     check_sender(proposal, sender)
     check_proposal(sent, View(state.epoch.tree, state.epoch.parameters, now, rules))
     return sent
@@ -127,7 +129,7 @@ def read_proposal_message(state: GroupState, opened: Opened, now: int, rules: Ru
 def cache(state: GroupState, proposal: CachedProposal) -> dict[bytes, CachedProposal]:
     """The cached proposals with one more. Raises MlsError(TOO_MANY_PROPOSALS)."""
     assert proposal.sent.reference is not None  # noqa: S101  # it was sent, so it has one
-    if len(state.proposals) >= PROPOSALS_MAX and proposal.sent.reference not in state.proposals:
+    if len(state.proposals) >= PROPOSALS_MAX:
         raise MlsError(Fault.TOO_MANY_PROPOSALS)
     return {**state.proposals, proposal.sent.reference: proposal}
 
@@ -153,39 +155,44 @@ def process_commit(state: GroupState, opened: Opened, given: tuple[int, Psks, Ru
     commit, sender = content.content, content.sender
     assert isinstance(commit, Commit)  # noqa: S101  # the caller has looked at the content type
     proposals = _resolve(state, commit, sender)
-    external = sender.type is SenderType.NEW_MEMBER_COMMIT
     parameters = new_parameters(proposals, epoch.parameters)
-    view = View(epoch.tree, parameters, now, rules)
-    if external:
-        check_external_list(proposals, view)
-    else:
-        check_list(proposals, sender.index, view)
-    applied = apply_list(proposals, epoch.tree, parameters)
-    committer_leaf = applied.tree.free_leaf() if external else sender.index
-    if applied.path_required and commit.path is None:
-        raise MlsError(Fault.PATH_REQUIRED)
+    applied, committer_leaf = _apply(proposals, sender, View(epoch.tree, parameters, now, rules))
     if commit.path is not None:
         _check_path_leaf(epoch, applied, commit.path.leaf_node, committer_leaf, parameters)
+    elif applied.path_required:
+        raise MlsError(Fault.PATH_REQUIRED)
     if any(index == epoch.leaf_index for index, _ in applied.removed):
         return Outcome(sender, committer_leaf, applied, commit.path, None)
     own, commit_secret = _own(state, applied), ZERO
     if commit.path is not None:
         own, commit_secret = _receive_path(epoch, applied, commit.path, committer_leaf, own)
     check_uniqueness(applied.tree)
-    if applied.kem_output is None:
-        init_secret = epoch.secrets.init_secret
-    else:
-        external_priv = epoch.secrets.external_key_pair(epoch.suite)
-        init_secret = epoch.suite.external_init_receive(external_priv, applied.kem_output)
-    secrets = StepSecrets.of(init_secret, commit_secret, applied, state.psks(psks))
+    secrets = StepSecrets.of(_init_secret(epoch, applied), commit_secret, applied, state.psks(psks))
     signed = Signed(opened.message.wire_format, content, opened.message.auth.signature)
     context, begun = next_schedule(epoch.context, epoch.interim_transcript_hash, applied, signed, secrets)
-    tag = begun.secrets.confirmation_tag(context.confirmed_transcript_hash)
-    if not hmac.compare_digest(tag, opened.message.auth.confirmation_tag or b""):
-        raise MlsError(Fault.CONFIRMATION_TAG)
     own = replace(own, private_keys=current_keys(applied.tree, own.private_keys))
     after, secret_tree = begin_epoch(epoch.suite, context, applied.tree, begun, own)
+    if not hmac.compare_digest(after.confirmation_tag(), opened.message.auth.confirmation_tag or b""):
+        raise MlsError(Fault.CONFIRMATION_TAG)
     return Outcome(sender, committer_leaf, applied, commit.path, (after, secret_tree, applied.reinit))
+
+
+def _apply(proposals: tuple[SentProposal, ...], sender: Sender, view: View) -> tuple[Applied, int]:
+    """The proposals, checked as a list and applied, and the leaf index of the committer in the new tree."""
+    if sender.type is SenderType.NEW_MEMBER_COMMIT:
+        check_external_list(proposals, view)
+        applied = apply_list(proposals, view.tree, view.parameters)
+        return applied, applied.tree.free_leaf()
+    check_list(proposals, sender.index, view)
+    return apply_list(proposals, view.tree, view.parameters), sender.index
+
+
+def _init_secret(epoch: Epoch, applied: Applied) -> bytes:
+    """The epoch's own, or the one of an external commit (§8.3)."""
+    if applied.kem_output is None:
+        return epoch.secrets.init_secret
+    external_priv = epoch.secrets.external_key_pair(epoch.suite)
+    return epoch.suite.external_init_receive(external_priv, applied.kem_output)
 
 
 def _resolve(state: GroupState, commit: Commit, sender: Sender) -> tuple[SentProposal, ...]:

@@ -179,37 +179,48 @@ def check_external_list(proposals: Iterable[SentProposal], view: View) -> None:
         check_proposal(sent, view)
 
 
-def choose(proposals: Iterable[SentProposal], committer: int) -> list[SentProposal]:
-    """Of proposals that are valid one by one, those that make a valid list (§12.2, "SHOULD prefer").
+def choose(
+    cached: Iterable[SentProposal], by_value: Iterable[SentProposal], committer: int, view: View
+) -> list[SentProposal]:
+    """Of the cached proposals, those that go together with each other and with what is committed by value (§12.2).
 
-    Removes win over Updates, later Updates over earlier ones, and anything over a ReInit. What the committer may not
-    commit itself, its own Update and its own removal, is left out.
+    Removes win over Updates, later Updates over earlier ones, and anything over a ReInit. What has become invalid,
+    and what the committer may not commit itself (its own Update, its own removal), is left out.
     """
-    changes: dict[int, SentProposal] = {}
-    others: dict[object, SentProposal] = {}
-    reinit: SentProposal | None = None
-    for sent in proposals:
-        match sent.proposal:
-            case Update():
-                leaf = sent.sender.index
-                if leaf != committer and not isinstance(_proposal(changes.get(leaf)), Remove):
-                    changes[leaf] = sent
-            case Remove(removed=leaf):
-                if leaf != committer:
-                    changes[leaf] = sent
-            case Add(key_package=package):
-                others.setdefault(package.leaf_node.signature_key, sent)
-            case PreSharedKey(psk=psk):
-                others.setdefault(psk, sent)
-            case GroupContextExtensions():
-                others[GroupContextExtensions] = sent
-            case ReInit():
-                reinit = sent
-            case ExternalInit():
-                pass
-    chosen = [*changes.values(), *others.values()]
-    return chosen if chosen or reinit is None else [reinit]
+    taken = {_subject(sent) for sent in by_value}
+    if ReInit in taken:
+        return []
+    members = {leaf.signature_key for _, leaf in view.tree.members()}
+    chosen: dict[object, SentProposal] = {}
+    for sent in cached:
+        subject = _subject(sent)
+        if subject in taken or subject in members or subject == committer or not _is_valid(sent, view):
+            continue
+        earlier = chosen.get(subject)
+        if earlier is None or isinstance(earlier.proposal, Update):
+            chosen[subject] = sent
+    reinit = chosen.pop(ReInit, None)
+    return [reinit] if reinit is not None and not chosen and not taken else list(chosen.values())
 
 
-def _proposal(sent: SentProposal | None) -> Proposal | None:
-    return None if sent is None else sent.proposal
+def _subject(sent: SentProposal) -> object:
+    """What a proposal is about: of two with the same subject a list can have only one."""
+    match sent.proposal:
+        case Update():
+            return sent.sender.index
+        case Remove(removed=leaf):
+            return leaf
+        case Add(key_package=package):
+            return package.leaf_node.signature_key
+        case PreSharedKey(psk=psk):
+            return psk
+        case other:
+            return type(other)
+
+
+def _is_valid(sent: SentProposal, view: View) -> bool:
+    try:
+        check_proposal(sent, view)
+    except MlsError:
+        return False
+    return True

@@ -46,14 +46,15 @@ def check_uniqueness(tree: RatchetTree) -> None:
 
 def check_unmerged_leaves(tree: RatchetTree) -> None:
     """§12.4.3.1: each is a member below its node, and all nodes in between agree."""
-    for node, parent in tree.parents():
-        for leaf_index in parent.unmerged_leaves:
+    listed = {node: frozenset(parent.unmerged_leaves) for node, parent in tree.parents()}
+    for node, leaves in listed.items():
+        for leaf_index in leaves:
             if not tree_math.is_below(2 * leaf_index, node) or tree.leaf(leaf_index) is None:
                 raise MlsError(Fault.UNMERGED_NOT_BELOW, f"leaf {leaf_index}, node {node}")
             between = tree_math.parent(2 * leaf_index)
             while between != node:
-                found = tree.parent_node(between)
-                if found is not None and leaf_index not in found.unmerged_leaves:
+                found = listed.get(between)
+                if found is not None and leaf_index not in found:
                     raise MlsError(Fault.UNMERGED_NOT_CARRIED, f"leaf {leaf_index}, node {between}")
                 between = tree_math.parent(between)
 
