@@ -23,9 +23,11 @@ from tests.mls.world import (
     staged,
 )
 
+from waypost.mls.applying import apply_list
 from waypost.mls.bounds import SKIPPED_PER_RATCHET_MAX, Rules
 from waypost.mls.commit import Commit, ProposalOrRef, ProposalRef, UpdatePath
 from waypost.mls.committing import CommitOptions
+from waypost.mls.epoch import provisional_context
 from waypost.mls.errors import Fault
 from waypost.mls.extensions import Extension, RequiredCapabilities
 from waypost.mls.framing import (
@@ -54,6 +56,7 @@ from waypost.mls.psk import ExternalPskId, ResumptionPskId
 from waypost.mls.registry import ExtensionType, ResumptionPskUsage, SenderType, WireFormat
 from waypost.mls.sending import Framing
 from waypost.mls.suites import X25519_CHACHA20
+from waypost.mls.treekem import Committer, encrypt_path, make_path
 
 WORLD = World("alice", "bob", "carol")
 ALICE, BOB, CAROL = WORLD.groups.values()
@@ -409,6 +412,50 @@ def zero_ciphertext(path: UpdatePath) -> UpdatePath:
 )
 def test_paths_that_are_invalid(change: Callable[[UpdatePath], UpdatePath], fault: Fault) -> None:
     refused_by_bob(with_path(change), fault)
+
+
+def test_a_path_secret_that_gives_another_key() -> None:
+    epoch = ALICE.snapshot.epoch
+    applied = apply_list((), epoch.tree, epoch.parameters)
+    committer = Committer(LeafNodePlace(GROUP_ID, 0), content("alice"), signer("alice"))
+    made = make_path(applied.tree, WORLD.suite, committer, WORLD.random)
+    lie = replace(made, steps=tuple((node, copath, bytes(32)) for node, copath, _ in made.steps))
+    context = provisional_context(epoch.context, applied).encoded
+    path = encrypt_path(applied.tree, WORLD.suite, lie, context, ())
+    refused_by_bob(forge(ALICE, Commit((), path), tag=bytes(32)), Fault.PATH_KEY_MISMATCH)
+
+
+def test_a_path_that_was_not_encrypted_for_any_key_at_hand() -> None:
+    state = BOB.snapshot
+    keyless = Group(replace(state, epoch=replace(state.epoch, private_keys={})), Rules())
+    message = with_path(lambda path: path)
+    refused(lambda: keyless.process(message, NOW), Fault.PATH_NOT_FOR_US)
+
+
+# ── the rest ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_padding_is_zero() -> None:
+    class Padding(int):
+        """What `bytes` makes of it ends with a one."""
+
+        def __bytes__(self) -> bytes:
+            return bytes(int(self) - 1) + b"\x01"
+
+    refused_by_bob(forge(ALICE, b"data", Framing(padding=Padding(1))), Fault.NON_ZERO_PADDING)
+    refused_by_bob(forge(ALICE, b"data", Framing(padding=Padding(99))), Fault.NON_ZERO_PADDING)
+
+
+def test_so_many_proposals_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("waypost.mls.processing.PROPOSALS_MAX", 1)
+    bob = proposal(Group.load(BOB.state()), forge(ALICE, Remove(2))).group
+    refused(lambda: bob.process(forge(ALICE, Add(package())), NOW), Fault.TOO_MANY_PROPOSALS)
+
+
+def test_members_send_public_or_private_messages() -> None:
+    framing = Framing(WireFormat.WELCOME)
+    refused(lambda: BOB.propose(Remove(2), WORLD.random, NOW, framing), Fault.BAD_ARGUMENT)
+    refused(lambda: BOB.encrypt(b"data", WORLD.random, PUBLIC), Fault.APPLICATION_NOT_PRIVATE)
 
 
 def test_leaf_nodes_are_read_back_as_they_were_written() -> None:

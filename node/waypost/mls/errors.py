@@ -104,7 +104,6 @@ class Fault(Enum):
     TOO_MANY_SKIPPED = _Entry(516, "§15.3", "too many keys of this epoch are kept for messages that have not come")
     AEAD_LIMIT = _Entry(517, "§15.2", "the epoch has used its AEAD as often as it may; commit first")
     GENERATION_EXHAUSTED = _Entry(518, "§9.1", "the ratchet has no generations left; commit first")
-    EXTERNAL_NOT_PUBLIC = _Entry(519, "§12.1.8", "a message from outside the group is not a PublicMessage")
 
     # 600–699: proposals and lists of them.
     PROPOSAL_NOT_FOUND = _Entry(600, "§12.4", "the commit refers to a proposal that this member has not seen")
@@ -129,7 +128,6 @@ class Fault(Enum):
     EXTERNAL_COMMIT_REFERENCE = _Entry(619, "§12.4.3.2", "an external commit has a proposal by reference")
     EXTERNAL_PROPOSAL_TYPE = _Entry(620, "§12.1.8", "an external sender may not send such a proposal")
     NEW_MEMBER_PROPOSAL_TYPE = _Entry(621, "§6.1", "a new member may propose nothing but its own Add")
-    UPDATE_NOT_BY_MEMBER = _Entry(622, "§12.1.2", "an Update is not a member's own")
     RESYNC_OF_OTHER = _Entry(623, "§12.2", "an external commit removes a member with another credential")
     CONTEXT_EXTENSION_NOT_SUPPORTED = _Entry(624, "§13.4", "a member does not support a new extension of the group")
     TOO_MANY_PROPOSALS = _Entry(625, "§12.1", "more proposals are pending than this implementation keeps")

@@ -213,18 +213,18 @@ def _resolve(state: GroupState, commit: Commit, sender: Sender) -> tuple[SentPro
 def _check_path_leaf(
     epoch: Epoch, applied: Applied, leaf: LeafNode, leaf_index: int, parameters: GroupParameters
 ) -> None:
-    """§12.4.2: the committer's new leaf node."""
+    """§12.4.2: the committer's new leaf node. Of an external commit, it is also the next one of the leaf it removes."""
     check_source(leaf, LeafNodeSource.COMMIT)
-    check_leaf(leaf, leaf_index, parameters)
     if applied.kem_output is None:
         if leaf.encryption_key == epoch.tree.member(leaf_index).encryption_key:
             raise MlsError(Fault.ENCRYPTION_KEY_UNCHANGED)
-        return
-    for _, replaced in applied.removed:
-        if leaf.credential != replaced.credential:
-            raise MlsError(Fault.RESYNC_OF_OTHER)
-        if leaf.encryption_key == replaced.encryption_key:
-            raise MlsError(Fault.RESYNC_KEY_UNCHANGED)
+    else:
+        for _, replaced in applied.removed:
+            if leaf.credential != replaced.credential:
+                raise MlsError(Fault.RESYNC_OF_OTHER)
+            if leaf.encryption_key == replaced.encryption_key:
+                raise MlsError(Fault.RESYNC_KEY_UNCHANGED)
+    check_leaf(leaf, leaf_index, parameters)
 
 
 def _own(state: GroupState, applied: Applied) -> OwnKeys:

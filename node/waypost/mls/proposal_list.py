@@ -56,8 +56,6 @@ def check_sender(proposal: Proposal, sender: Sender) -> None:
         raise MlsError(Fault.EXTERNAL_PROPOSAL_TYPE, proposal.type.name)
     if sender.type is SenderType.NEW_MEMBER_PROPOSAL and not isinstance(proposal, Add):
         raise MlsError(Fault.NEW_MEMBER_PROPOSAL_TYPE, proposal.type.name)
-    if isinstance(proposal, Update) and sender.type is not SenderType.MEMBER:
-        raise MlsError(Fault.UPDATE_NOT_BY_MEMBER)
 
 
 def check_proposal(sent: SentProposal, view: View) -> None:
