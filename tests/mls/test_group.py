@@ -247,7 +247,7 @@ def test_welcomes_come_together_or_apart(split: WelcomeSplit, tree: TreeDelivery
         if tree is TreeDelivery.APART:
             refused(partial(Group.join, welcome, each), Fault.NO_TREE)
         joined = Group.join(welcome, each, JoinOptions(tree=pending.tree))
-        assert joined.epoch_authenticator == pending.epoch.secrets.epoch_authenticator
+        assert joined.epoch_authenticator == pending.step.epoch.secrets.epoch_authenticator
     if split is WelcomeSplit.ONE_EACH:
         refused(lambda: Group.join(pending.welcomes[0].message, bundles[1]), Fault.NO_KEY_PACKAGE)
     assert alice.merge_pending(NOW).ratchet_tree() == pending.tree

@@ -147,7 +147,6 @@ def test_an_update_that_takes_anothers_keys_is_refused_with_its_commit() -> None
         message = forge(ALICE, stolen)
         bob = proposal(Group.load(BOB.state()), message).group
         (sent,) = bob.proposals
-        assert sent.reference is not None
         options = CommitOptions(references=(sent.reference,))
         refused(partial(bob.commit, WORLD.random, NOW, options), fault)
 

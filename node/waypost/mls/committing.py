@@ -13,6 +13,7 @@ from waypost.mls.epoch import (
     GroupState,
     OwnKeys,
     PendingCommit,
+    Step,
     StepSecrets,
     Welcomed,
     begin_epoch,
@@ -109,7 +110,8 @@ def make_commit(state: GroupState, options: CommitOptions, given: Surroundings) 
     after, secret_tree = begin_epoch(epoch.suite, context, applied.tree, begun, path.own)
     left, message, _ = protect(state, signed, after.confirmation_tag(), options.framing, given.random)
     welcomes = _welcomes(after, begun, _Newcomers(applied, path.made), options)
-    return left, PendingCommit(message, welcomes, options.proposals, applied.psks, after, secret_tree, applied.reinit)
+    step = Step(after, secret_tree, applied.reinit)
+    return left, PendingCommit(message, welcomes, options.proposals, applied.psks, step)
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def _proposals(state: GroupState, options: CommitOptions, given: Surroundings) -
 
 
 def _by_value_or_reference(sent: SentProposal) -> ProposalOrRef:
-    return sent.proposal if sent.reference is None else ProposalRef(sent.reference)
+    return ProposalRef(sent.reference) if sent.reference else sent.proposal
 
 
 @dataclass(frozen=True)

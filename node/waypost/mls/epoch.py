@@ -121,6 +121,15 @@ class Status(Enum):
 
 
 @dataclass(frozen=True)
+class Step:
+    """What a commit leads to."""
+
+    epoch: Epoch
+    secret_tree: SecretTree = field(repr=False)
+    reinit: ReInit | None
+
+
+@dataclass(frozen=True)
 class Welcomed:
     """MLSMessage(Welcome) and the KeyPackageRefs of whom it is for."""
 
@@ -140,14 +149,12 @@ class PendingCommit:
     welcomes: tuple[Welcomed, ...]
     proposals: tuple[Proposal, ...]
     psks: tuple[PskId, ...]
-    epoch: Epoch = field(repr=False)
-    secret_tree: SecretTree = field(repr=False)
-    reinit: ReInit | None = None
+    step: Step = field(repr=False)
 
     @property
     def tree(self) -> bytes:
         """The new ratchet tree, for those who get it apart from the welcome."""
-        return self.epoch.encoded_tree
+        return self.step.epoch.encoded_tree
 
 
 @dataclass(frozen=True)
@@ -236,16 +243,16 @@ def first_state(epoch: Epoch, secret_tree: SecretTree) -> GroupState:
     return GroupState(epoch, secret_tree, resumption_psks={epoch.context.epoch: epoch.secrets.resumption_psk})
 
 
-def advance(state: GroupState, step: tuple[Epoch, SecretTree, ReInit | None], now: int, rules: Rules) -> GroupState:
+def advance(state: GroupState, step: Step, now: int, rules: Rules) -> GroupState:
     """The group's state after a commit: cached proposals and a pending commit are for the old epoch, so they go."""
-    epoch, secret_tree, reinit = step
+    epoch = step.epoch
     ended = PastEpoch.of(state.epoch, state.secret_tree, now)
     past = unexpired((ended, *state.past), now, rules)
     resumption = {**state.resumption_psks, epoch.context.epoch: epoch.secrets.resumption_psk}
     kept = sorted(resumption)[-RESUMPTION_PSKS_MAX:]
-    status = Status.ACTIVE if reinit is None else Status.REINITIALISED
+    status = Status.ACTIVE if step.reinit is None else Status.REINITIALISED
     psks = {number: resumption[number] for number in kept}
-    return GroupState(epoch, secret_tree, past, {}, None, psks, status, reinit)
+    return GroupState(epoch, step.secret_tree, past, {}, None, psks, status, step.reinit)
 
 
 def unexpired(past: tuple[PastEpoch, ...], now: int, rules: Rules) -> tuple[PastEpoch, ...]:

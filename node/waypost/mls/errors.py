@@ -134,7 +134,7 @@ class Fault(Enum):
     RESYNC_KEY_UNCHANGED = _Entry(
         626, "§12.2", "an external commit keeps the encryption key of the leaf that it removes"
     )
-    PROPOSAL_REPLAYED = _Entry(627, "§12.1", "the proposal has been received before")
+    PROPOSAL_REPLAYED = _Entry(627, "§12.1", "the same proposal waits for a commit already")
 
     # 700–799: commits.
     PATH_REQUIRED = _Entry(700, "§12.4", "the commit has no path although its proposals require one")

@@ -16,6 +16,7 @@ from typing import Final
 from waypost.mls import committing, creating, joining, processing, sending, state_format
 from waypost.mls.bounds import Rules
 from waypost.mls.codec import opaque
+from waypost.mls.commit import Commit
 from waypost.mls.committing import CommitOptions, Surroundings, TreeDelivery
 from waypost.mls.creating import GroupSpec
 from waypost.mls.epoch import (
@@ -36,6 +37,7 @@ from waypost.mls.group_info import GroupInfo
 from waypost.mls.hpke import Randomness
 from waypost.mls.joining import JoinOptions
 from waypost.mls.key_package import KeyPackageBundle
+from waypost.mls.processing import Opened
 from waypost.mls.proposal_list import SentProposal, View
 from waypost.mls.proposals import Proposal
 from waypost.mls.psk import Psks
@@ -224,8 +226,7 @@ class Group:
         pending = self._state.pending
         if pending is None:
             raise MlsError(Fault.NOTHING_PENDING)
-        step = (pending.epoch, pending.secret_tree, pending.reinit)
-        return self._next(advance(self._state, step, now, self.rules))
+        return self._next(advance(self._state, pending.step, now, self.rules))
 
     def drop_pending(self) -> Group:
         """Forget this member's own commit, because it has been refused."""
@@ -258,13 +259,12 @@ class Group:
         if state.status is Status.REINITIALISED and _content_type(body) is not ContentType.APPLICATION:
             raise MlsError(Fault.GROUP_REINITIALISED)
         opened = processing.open_current(state.epoch, state.secret_tree, body)
-        match opened.message.content.content_type:
-            case ContentType.APPLICATION:
-                return self._application(opened, None)
-            case ContentType.PROPOSAL:
-                return self._proposal(opened, now)
-            case ContentType.COMMIT:
-                return self._commit(opened, now, psks)
+        content = opened.message.content.content
+        if isinstance(content, bytes):
+            return self._application(opened, content, None)
+        if isinstance(content, Commit):
+            return self._commit(opened, content, (now, psks, self.rules))
+        return self._proposal(opened, content, self._view(now))
 
     def prune(self, now: int) -> Group:
         """Forget past epochs that are older than the rules allow. Call it now and then: nothing here has a clock."""
@@ -324,9 +324,13 @@ class Group:
         past = next((past for past in self._state.past if past.number == body.epoch), None)
         if past is None:
             raise MlsError(Fault.EPOCH_FORGOTTEN, f"epoch {body.epoch}")
-        return self._application(processing.open_past(past, body), past)
+        opened = processing.open_past(past, body)
+        data = opened.message.content.content
+        if not isinstance(data, bytes):
+            raise MlsError(Fault.WRONG_EPOCH)
+        return self._application(opened, data, past)
 
-    def _application(self, opened: processing.Opened, past: PastEpoch | None) -> ApplicationMessage:
+    def _application(self, opened: Opened, data: bytes, past: PastEpoch | None) -> ApplicationMessage:
         content = opened.message.content
         state, index = self._state, content.sender.index
         if past is None:
@@ -336,40 +340,38 @@ class Group:
             left = replace(past, secret_tree=opened.secret_tree)
             after = replace(state, past=tuple(left if each is past else each for each in state.past))
             credential = past.senders[index][1]
-        data = content.content
-        assert isinstance(data, bytes)  # noqa: S101  # the content type says so
         return ApplicationMessage(
             self._next(after), data, content.authenticated_data, content.epoch, index, credential, opened.generation
         )
 
-    def _proposal(self, opened: processing.Opened, now: int) -> ProposalMessage:
-        sent = processing.read_proposal_message(self._state, opened, now, self.rules)
+    def _proposal(self, opened: Opened, proposal: Proposal, view: View) -> ProposalMessage:
+        sent = processing.read_proposal_message(opened, proposal, view)
         cached = processing.cache(self._state, CachedProposal(sent))
         after = self._next(replace(self._state, secret_tree=opened.secret_tree, proposals=cached))
-        return ProposalMessage(after, sent.reference or b"", sent.proposal, sent.sender)
+        return ProposalMessage(after, sent.reference, sent.proposal, sent.sender)
 
     def _own_commit(self, pending: PendingCommit) -> StagedCommit:
         def apply(at: int) -> Group:
-            if self._spent:
-                raise MlsError(Fault.COMMIT_CHANGED_UNDER)
+            self._check_base()
             return self.merge_pending(at)
 
         return StagedCommit(describe_own(self._state.epoch, pending), own=True, apply=apply)
 
-    def _commit(self, opened: processing.Opened, now: int, psks: Psks) -> StagedCommit:
-        outcome = processing.process_commit(self._state, opened, (now, psks, self.rules))
-        leaf = outcome.path.leaf_node if outcome.path else None
-        changes = describe(self._state.epoch, outcome.committer, outcome.committer_leaf, outcome.applied, leaf)
+    def _commit(self, opened: Opened, commit: Commit, given: tuple[int, Psks, Rules]) -> StagedCommit:
+        outcome = processing.process_commit(self._state, opened, commit, given)
 
         def apply(at: int) -> Group:
-            if self._spent:
-                raise MlsError(Fault.COMMIT_CHANGED_UNDER)
+            self._check_base()
             if outcome.step is None:
                 return self._next(removed(self._state))
             state = replace(self._state, secret_tree=opened.secret_tree)
             return self._next(advance(state, outcome.step, at, self.rules))
 
-        return StagedCommit(changes, own=False, apply=apply)
+        return StagedCommit(describe(self._state.epoch, outcome), own=False, apply=apply)
+
+    def _check_base(self) -> None:
+        if self._spent:
+            raise MlsError(Fault.COMMIT_CHANGED_UNDER)
 
 
 def _content_type(body: PublicMessage | PrivateMessage) -> ContentType:

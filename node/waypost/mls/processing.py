@@ -15,9 +15,11 @@ from waypost.mls.epoch import (
     CachedProposal,
     Epoch,
     GroupState,
+    Member,
     OwnKeys,
     PastEpoch,
     Signed,
+    Step,
     StepSecrets,
     begin_epoch,
     next_schedule,
@@ -29,8 +31,8 @@ from waypost.mls.framing import AuthenticatedContent, PrivateMessage, PublicMess
 from waypost.mls.kdf import ZERO, make_proposal_ref
 from waypost.mls.leaf_node import LeafNode
 from waypost.mls.leaf_validation import GroupParameters, check_leaf, check_source
-from waypost.mls.proposal_list import SentProposal, View, check_external_list, check_list, check_proposal, check_sender
-from waypost.mls.proposals import Add, ReInit
+from waypost.mls.proposal_list import SentProposal, View, check_external_list, check_list, check_proposal
+from waypost.mls.proposals import Add, Proposal
 from waypost.mls.protection import check_signature, unprotect_private, unprotect_public
 from waypost.mls.psk import Psks
 from waypost.mls.registry import ContentType, LeafNodeSource, SenderType
@@ -114,21 +116,18 @@ def _signature_key(epoch: Epoch, message: AuthenticatedContent) -> bytes:
 # ── proposals ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_proposal_message(state: GroupState, opened: Opened, now: int, rules: Rules) -> SentProposal:
+def read_proposal_message(opened: Opened, proposal: Proposal, view: View) -> SentProposal:
     """A proposal that is valid by itself, ready to be cached. Raises MlsError."""
-    proposal, sender = opened.message.content.content, opened.message.content.sender
-    assert not isinstance(proposal, bytes | Commit)  # noqa: S101  # the caller has looked at the content type
+    sender = opened.message.content.sender
     sent = SentProposal(proposal, sender, make_proposal_ref(opened.message.encode()))
-    if sent.reference in state.proposals:
-        raise MlsError(Fault.PROPOSAL_REPLAYED)
-    check_sender(proposal, sender)
-    check_proposal(sent, View(state.epoch.tree, state.epoch.parameters, now, rules))
+    check_proposal(sent, view)
     return sent
 
 
 def cache(state: GroupState, proposal: CachedProposal) -> dict[bytes, CachedProposal]:
-    """The cached proposals with one more. Raises MlsError(TOO_MANY_PROPOSALS)."""
-    assert proposal.sent.reference is not None  # noqa: S101  # it was sent, so it has one
+    """The cached proposals with one more. Raises MlsError: PROPOSAL_REPLAYED, TOO_MANY_PROPOSALS."""
+    if proposal.sent.reference in state.proposals:
+        raise MlsError(Fault.PROPOSAL_REPLAYED)
     if len(state.proposals) >= PROPOSALS_MAX:
         raise MlsError(Fault.TOO_MANY_PROPOSALS)
     return {**state.proposals, proposal.sent.reference: proposal}
@@ -139,33 +138,32 @@ def cache(state: GroupState, proposal: CachedProposal) -> dict[bytes, CachedProp
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a commit would do. `step` is None if it removes this member."""
+    """What a commit would do. `committer` is as it was before, or who joins; `step` is None if we are removed."""
 
-    committer: Sender
-    committer_leaf: int
+    committer: Member
+    external: bool
     applied: Applied
-    path: UpdatePath | None
-    step: tuple[Epoch, SecretTree, ReInit | None] | None
+    path_leaf: LeafNode | None
+    step: Step | None
 
 
-def process_commit(state: GroupState, opened: Opened, given: tuple[int, Psks, Rules]) -> Outcome:
+def process_commit(state: GroupState, opened: Opened, commit: Commit, given: tuple[int, Psks, Rules]) -> Outcome:
     """Everything of §12.4.2 but for making it the state. `given` is the time, PSKs and rules. Raises MlsError."""
     now, psks, rules = given
     epoch, content = state.epoch, opened.message.content
-    commit, sender = content.content, content.sender
-    assert isinstance(commit, Commit)  # noqa: S101  # the caller has looked at the content type
-    proposals = _resolve(state, commit, sender)
+    proposals = _resolve(state, commit, content.sender)
     parameters = new_parameters(proposals, epoch.parameters)
-    applied, committer_leaf = _apply(proposals, sender, View(epoch.tree, parameters, now, rules))
+    applied, leaf_index = _apply(proposals, content.sender, View(epoch.tree, parameters, now, rules))
     if commit.path is not None:
-        _check_path_leaf(epoch, applied, commit.path.leaf_node, committer_leaf, parameters)
+        _check_path_leaf(epoch, applied, commit.path.leaf_node, leaf_index, parameters)
     elif applied.path_required:
         raise MlsError(Fault.PATH_REQUIRED)
+    outcome = _outcome(epoch, content.sender, leaf_index, applied, commit.path)
     if any(index == epoch.leaf_index for index, _ in applied.removed):
-        return Outcome(sender, committer_leaf, applied, commit.path, None)
+        return outcome
     own, commit_secret = _own(state, applied), ZERO
     if commit.path is not None:
-        own, commit_secret = _receive_path(epoch, applied, commit.path, committer_leaf, own)
+        own, commit_secret = _receive_path(epoch, applied, commit.path, leaf_index, own)
     check_uniqueness(applied.tree)
     secrets = StepSecrets.of(_init_secret(epoch, applied), commit_secret, applied, state.psks(psks))
     signed = Signed(opened.message.wire_format, content, opened.message.auth.signature)
@@ -174,7 +172,7 @@ def process_commit(state: GroupState, opened: Opened, given: tuple[int, Psks, Ru
     after, secret_tree = begin_epoch(epoch.suite, context, applied.tree, begun, own)
     if not hmac.compare_digest(after.confirmation_tag(), opened.message.auth.confirmation_tag or b""):
         raise MlsError(Fault.CONFIRMATION_TAG)
-    return Outcome(sender, committer_leaf, applied, commit.path, (after, secret_tree, applied.reinit))
+    return replace(outcome, step=Step(after, secret_tree, applied.reinit))
 
 
 def _apply(proposals: tuple[SentProposal, ...], sender: Sender, view: View) -> tuple[Applied, int]:
@@ -185,6 +183,13 @@ def _apply(proposals: tuple[SentProposal, ...], sender: Sender, view: View) -> t
         return applied, applied.tree.free_leaf()
     check_list(proposals, sender.index, view)
     return apply_list(proposals, view.tree, view.parameters), sender.index
+
+
+def _outcome(epoch: Epoch, sender: Sender, leaf_index: int, applied: Applied, path: UpdatePath | None) -> Outcome:
+    external = sender.type is SenderType.NEW_MEMBER_COMMIT
+    leaf = None if path is None else path.leaf_node
+    before = leaf if external and leaf is not None else epoch.tree.member(leaf_index)
+    return Outcome(Member.of(leaf_index, before), external, applied, leaf, None)
 
 
 def _init_secret(epoch: Epoch, applied: Applied) -> bytes:

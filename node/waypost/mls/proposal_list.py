@@ -29,11 +29,11 @@ from waypost.mls.signing import check_signature_key
 
 @dataclass(frozen=True)
 class SentProposal:
-    """A proposal with who proposed it; `reference` is None for one that a commit carries by value."""
+    """A proposal with who proposed it; `reference` is empty for one that a commit carries by value."""
 
     proposal: Proposal
     sender: Sender
-    reference: bytes | None = None
+    reference: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _check_adds(proposals: tuple[SentProposal, ...], tree: RatchetTree) -> None:
 def check_external_list(proposals: Iterable[SentProposal], view: View) -> None:
     """§12.2 for an external commit. Raises the MlsError of the first rule that is broken."""
     proposals = tuple(proposals)
-    if any(sent.reference is not None for sent in proposals):
+    if any(sent.reference for sent in proposals):
         raise MlsError(Fault.EXTERNAL_COMMIT_REFERENCE)
     kinds = Counter(type(sent.proposal) for sent in proposals)
     if kinds[ExternalInit] != 1:

@@ -6,15 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from waypost.mls.applying import Applied
 from waypost.mls.credentials import Credential
 from waypost.mls.epoch import Epoch, Member, PendingCommit
 from waypost.mls.extensions import Extensions
 from waypost.mls.framing import Sender
-from waypost.mls.leaf_node import LeafNode
+from waypost.mls.processing import Outcome
 from waypost.mls.proposals import Proposal, ReInit
 from waypost.mls.psk import PskId
-from waypost.mls.registry import LeafNodeSource, SenderType
+from waypost.mls.registry import LeafNodeSource
 
 if TYPE_CHECKING:
     from waypost.mls.group import Group
@@ -83,37 +82,30 @@ class StagedCommit:
     apply: Callable[[int], Group] = field(repr=False)
 
 
-def describe(
-    epoch: Epoch, sender: Sender, committer_leaf: int, applied: Applied, path_leaf: LeafNode | None
-) -> Changes:
-    """The changes that a commit makes to that epoch."""
-    external = sender.type is SenderType.NEW_MEMBER_COMMIT
+def describe(epoch: Epoch, outcome: Outcome) -> Changes:
+    """The changes that another's commit makes to that epoch."""
+    applied, committer = outcome.applied, outcome.committer
     updated = [Change(Member.of(index, before), Member.of(index, after)) for index, before, after in applied.updated]
-    if external:
-        assert path_leaf is not None  # noqa: S101  # an external commit has a path: it has been checked
-        committer = Member.of(committer_leaf, path_leaf)
-    else:
-        committer = Member.of(committer_leaf, epoch.tree.member(committer_leaf))
-        if path_leaf is not None:
-            updated.append(Change(committer, Member.of(committer_leaf, path_leaf)))
+    if outcome.path_leaf is not None and not outcome.external:
+        updated.append(Change(committer, Member.of(committer.leaf_index, outcome.path_leaf)))
     changed = applied.extensions != epoch.context.extensions
     return Changes(
         epoch=epoch.context.epoch,
         committer=committer,
-        external=external,
+        external=outcome.external,
         added=tuple(Member.of(index, package.leaf_node) for index, package in applied.added),
         removed=tuple(Member.of(index, leaf) for index, leaf in applied.removed),
         updated=tuple(updated),
         psks=applied.psks,
         extensions=applied.extensions if changed else None,
         reinit=applied.reinit,
-        removes_self=any(index == epoch.leaf_index for index, _ in applied.removed),
+        removes_self=outcome.step is None,
     )
 
 
 def describe_own(epoch: Epoch, pending: PendingCommit) -> Changes:
     """The same of this member's own commit, from the trees before and after it."""
-    before, after = dict(epoch.tree.members()), dict(pending.epoch.tree.members())
+    before, after = dict(epoch.tree.members()), dict(pending.step.epoch.tree.members())
     gone, come, changed = set(before.keys() - after.keys()), set(after.keys() - before.keys()), set()
     for index in before.keys() & after.keys():
         if before[index].encoded != after[index].encoded:
@@ -123,7 +115,7 @@ def describe_own(epoch: Epoch, pending: PendingCommit) -> Changes:
                 come.add(index)
             else:
                 changed.add(index)
-    extensions = pending.epoch.context.extensions
+    extensions = pending.step.epoch.context.extensions
     return Changes(
         epoch=epoch.context.epoch,
         committer=Member.of(epoch.leaf_index, epoch.own_leaf),
@@ -135,7 +127,7 @@ def describe_own(epoch: Epoch, pending: PendingCommit) -> Changes:
         ),
         psks=pending.psks,
         extensions=extensions if extensions != epoch.context.extensions else None,
-        reinit=pending.reinit,
+        reinit=pending.step.reinit,
         removes_self=False,
     )
 

@@ -18,6 +18,7 @@ from waypost.mls.epoch import (
     PastEpoch,
     PendingCommit,
     Status,
+    Step,
     Welcomed,
 )
 from waypost.mls.errors import Fault, MlsError
@@ -74,7 +75,7 @@ def _read_state(reader: Reader) -> GroupState:
         raise MlsError(Fault.STATE_VERSION, f"version {version}")
     epoch, secret_tree = _read_epoch(reader), _read_secret_tree(reader)
     past = reader.vector(_read_past)
-    proposals = {cached.sent.reference or b"": cached for cached in reader.vector(_ProposalReader(epoch).read)}
+    proposals = {cached.sent.reference: cached for cached in reader.vector(_ProposalReader(epoch).read)}
     pending = reader.optional(_read_pending)
     resumption = dict(reader.vector(lambda each: (each.u64(), each.opaque())))
     try:
@@ -193,7 +194,7 @@ def _proposal(cached: CachedProposal) -> bytes:
     key, signature_key = cached.update_key, cached.update_signature_key
     return b"".join(
         (
-            opaque(sent.reference or b""),
+            opaque(sent.reference),
             sent.sender.encode(),
             encode_proposal(sent.proposal),
             optional(None if key is None else opaque(key.data)),
@@ -223,9 +224,9 @@ def _pending(pending: PendingCommit) -> bytes:
             vector(welcomes),
             vector(map(encode_proposal, pending.proposals)),
             vector(psk.encode() for psk in pending.psks),
-            _epoch(pending.epoch),
-            _secret_tree(pending.secret_tree),
-            optional(None if pending.reinit is None else pending.reinit.body()),
+            _epoch(pending.step.epoch),
+            _secret_tree(pending.step.secret_tree),
+            optional(None if pending.step.reinit is None else pending.step.reinit.body()),
         )
     )
 
@@ -234,5 +235,5 @@ def _read_pending(reader: Reader) -> PendingCommit:
     message = reader.opaque()
     welcomes = reader.vector(lambda each: Welcomed(each.opaque(), each.vector(Reader.opaque)))
     proposals, psks = reader.vector(read_proposal), reader.vector(read_psk_id)
-    epoch, secret_tree = _read_epoch(reader), _read_secret_tree(reader)
-    return PendingCommit(message, welcomes, proposals, psks, epoch, secret_tree, reader.optional(ReInit.read))
+    step = Step(_read_epoch(reader), _read_secret_tree(reader), reader.optional(ReInit.read))
+    return PendingCommit(message, welcomes, proposals, psks, step)
