@@ -12,6 +12,7 @@ from functools import cached_property
 
 from waypost.mls.applying import Applied
 from waypost.mls.bounds import RESUMPTION_PSKS_MAX, Rules
+from waypost.mls.codec import opaque, u32, vector
 from waypost.mls.credentials import Credential
 from waypost.mls.framing import FramedContent
 from waypost.mls.group_context import GroupContext
@@ -95,6 +96,13 @@ class PastEpoch:
     senders: Mapping[int, tuple[bytes, Credential]] = field(repr=False)
     leaf_index: int
     ended: int
+
+    @cached_property
+    def encoded_senders(self) -> bytes:
+        """For the stored state: written with every message, changed by none."""
+        return vector(
+            u32(index) + opaque(key) + credential.encode() for index, (key, credential) in self.senders.items()
+        )
 
     @classmethod
     def of(cls, epoch: Epoch, secret_tree: SecretTree, ended: int) -> PastEpoch:

@@ -78,7 +78,7 @@ def check_lifetime(leaf: LeafNode, now: int, rules: Rules) -> None:
         raise MlsError(Fault.LIFETIME_TOO_LONG, f"{not_after - not_before} s")
     if now < not_before - rules.clock_skew_s:
         raise MlsError(Fault.LIFETIME_TOO_EARLY)
-    if now > not_after + rules.clock_skew_s:
+    if not_after < not_before or now > not_after + rules.clock_skew_s:
         raise MlsError(Fault.LIFETIME_OVER)
 
 

@@ -131,7 +131,6 @@ def _read_epoch(reader: Reader) -> Epoch:
 
 
 def _past(past: PastEpoch) -> bytes:
-    senders = (u32(index) + opaque(key) + credential.encode() for index, (key, credential) in past.senders.items())
     return b"".join(
         (
             u64(past.number),
@@ -139,7 +138,7 @@ def _past(past: PastEpoch) -> bytes:
             opaque(past.keys.context),
             opaque(past.keys.sender_data_secret),
             _secret_tree(past.secret_tree),
-            vector(senders),
+            past.encoded_senders,
             u32(past.leaf_index),
             u64(past.ended),
         )
