@@ -1,3 +1,6 @@
+import hashlib
+from functools import partial
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +11,7 @@ from waypost.mls.committing import CommitOptions
 from waypost.mls.errors import Fault, MlsError
 from waypost.mls.group import Group
 from waypost.mls.proposals import Add
+from waypost.mls.state_format import StoredState, split
 from waypost.mls.suites import SUITES, CipherSuite
 
 
@@ -85,10 +89,37 @@ def test_anything_else_is_no_state(data: bytes) -> None:
 
 
 def test_another_version_is_named() -> None:
-    import hashlib
+    standing, messages = split(STORED)
+    refused(lambda: Group.load_parts(StoredState(standing, another_version(messages))), Fault.STATE_VERSION)
 
-    body = b"\0\2" + STORED[2:-32]
-    refused(lambda: Group.load(body + hashlib.sha256(body).digest()), Fault.STATE_VERSION)
+
+def another_version(part: bytes) -> bytes:
+    body = b"\0\2" + part[2:-32]
+    return body + hashlib.sha256(body).digest()
+
+
+def test_messages_change_the_small_part_alone() -> None:
+    world = World(*(f"member {number}" for number in range(20)))
+    first = world.groups["member 0"]
+    before = first.state_parts()
+    first, message = first.encrypt(b"data", world.random)
+    after = first.state_parts()
+    assert after.standing == before.standing
+    assert len(after.messages) < len(after.standing) / 4
+    # Whoever keeps the first part and writes the second goes on from there.
+    restored = Group.load_parts(StoredState(before.standing, after.messages))
+    restored, second = restored.encrypt(b"more", world.random)
+    read = application(world.groups["member 1"], message)
+    assert application(read.group, second).generation == 1
+
+
+def test_parts_of_different_times_do_not_go_together() -> None:
+    world = World("alice", "bob")
+    before = world.groups["alice"].state_parts()
+    world.commit("bob")
+    after = world.groups["alice"].state_parts()
+    for parts in (StoredState(before.standing, after.messages), StoredState(after.standing, before.messages)):
+        refused(partial(Group.load_parts, parts), Fault.STATE_CORRUPT)
 
 
 def test_rules_are_bounded() -> None:

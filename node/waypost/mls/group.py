@@ -45,6 +45,7 @@ from waypost.mls.registry import ContentType, ExtensionType, WireFormat
 from waypost.mls.sending import Framing, UpdateOptions
 from waypost.mls.signing import SignatureKey
 from waypost.mls.staged import ApplicationMessage, Processed, ProposalMessage, StagedCommit, describe, describe_own
+from waypost.mls.state_format import StoredState
 from waypost.mls.suites import CipherSuite
 
 _DEFAULT_RULES: Final = Rules()
@@ -91,10 +92,22 @@ class Group:
     @classmethod
     def load(cls, data: bytes, rules: Rules = _DEFAULT_RULES) -> Group:
         """The group whose `state()` that was. Raises MlsError: STATE_CORRUPT, STATE_VERSION."""
-        return cls(state_format.load(data), rules)
+        return cls(state_format.load(state_format.split(data)), rules)
+
+    @classmethod
+    def load_parts(cls, stored: StoredState, rules: Rules = _DEFAULT_RULES) -> Group:
+        """The same from `state_parts()`."""
+        return cls(state_format.load(stored), rules)
 
     def state(self) -> bytes:
         """Everything, secrets included, as bytes. Raises MlsError(STATE_SPENT): a spent state must not be stored."""
+        return state_format.join(self.state_parts())
+
+    def state_parts(self) -> StoredState:
+        """The same in two parts, of which the first need not be written again where it has not changed.
+
+        In a large group that is most of it. Parts that change together must be written together.
+        """
         self._check_unspent()
         return state_format.dump(self._state)
 

@@ -1,13 +1,16 @@
-"""A group's state as bytes: version, contents in the RFC's encoding, SHA-256 of both.
+"""A group's state as bytes, in two parts: what stands until something is proposed or committed, and the message keys.
 
-The hash finds damage, not malice: what is stored here is secret and must be kept so.
+Each part is version, contents in the RFC's encoding, and the SHA-256 of both. The second part names the hash of the
+first, so that parts which do not belong together are noticed. The hashes find damage, not malice: what is stored here
+is secret and must be kept so.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 from waypost.mls.codec import Reader, decode, opaque, optional, u8, u16, u32, u64, vector
 from waypost.mls.credentials import read_credential
@@ -38,43 +41,83 @@ VERSION: Final = 1
 _HASH_BYTES: Final = 32
 
 
-def dump(state: GroupState) -> bytes:
+class StoredState(NamedTuple):
+    """The two parts. `messages` changes with every message; `standing` grows with the group and seldom changes."""
+
+    standing: bytes
+    messages: bytes
+
+
+def dump(state: GroupState) -> StoredState:
     """Everything that `load` needs. Secret."""
-    body = b"".join(
-        (
-            u16(VERSION),
-            _epoch(state.epoch),
-            _secret_tree(state.secret_tree),
-            vector(map(_past, state.past)),
-            vector(map(_proposal, state.proposals.values())),
-            optional(None if state.pending is None else _pending(state.pending)),
-            vector(u64(epoch) + opaque(secret) for epoch, secret in state.resumption_psks.items()),
-            u8(state.status.value),
-            optional(None if state.reinit is None else state.reinit.body()),
-        )
+    standing = _seal(
+        u16(VERSION),
+        _epoch(state.epoch),
+        vector(map(_past, state.past)),
+        vector(map(_proposal, state.proposals.values())),
+        optional(None if state.pending is None else _pending(state.pending)),
+        vector(u64(epoch) + opaque(secret) for epoch, secret in state.resumption_psks.items()),
+        u8(state.status.value),
+        optional(None if state.reinit is None else state.reinit.body()),
     )
-    return body + hashlib.sha256(body).digest()
+    past = vector(_secret_tree(past.secret_tree) for past in state.past)
+    return StoredState(standing, _seal(u16(VERSION), standing[-_HASH_BYTES:], _secret_tree(state.secret_tree), past))
 
 
-def load(data: bytes) -> GroupState:
+def load(stored: StoredState) -> GroupState:
     """The reverse of `dump`. Raises MlsError: STATE_VERSION, STATE_CORRUPT."""
-    body, tail = data[:-_HASH_BYTES], data[-_HASH_BYTES:]
-    if not hmac.compare_digest(hashlib.sha256(body).digest(), tail):
-        raise MlsError(Fault.STATE_CORRUPT)
+    standing, messages = _unseal(stored.standing), _unseal(stored.messages)
     try:
-        return decode(body, _read_state)
+        bound_to, secret_tree, past = decode(messages, _read_messages)
+        if bound_to != stored.standing[-_HASH_BYTES:]:
+            raise MlsError(Fault.STATE_CORRUPT, "the parts do not belong together")
+        return decode(standing, lambda reader: _read_standing(reader, secret_tree, past))
     except MlsError as error:
-        if error.fault is Fault.STATE_VERSION:
+        if error.fault in (Fault.STATE_VERSION, Fault.STATE_CORRUPT):
             raise
         raise MlsError(Fault.STATE_CORRUPT, str(error)) from error
 
 
-def _read_state(reader: Reader) -> GroupState:
+def join(stored: StoredState) -> bytes:
+    """Both parts in one."""
+    return opaque(stored.standing) + opaque(stored.messages)
+
+
+def split(data: bytes) -> StoredState:
+    """The reverse of `join`. Raises MlsError(STATE_CORRUPT)."""
+    try:
+        return decode(data, lambda reader: StoredState(reader.opaque(), reader.opaque()))
+    except MlsError as error:
+        raise MlsError(Fault.STATE_CORRUPT, str(error)) from error
+
+
+def _seal(*parts: bytes) -> bytes:
+    body = b"".join(parts)
+    return body + hashlib.sha256(body).digest()
+
+
+def _unseal(data: bytes) -> bytes:
+    body, tail = data[:-_HASH_BYTES], data[-_HASH_BYTES:]
+    if not hmac.compare_digest(hashlib.sha256(body).digest(), tail):
+        raise MlsError(Fault.STATE_CORRUPT)
+    return body
+
+
+def _check_version(reader: Reader) -> None:
     version = reader.u16()
     if version != VERSION:
         raise MlsError(Fault.STATE_VERSION, f"version {version}")
-    epoch, secret_tree = _read_epoch(reader), _read_secret_tree(reader)
-    past = reader.vector(_read_past)
+
+
+def _read_messages(reader: Reader) -> tuple[bytes, SecretTree, tuple[SecretTree, ...]]:
+    _check_version(reader)
+    return reader.raw(_HASH_BYTES), _read_secret_tree(reader), reader.vector(_read_secret_tree)
+
+
+def _read_standing(reader: Reader, secret_tree: SecretTree, past_trees: tuple[SecretTree, ...]) -> GroupState:
+    _check_version(reader)
+    epoch, trees = _read_epoch(reader), iter(past_trees)
+    past = reader.vector(lambda each: _read_past(each, trees))
     proposals = {cached.sent.reference: cached for cached in reader.vector(_ProposalReader(epoch).read)}
     pending = reader.optional(_read_pending)
     resumption = dict(reader.vector(lambda each: (each.u64(), each.opaque())))
@@ -137,7 +180,6 @@ def _past(past: PastEpoch) -> bytes:
             u16(past.keys.suite.value),
             opaque(past.keys.context),
             opaque(past.keys.sender_data_secret),
-            _secret_tree(past.secret_tree),
             past.encoded_senders,
             u32(past.leaf_index),
             u64(past.ended),
@@ -145,10 +187,12 @@ def _past(past: PastEpoch) -> bytes:
     )
 
 
-def _read_past(reader: Reader) -> PastEpoch:
+def _read_past(reader: Reader, trees: Iterator[SecretTree]) -> PastEpoch:
     number, suite = reader.u64(), cipher_suite(reader.u16())
     keys = EpochKeys(suite, reader.opaque(), reader.opaque(), b"")
-    secret_tree = _read_secret_tree(reader)
+    secret_tree = next(trees, None)
+    if secret_tree is None:
+        raise MlsError(Fault.STATE_CORRUPT, "a past epoch without its secret tree")
     senders = dict(reader.vector(lambda each: (each.u32(), (each.opaque(), read_credential(each)))))
     return PastEpoch(number, keys, secret_tree, senders, reader.u32(), reader.u64())
 
