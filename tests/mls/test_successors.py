@@ -67,7 +67,7 @@ def test_a_group_that_is_not_the_one_asked_for_is_not_joined() -> None:
     bob = world.groups["bob"]
     # Branching takes any id and the old suite; with the reinit usage it claims to be the successor.
     chosen, bundles = options(world, X25519_AES128, "alice")
-    new, pending = branch(bob, (b"another", ()), chosen, world.random, NOW)
+    new, pending = branch(bob, b"another", chosen, world.random, NOW)
     assert new.merge_pending(NOW).epoch == 1
     assert join(pending, bundles[0], world.groups["alice"]).group_id == b"another"
 
@@ -75,7 +75,7 @@ def test_a_group_that_is_not_the_one_asked_for_is_not_joined() -> None:
 def test_some_members_branch_off() -> None:
     world = World("alice", "bob", "carol")
     chosen, bundles = options(world, X25519_AES128, "carol")
-    new, pending = branch(world.groups["bob"], (NEW_ID, ()), chosen, world.random, NOW)
+    new, pending = branch(world.groups["bob"], NEW_ID, chosen, world.random, NOW)
     carol = join(pending, bundles[0], world.groups["carol"])
     assert carol.epoch_authenticator == new.merge_pending(NOW).epoch_authenticator
     assert len(carol.members()) == 2
@@ -85,12 +85,12 @@ def test_some_members_branch_off() -> None:
 def test_strangers_do_not_branch_off() -> None:
     world = World("alice", "bob", "carol")
     chosen, _ = options(world, X25519_AES128, "mallory")
-    refused(lambda: branch(world.groups["bob"], (NEW_ID, ()), chosen, world.random, NOW), Fault.BRANCH_MEMBERS)
+    refused(lambda: branch(world.groups["bob"], NEW_ID, chosen, world.random, NOW), Fault.BRANCH_MEMBERS)
     # Carol checks for herself what Bob does not check.
     smaller = World("bob", "carol", seed=0)
     smaller.add("bob", "mallory")
     chosen, bundles = options(world, X25519_AES128, "mallory", "carol")
-    _, pending = branch(smaller.groups["bob"], (NEW_ID, ()), chosen, world.random, NOW)
+    _, pending = branch(smaller.groups["bob"], NEW_ID, chosen, world.random, NOW)
     refused(lambda: join(pending, bundles[1], world.groups["carol"]), Fault.PSK_NOT_FOUND)
 
 

@@ -37,7 +37,7 @@ from waypost.mls.group_info import GroupInfo
 from waypost.mls.hpke import Randomness
 from waypost.mls.joining import JoinOptions
 from waypost.mls.key_package import KeyPackageBundle
-from waypost.mls.processing import Opened
+from waypost.mls.processing import Opened, Reading
 from waypost.mls.proposal_list import SentProposal, View
 from waypost.mls.proposals import Proposal
 from waypost.mls.psk import Psks
@@ -255,6 +255,9 @@ class Group:
 
         A commit comes staged: look at its changes, then `apply` it, or drop it and stay. This member's own pending
         commit is recognised when it comes back. Raises MlsError; nothing has changed then.
+
+        `now` is when the message was accepted, as far as the caller knows: lifetimes of key packages are held
+        against it, and a member that was away must not refuse by its own clock what the others have accepted.
         """
         self._check_unspent()
         state = self._state
@@ -276,7 +279,7 @@ class Group:
         if isinstance(content, bytes):
             return self._application(opened, content, None)
         if isinstance(content, Commit):
-            return self._commit(opened, content, (now, psks, self.rules))
+            return self._commit(opened, content, Reading(now, psks, self.rules))
         return self._proposal(opened, content, self._view(now))
 
     def prune(self, now: int) -> Group:
@@ -370,7 +373,7 @@ class Group:
 
         return StagedCommit(describe_own(self._state.epoch, pending), own=True, apply=apply)
 
-    def _commit(self, opened: Opened, commit: Commit, given: tuple[int, Psks, Rules]) -> StagedCommit:
+    def _commit(self, opened: Opened, commit: Commit, given: Reading) -> StagedCommit:
         outcome = processing.process_commit(self._state, opened, commit, given)
 
         def apply(at: int) -> Group:

@@ -19,10 +19,10 @@ from waypost.mls.leaf_validation import GroupParameters
 from waypost.mls.psk import PskId, Psks, ResumptionPskId, check_nonce, psk_secret
 from waypost.mls.ratchet_tree import RatchetTree
 from waypost.mls.registry import DEFAULT_EXTENSIONS, GREASE, ExtensionType, ResumptionPskUsage
-from waypost.mls.suites import CipherSuite, cipher_suite
+from waypost.mls.suites import cipher_suite
 from waypost.mls.tree_validation import check_tree
 from waypost.mls.treekem import PrivateKeys, derive_upward
-from waypost.mls.welcome import GroupSecrets, Welcome
+from waypost.mls.welcome import Welcome
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,11 @@ def join_by_welcome(message: bytes, bundle: KeyPackageBundle, options: JoinOptio
     if info.group_context.cipher_suite != suite.value:
         raise MlsError(Fault.WELCOME_SUITE)
     leaf_index, tree = _check_group(info, options, bundle.key_package.leaf_node)
-    private_keys = _private_keys(tree, suite, bundle, (leaf_index, info.signer, secrets))
+    private_keys: PrivateKeys = {2 * leaf_index: bundle.encryption_private}
+    if secrets.path_secret is not None:
+        nodes = _common_path(tree, leaf_index, info.signer)
+        told = derive_upward(tree, suite, nodes, secrets.path_secret, Fault.PATH_SECRET_MISMATCH)
+        private_keys.update(told.private_keys)
     context = info.group_context
     begun = schedule(secrets.joiner_secret, secret, context.encoded)
     tag = begun.secrets.confirmation_tag(context.confirmed_transcript_hash)
@@ -111,24 +115,15 @@ def _check_group(info: GroupInfo, options: JoinOptions, own: LeafNode) -> tuple[
     return leaf_index, tree
 
 
-def _private_keys(
-    tree: RatchetTree, suite: CipherSuite, bundle: KeyPackageBundle, told: tuple[int, int, GroupSecrets]
-) -> PrivateKeys:
-    """The leaf's private key, and those that follow from the path secret that the Welcome has."""
-    leaf_index, signer, secrets = told
-    private_keys: PrivateKeys = {2 * leaf_index: bundle.encryption_private}
-    if secrets.path_secret is not None:
-        if signer == leaf_index:
-            raise MlsError(Fault.GROUP_INFO_SIGNER)
-        ancestor = tree_math.common_ancestor(leaf_index, signer)
-        upward = [ancestor, *tree_math.direct_path(ancestor, tree.leaf_count)]
-        nodes = [node for node in upward if tree.node(node) is not None or node == ancestor]
-        try:
-            told_keys = derive_upward(tree, suite, nodes, secrets.path_secret, Fault.PATH_SECRET_MISMATCH)
-        except MlsError:
-            raise MlsError(Fault.PATH_SECRET_MISMATCH) from None
-        private_keys.update(told_keys.private_keys)
-    return private_keys
+def _common_path(tree: RatchetTree, leaf_index: int, signer: int) -> list[int]:
+    """The nodes above both leaves that have keys, from the bottom up; the lowest one must have one."""
+    if signer == leaf_index:
+        raise MlsError(Fault.GROUP_INFO_SIGNER, "a path secret from oneself")
+    ancestor = tree_math.common_ancestor(leaf_index, signer)
+    if tree.node(ancestor) is None:
+        raise MlsError(Fault.PATH_SECRET_MISMATCH, f"node {ancestor} is blank")
+    upward = (ancestor, *tree_math.direct_path(ancestor, tree.leaf_count))
+    return [node for node in upward if tree.node(node) is not None]
 
 
 def _successor_psk(psks: tuple[PskId, ...]) -> ResumptionPskId | None:

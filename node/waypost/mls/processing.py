@@ -38,7 +38,7 @@ from waypost.mls.psk import Psks
 from waypost.mls.registry import ContentType, LeafNodeSource, SenderType
 from waypost.mls.secret_tree import SecretTree
 from waypost.mls.tree_validation import check_uniqueness
-from waypost.mls.treekem import Receiver, check_ciphertexts, current_keys, decrypt_path, merge_path
+from waypost.mls.treekem import MergedPath, Receiver, current_keys, decrypt_path, merge_path
 
 
 @dataclass(frozen=True)
@@ -147,13 +147,21 @@ class Outcome:
     step: Step | None
 
 
-def process_commit(state: GroupState, opened: Opened, commit: Commit, given: tuple[int, Psks, Rules]) -> Outcome:
-    """Everything of §12.4.2 but for making it the state. `given` is the time, PSKs and rules. Raises MlsError."""
-    now, psks, rules = given
+@dataclass(frozen=True)
+class Reading:
+    """What reading a commit needs from outside: the time in seconds since 1970, PSKs, the application's rules."""
+
+    now: int
+    psks: Psks
+    rules: Rules
+
+
+def process_commit(state: GroupState, opened: Opened, commit: Commit, given: Reading) -> Outcome:
+    """Everything of §12.4.2 but for making it the state. Raises MlsError."""
     epoch, content = state.epoch, opened.message.content
     proposals = _resolve(state, commit, content.sender)
     parameters = new_parameters(proposals, epoch.parameters)
-    applied, leaf_index = _apply(proposals, content.sender, View(epoch.tree, parameters, now, rules))
+    applied, leaf_index = _apply(proposals, content.sender, View(epoch.tree, parameters, given.now, given.rules))
     if commit.path is not None:
         _check_path_leaf(epoch, applied, commit.path.leaf_node, leaf_index, parameters)
     elif applied.path_required:
@@ -165,7 +173,7 @@ def process_commit(state: GroupState, opened: Opened, commit: Commit, given: tup
     if commit.path is not None:
         own, commit_secret = _receive_path(epoch, applied, commit.path, leaf_index, own)
     check_uniqueness(applied.tree)
-    secrets = StepSecrets.of(_init_secret(epoch, applied), commit_secret, applied, state.psks(psks))
+    secrets = StepSecrets.of(_init_secret(epoch, applied), commit_secret, applied, state.psks(given.psks))
     signed = Signed(opened.message.wire_format, content, opened.message.auth.signature)
     context, begun = next_schedule(epoch.context, epoch.interim_transcript_hash, applied, signed, secrets)
     own = replace(own, private_keys=current_keys(applied.tree, own.private_keys))
@@ -250,8 +258,7 @@ def _receive_path(
 ) -> tuple[OwnKeys, bytes]:
     """Merge the path and decrypt it: this member's keys after it, and the commit secret."""
     filtered = merge_path(applied.tree, committer_leaf, path)
-    check_ciphertexts(applied.tree, filtered, path, applied.new_leaves)
-    context = provisional_context(epoch.context, applied).encoded
+    merged = MergedPath(applied.tree, path, filtered, provisional_context(epoch.context, applied).encoded)
     receiver = Receiver(own.leaf_index, own.private_keys, applied.new_leaves)
-    _, secrets = decrypt_path(applied.tree, epoch.suite, path, receiver, (filtered, context))
+    _, secrets = decrypt_path(merged, epoch.suite, receiver)
     return replace(own, private_keys={**own.private_keys, **secrets.private_keys}), secrets.commit_secret

@@ -30,6 +30,8 @@ class SuccessorOptions:
     content: LeafNodeContent
     lifetime: Lifetime
     signature_key: SignatureKey = field(repr=False)
+    #: Of a branched group. A reinitialised one has those of the ReInit.
+    extensions: Extensions = ()
     tree: TreeDelivery = TreeDelivery.IN_WELCOME
     split: WelcomeSplit = WelcomeSplit.ONE_FOR_ALL
 
@@ -52,22 +54,16 @@ def reinitialise(old: Group, options: SuccessorOptions, random: Randomness, now:
 
 
 def branch(
-    old: Group,
-    new: tuple[bytes, Extensions],
-    options: SuccessorOptions,
-    random: Randomness,
-    now: int,
+    old: Group, group_id: bytes, options: SuccessorOptions, random: Randomness, now: int
 ) -> tuple[Group, PendingCommit]:
     """A group of some members of the old one, with a commit that adds them; merge it at once.
 
-    `new` is the id and the extensions of the new group. Raises MlsError(BRANCH_MEMBERS) for a client that is not
-    a member of the old group.
+    Raises MlsError(BRANCH_MEMBERS) for a client that is not a member of the old group.
     """
     present = {member.credential for member in old.members()}
     if any(package.leaf_node.credential not in present for package in options.key_packages):
         raise MlsError(Fault.BRANCH_MEMBERS)
-    group_id, extensions = new
-    spec = GroupSpec(group_id, old.suite, options.content, options.lifetime, extensions)
+    spec = GroupSpec(group_id, old.suite, options.content, options.lifetime, options.extensions)
     return _succeed(old, spec, ResumptionPskUsage.BRANCH, options, (random, now))
 
 

@@ -20,6 +20,8 @@ from waypost.mls.signing import SignatureKey
 from waypost.mls.suites import UPDATE_PATH_NODE, CipherSuite
 from waypost.mls.tree_validation import parent_hash
 
+#: The nodes of a filtered direct path from the bottom up, each with its copath child.
+FilteredPath = list[tuple[int, int]]
 #: A member's private keys by node: its leaf's and those of nodes above that it has been told.
 PrivateKeys = dict[int, PrivateKey]
 
@@ -92,7 +94,7 @@ def encrypt_path(
     return UpdatePath(path.leaf_node, tuple(nodes))
 
 
-def merge_path(tree: RatchetTree, leaf_index: int, path: UpdatePath) -> list[tuple[int, int]]:
+def merge_path(tree: RatchetTree, leaf_index: int, path: UpdatePath) -> FilteredPath:
     """Put another's path into the tree; returns its filtered direct path.
 
     Raises MlsError: PATH_LENGTH, PATH_KEY_IN_TREE, PATH_PARENT_HASH.
@@ -121,39 +123,38 @@ class Receiver:
     new_leaves: frozenset[int] = frozenset()
 
 
-def check_ciphertexts(
-    tree: RatchetTree, filtered: list[tuple[int, int]], path: UpdatePath, new_leaves: Iterable[int]
-) -> None:
-    """§7.6: one ciphertext for each node that needs it. Raises MlsError(PATH_CIPHERTEXTS)."""
-    excluded = {2 * leaf for leaf in new_leaves}
-    for (_, copath), node in zip(filtered, path.nodes, strict=True):
-        expected = sum(target not in excluded for target in tree.resolution(copath))
-        if len(node.encrypted_path_secret) != expected:
-            raise MlsError(Fault.PATH_CIPHERTEXTS)
+@dataclass(frozen=True)
+class MergedPath:
+    """A path that is in the tree, to be decrypted. `context` is the provisional group context."""
+
+    tree: RatchetTree = field(repr=False)
+    path: UpdatePath
+    filtered: FilteredPath
+    context: bytes = field(repr=False)
+
+    def targets(self, position: int, new_leaves: Iterable[int]) -> list[int]:
+        """The nodes that the path secret at that position is encrypted to, in order (§7.6)."""
+        excluded = {2 * leaf for leaf in new_leaves}
+        return [node for node in self.tree.resolution(self.filtered[position][1]) if node not in excluded]
 
 
-def decrypt_path(
-    tree: RatchetTree,
-    suite: CipherSuite,
-    path: UpdatePath,
-    receiver: Receiver,
-    merged: tuple[list[tuple[int, int]], bytes],
-) -> tuple[bytes, PathSecrets]:
+def decrypt_path(merged: MergedPath, suite: CipherSuite, receiver: Receiver) -> tuple[bytes, PathSecrets]:
     """The path secret that was for this receiver, and what follows from it.
 
-    `merged` is what `merge_path` returned and the provisional group context.
-    Raises MlsError: PATH_NOT_FOR_US, PATH_KEY_MISMATCH, HPKE_OPEN_FAILED.
+    Raises MlsError: PATH_CIPHERTEXTS, PATH_NOT_FOR_US, PATH_KEY_MISMATCH, HPKE_OPEN_FAILED.
     """
-    filtered, context = merged
-    excluded = {2 * leaf for leaf in receiver.new_leaves}
+    tree, filtered = merged.tree, merged.filtered
+    for position, node in enumerate(merged.path.nodes):
+        if len(node.encrypted_path_secret) != len(merged.targets(position, receiver.new_leaves)):
+            raise MlsError(Fault.PATH_CIPHERTEXTS)
     own = 2 * receiver.leaf_index
     position = next(i for i, (_, copath) in enumerate(filtered) if tree_math.is_below(own, copath))
-    targets = [node for node in tree.resolution(filtered[position][1]) if node not in excluded]
+    targets = merged.targets(position, receiver.new_leaves)
     held = next((node for node in targets if _holds(tree, receiver, node)), None)
     if held is None:
         raise MlsError(Fault.PATH_NOT_FOR_US)
-    sealed = path.nodes[position].encrypted_path_secret[targets.index(held)]
-    secret = suite.decrypt_with_label(receiver.private_keys[held], UPDATE_PATH_NODE, context, sealed)
+    sealed = merged.path.nodes[position].encrypted_path_secret[targets.index(held)]
+    secret = suite.decrypt_with_label(receiver.private_keys[held], UPDATE_PATH_NODE, merged.context, sealed)
     nodes = [node for node, _ in filtered[position:]]
     return secret, derive_upward(tree, suite, nodes, secret, Fault.PATH_KEY_MISMATCH)
 
@@ -194,7 +195,7 @@ def _public_key(tree: RatchetTree, node: int) -> bytes:
     return found.encryption_key
 
 
-def _set_parents(tree: RatchetTree, path: list[tuple[int, int]], keys: list[bytes]) -> bytes:
+def _set_parents(tree: RatchetTree, path: FilteredPath, keys: list[bytes]) -> bytes:
     """New parent nodes on a path, parent hashes from the root down (§7.9); returns the leaf's parent hash."""
     above = b""
     for (node, copath), key in zip(reversed(path), reversed(keys), strict=True):

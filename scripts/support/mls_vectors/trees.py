@@ -26,10 +26,10 @@ from waypost.mls.suites import CipherSuite, cipher_suite
 from waypost.mls.tree_validation import check_tree
 from waypost.mls.treekem import (
     Committer,
+    MergedPath,
     PathSecrets,
     PrivateKeys,
     Receiver,
-    check_ciphertexts,
     decrypt_path,
     derive_upward,
     encrypt_path,
@@ -107,16 +107,14 @@ class _Group:
         """The tree after the path, and what each other member finds in it."""
         tree = self.tree.copy()
         filtered = merge_path(tree, sender, path)
-        check_ciphertexts(tree, filtered, path, ())
         parameters = GroupParameters.of(self.suite, self.group_id, ())
         check_leaf(path.leaf_node, sender, parameters)
         check_tree(tree, parameters)
-        context = self.context(tree)
+        merged = MergedPath(tree, path, filtered, self.context(tree))
         found = {}
         for index, keys in self.private.items():
             if index != sender:
-                receiver = Receiver(index, keys)
-                found[index] = decrypt_path(tree, self.suite, path, receiver, (filtered, context))
+                found[index] = decrypt_path(merged, self.suite, Receiver(index, keys))
         return tree, found
 
 
