@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -30,6 +30,8 @@ PublicKey = X25519PublicKey | hpke.MLKEM768X25519PublicKey
 _KDF_ID: Final = 0x0001
 _MLKEM_ENC_BYTES: Final = 1_088
 _MLKEM_PUBLIC_BYTES: Final = 1_184
+#: A member encrypts to the same keys again and again. They are public, so they may stay in memory.
+_LOADED_MAX: Final = 1_024
 _XWING_LABEL: Final = rb"\.//^" + b"\\"
 
 
@@ -165,10 +167,10 @@ class XWingKem:
         return XWingKey(xwing.derive_seed(ikm))
 
     def public_key(self, data: bytes) -> hpke.MLKEM768X25519PublicKey:
-        return hpke.MLKEM768X25519PublicKey(*self._parts(data))
+        return hpke.MLKEM768X25519PublicKey(*_xwing_public(data))
 
     def encapsulate(self, public: bytes, random: Randomness) -> tuple[bytes, bytes]:
-        mlkem, x25519 = self._parts(public)
+        mlkem, x25519 = _xwing_public(public)
         ephemeral = X25519PrivateKey.from_private_bytes(random(32))
         try:
             secret_m, enc_m = mlkem.encapsulate()
@@ -177,15 +179,6 @@ class XWingKem:
             raise MlsError(Fault.BAD_HPKE_KEY) from None
         enc_x = ephemeral.public_key().public_bytes_raw()
         return _combine(secret_m, secret_x, enc_x, public[_MLKEM_PUBLIC_BYTES:]), enc_m + enc_x
-
-    def _parts(self, data: bytes) -> tuple[MLKEM768PublicKey, X25519PublicKey]:
-        try:
-            return (
-                MLKEM768PublicKey.from_public_bytes(data[:_MLKEM_PUBLIC_BYTES]),
-                _x25519_public(data[_MLKEM_PUBLIC_BYTES:]),
-            )
-        except ValueError:
-            raise MlsError(Fault.BAD_HPKE_KEY) from None
 
 
 def export_secret(kem_id: int, aead_id: int, shared_secret: bytes, context: bytes) -> bytes:
@@ -216,6 +209,7 @@ _LOW_ORDER: Final = frozenset(
 )
 
 
+@lru_cache(_LOADED_MAX)
 def _x25519_public(data: bytes) -> X25519PublicKey:
     # Refused when it comes in, not when it is first used: else one member's key would stop everyone's commits.
     if int.from_bytes(data, "little") & (2**255 - 1) in _LOW_ORDER:
@@ -224,6 +218,15 @@ def _x25519_public(data: bytes) -> X25519PublicKey:
         return X25519PublicKey.from_public_bytes(data)
     except ValueError:
         raise MlsError(Fault.BAD_HPKE_KEY) from None
+
+
+@lru_cache(_LOADED_MAX)
+def _xwing_public(data: bytes) -> tuple[MLKEM768PublicKey, X25519PublicKey]:
+    try:
+        mlkem = MLKEM768PublicKey.from_public_bytes(data[:_MLKEM_PUBLIC_BYTES])
+    except ValueError:
+        raise MlsError(Fault.BAD_HPKE_KEY) from None
+    return mlkem, _x25519_public(data[_MLKEM_PUBLIC_BYTES:])
 
 
 def _labelled_extract(suite: bytes, salt: bytes, label: bytes, ikm: bytes) -> bytes:
