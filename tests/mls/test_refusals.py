@@ -24,7 +24,7 @@ from tests.mls.world import (
 )
 
 from waypost.mls.applying import apply_list
-from waypost.mls.bounds import SKIPPED_PER_RATCHET_MAX, Rules
+from waypost.mls.bounds import MESSAGE_MAX_BYTES, SKIPPED_PER_RATCHET_MAX, Rules
 from waypost.mls.commit import Commit, ProposalOrRef, ProposalRef, UpdatePath
 from waypost.mls.committing import CommitOptions
 from waypost.mls.epoch import provisional_context
@@ -449,6 +449,18 @@ def test_so_many_proposals_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("waypost.mls.processing.PROPOSALS_MAX", 1)
     bob = proposal(Group.load(BOB.state()), forge(ALICE, Remove(2))).group
     refused(lambda: bob.process(forge(ALICE, Add(package())), NOW), Fault.TOO_MANY_PROPOSALS)
+
+
+def test_a_commit_has_so_many_proposals_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("processing", "committing"):
+        monkeypatch.setattr(f"waypost.mls.{module}.COMMIT_PROPOSALS_MAX", 1)
+    refused_by_bob(forged_commit(ALICE, Add(package()), Remove(2)), Fault.TOO_MANY_PROPOSALS)
+    options = CommitOptions((Add(package()), Remove(2)))
+    refused(lambda: BOB.commit(WORLD.random, NOW, options), Fault.TOO_MANY_PROPOSALS)
+
+
+def test_nobody_sends_what_nobody_would_read() -> None:
+    refused(lambda: BOB.encrypt(bytes(MESSAGE_MAX_BYTES), WORLD.random), Fault.TOO_LARGE)
 
 
 def test_members_send_public_or_private_messages() -> None:

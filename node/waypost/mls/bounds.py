@@ -13,6 +13,8 @@ MESSAGE_MAX_BYTES: Final = 16 * 1024 * 1024
 LEAVES_MAX: Final = 16_384
 #: Proposals by reference that wait for a commit; each holds a key package at most.
 PROPOSALS_MAX: Final = 1_024
+#: Proposals in one commit: adding so many clients means verifying twice as many signatures.
+COMMIT_PROPOSALS_MAX: Final = 4_096
 #: Keys of one sender that are kept for messages that have not come, and how far ahead a message may be.
 SKIPPED_PER_RATCHET_MAX: Final = 1_000
 #: The same over all senders of an epoch: a state with all of them is half a megabyte.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from waypost.mls.applying import Applied, apply_list, new_parameters
-from waypost.mls.bounds import Rules
+from waypost.mls.bounds import COMMIT_PROPOSALS_MAX, Rules
 from waypost.mls.commit import Commit, ProposalOrRef, ProposalRef, UpdatePath
 from waypost.mls.epoch import (
     Epoch,
@@ -143,6 +143,8 @@ def _path(
 
 def _proposals(state: GroupState, options: CommitOptions, given: Surroundings) -> tuple[SentProposal, ...]:
     """References first, in the order in which they came, then what is committed by value."""
+    if len(options.proposals) > COMMIT_PROPOSALS_MAX:
+        raise MlsError(Fault.TOO_MANY_PROPOSALS, f"{len(options.proposals)} in a commit")
     epoch = state.epoch
     own = Sender(SenderType.MEMBER, epoch.leaf_index)
     by_value = [SentProposal(proposal, own) for proposal in options.proposals]

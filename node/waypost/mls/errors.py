@@ -130,7 +130,7 @@ class Fault(Enum):
     NEW_MEMBER_PROPOSAL_TYPE = _Entry(621, "§6.1", "a new member may propose nothing but its own Add")
     RESYNC_OF_OTHER = _Entry(623, "§12.2", "an external commit removes a member with another credential")
     CONTEXT_EXTENSION_NOT_SUPPORTED = _Entry(624, "§13.4", "a member does not support a new extension of the group")
-    TOO_MANY_PROPOSALS = _Entry(625, "§12.1", "more proposals are pending than this implementation keeps")
+    TOO_MANY_PROPOSALS = _Entry(625, "§12.1", "more proposals at once than this implementation takes")
     RESYNC_KEY_UNCHANGED = _Entry(
         626, "§12.2", "an external commit keeps the encryption key of the leaf that it removes"
     )

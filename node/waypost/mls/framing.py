@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from waypost.mls.bounds import MESSAGE_MAX_BYTES
 from waypost.mls.codec import Reader, decode, opaque, u8, u16, u32, u64
 from waypost.mls.commit import Commit
 from waypost.mls.errors import Fault, MlsError
@@ -194,7 +195,9 @@ Body = PublicMessage | PrivateMessage | Welcome | GroupInfo | KeyPackage
 
 
 def encode_message(wire_format: WireFormat, body: bytes) -> bytes:
-    """MLSMessage around an encoded body."""
+    """MLSMessage around an encoded body. Raises MlsError(TOO_LARGE) for what nobody would read."""
+    if len(body) + 4 > MESSAGE_MAX_BYTES:
+        raise MlsError(Fault.TOO_LARGE, f"{len(body)} bytes")
     return u16(MLS10) + u16(wire_format) + body
 
 

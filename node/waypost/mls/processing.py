@@ -9,7 +9,7 @@ import hmac
 from dataclasses import dataclass, field, replace
 
 from waypost.mls.applying import Applied, apply_list, new_parameters
-from waypost.mls.bounds import PROPOSALS_MAX, Rules
+from waypost.mls.bounds import COMMIT_PROPOSALS_MAX, PROPOSALS_MAX, Rules
 from waypost.mls.commit import Commit, ProposalRef, UpdatePath
 from waypost.mls.epoch import (
     CachedProposal,
@@ -209,6 +209,8 @@ def _init_secret(epoch: Epoch, applied: Applied) -> bytes:
 
 
 def _resolve(state: GroupState, commit: Commit, sender: Sender) -> tuple[SentProposal, ...]:
+    if len(commit.proposals) > COMMIT_PROPOSALS_MAX:
+        raise MlsError(Fault.TOO_MANY_PROPOSALS, f"{len(commit.proposals)} in a commit")
     proposals = []
     for proposal in commit.proposals:
         if not isinstance(proposal, ProposalRef):
