@@ -82,6 +82,9 @@ A commit comes staged: policy looks at `changes`, then applies it or drops it.
 >>> alice.epoch, bob.epoch
 (2, 2)
 
+In a large group most of the state is the tree. `state_parts()` gives it in two parts, of which a message changes only
+the small one.
+
 Where two commits race, the loser applies the winner's, which drops its own, and commits again. A `Group` that comes
 back from `Group.load(stored)` is as it was when it was stored; what was sent since then is not known to it, which is
 why storing comes first. A client restored from an old backup must not go on sending: it rejoins by

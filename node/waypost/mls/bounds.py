@@ -32,8 +32,8 @@ MESSAGES_PER_EPOCH_MAX: Final = 2**24
 class Rules:
     """What RFC 9420 leaves to the application. Times are seconds."""
 
-    #: §7.2: the longest `lifetime` of a leaf node that is accepted.
-    lifetime_max_s: int = 100 * _DAY_S
+    #: §7.2: the longest `lifetime` of a leaf node that is accepted. Others' key packages are valid for a year.
+    lifetime_max_s: int = 400 * _DAY_S
     #: Tolerance for clocks that differ, at both ends of a lifetime.
     clock_skew_s: int = 3_600
     #: How many past epochs keep their message keys, 0 to `PAST_EPOCHS_MAX`.
