@@ -6,6 +6,7 @@ from tests.mls.interop.clients import PUBLIC, Client, Ours
 from tests.mls.interop.mls_rs import MlsRs, RineMls
 from tests.mls.interop.ts_mls import NodeProcess, TsMls, find_node
 
+#: Name of the implementation, and of the client.
 Maker = Callable[[str, str], Client]
 
 

@@ -6,6 +6,9 @@ import { createInterface } from "node:readline";
 import { Aes128Gcm, CipherSuite, HkdfSha256 } from "@hpke/core";
 import { XWing } from "@hpke/hybridkem-x-wing";
 import * as mls from "ts-mls";
+import { encode } from "ts-mls/codec/tlsEncoder.js";
+import { decodeVarLenData, varLenDataEncoder } from "ts-mls/codec/variableLength.js";
+import { createGroupInfoWithRatchetTree } from "ts-mls/createCommit.js";
 import { makeGenericHpke } from "ts-mls/crypto/implementation/hpke.js";
 
 const hex = (bytes) => Buffer.from(bytes).toString("hex");
@@ -113,16 +116,37 @@ const operations = {
     client.state = await mls.joinGroup(read, publicPackage, privatePackage, pskIndex(client), suite);
   },
 
-  async join_by_external_commit(client, { group_info, resync }) {
+  // ts-mls takes the data of the extension external_pub for the key itself, where RFC 9420 §12.4.3.2 has a vector in it.
+  // With `strict` the driver makes up for it, without it ts-mls is as it comes.
+  async join_by_external_commit(client, { group_info, resync, strict }) {
     const { publicPackage, privatePackage, suite } = client;
     const info = decoded(group_info).groupInfo;
-    const joined = await mls.joinGroupExternal(info, publicPackage, privatePackage, resync, suite);
+    const data = info.extensions.find((each) => each.extensionType === "external_pub")?.extensionData;
+    const read = (key) => suite.hpke.importPublicKey(key === data ? decodeVarLenData(key, 0)[0] : key);
+    const impl = strict ? { ...suite, hpke: { ...suite.hpke, importPublicKey: read } } : suite;
+    const joined = await mls.joinGroupExternal(info, publicPackage, privatePackage, resync, impl);
     client.state = joined.newState;
     return message("mls_public_message", "publicMessage", joined.publicMessage);
   },
 
-  async group_info(client) {
-    const info = await mls.createGroupInfoWithExternalPubAndRatchetTree(client.state, [], client.suite);
+  async group_info(client, { strict }) {
+    const { state, suite } = client;
+    if (!strict) {
+      const info = await mls.createGroupInfoWithExternalPubAndRatchetTree(state, [], suite);
+      return message("mls_group_info", "groupInfo", info);
+    }
+    const pair = await suite.hpke.deriveKeyPair(state.keySchedule.externalSecret);
+    const key = await suite.hpke.exportPublicKey(pair.publicKey);
+    const extension = { extensionType: "external_pub", extensionData: encode(varLenDataEncoder)(key) };
+    const { groupContext, confirmationTag, ratchetTree } = state;
+    const info = await createGroupInfoWithRatchetTree(
+      groupContext,
+      confirmationTag,
+      state,
+      ratchetTree,
+      [extension],
+      suite,
+    );
     return message("mls_group_info", "groupInfo", info);
   },
 
@@ -152,7 +176,11 @@ const operations = {
 
   async process(client, request) {
     const read = decoded(request.message);
-    const result = await mls.processMessage(read, client.state, pskIndex(client), mls.acceptAll, client.suite);
+    // Not processMessage, which hands no PSKs on to processPrivateMessage.
+    const result =
+      read.wireformat === "mls_public_message"
+        ? await mls.processPublicMessage(client.state, read.publicMessage, pskIndex(client), client.suite)
+        : await mls.processPrivateMessage(client.state, read.privateMessage, pskIndex(client), client.suite);
     client.state = result.newState;
     client.pending = undefined;
     return result.kind === "applicationMessage" ? hex(result.message) : null;
