@@ -197,9 +197,7 @@ class Ours:
         return self.group.group_info()
 
     def join_externally(self, group_info: bytes, resync: Client | None = None) -> bytes:
-        index = None
-        if resync is not None:
-            index = self._leaf_of(resync.identity)
+        index = None if resync is None else self.members()[resync.identity]
         options = ExternalJoinOptions(self._content, self._signer, index)
         self.group, message = join_by_external_commit(group_info, options, token_bytes, now())
         return message
@@ -217,10 +215,14 @@ class Ours:
             package = decode_message(message)
             assert isinstance(package, KeyPackage)
             proposals.append(Add(package))
-        proposals += (Remove(self._leaf_of(identity)) for identity in wanted.remove)
+        proposals += (Remove(self.members()[identity]) for identity in wanted.remove)
         proposals += (PreSharedKey(ExternalPskId(psk_id, token_bytes(32))) for psk_id in wanted.psks)
         return proposals
 
-    def _leaf_of(self, identity: bytes) -> int:
-        members = self.group.members()
-        return next(member.leaf_index for member in members if member.credential.identity == identity)
+    def members(self) -> dict[bytes, int]:
+        """Leaf indices by identity."""
+        found = {}
+        for member in self.group.members():
+            assert isinstance(member.credential, BasicCredential)
+            found[member.credential.identity] = member.leaf_index
+        return found

@@ -34,6 +34,7 @@ def client(request: pytest.FixtureRequest, tmp_path: Path) -> Maker:
                 return MlsRs(name)
             case "rine":
                 return RineMls(tmp_path / name)
-        raise ValueError(kind)
+            case _:
+                raise ValueError(kind)
 
     return make
