@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from secrets import token_bytes
 from typing import Final, Protocol
@@ -11,13 +11,14 @@ from typing import Final, Protocol
 from waypost.mls.committing import CommitOptions, PathChoice
 from waypost.mls.creating import GroupSpec
 from waypost.mls.credentials import BasicCredential
+from waypost.mls.extensions import Extensions, RequiredCapabilities
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit
 from waypost.mls.framing import decode_message
 from waypost.mls.group import Group
 from waypost.mls.joining import JoinOptions
 from waypost.mls.key_package import KeyPackage, KeyPackageSpec, make_key_package
 from waypost.mls.leaf_node import LeafNodeContent, Lifetime
-from waypost.mls.proposals import Add, PreSharedKey, Proposal, Remove
+from waypost.mls.proposals import Add, GroupContextExtensions, PreSharedKey, Proposal, Remove
 from waypost.mls.psk import ExternalPskId, Psks
 from waypost.mls.registry import WireFormat
 from waypost.mls.sending import Framing
@@ -40,11 +41,14 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a commit or proposal is to do: key packages to add, identities to remove, ids of external PSKs."""
+    """What a commit or proposal is to do: key packages to add, identities to remove, ids of external PSKs, at most
+    one group context extension.
+    """
 
     add: Sequence[bytes] = ()
     remove: Sequence[bytes] = ()
     psks: Sequence[bytes] = ()
+    required: Sequence[RequiredCapabilities] = ()
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,8 @@ class Ours:
     framing: Framing = PRIVATE
     path: PathChoice = PathChoice.ALWAYS
     psks: dict[bytes, bytes] = field(default_factory=dict)
+    #: Of the groups that this client creates.
+    extensions: Extensions = ()
 
     def __post_init__(self) -> None:
         self._signer = SignatureKey(token_bytes(32))
@@ -149,7 +155,7 @@ class Ours:
         return self._bundle.key_package.message()
 
     def create(self, group_id: bytes) -> None:
-        spec = GroupSpec(group_id, self.suite, self._content, self._lifetime)
+        spec = GroupSpec(group_id, self.suite, self._content, self._lifetime, self.extensions)
         self.group = Group.create(spec, self._signer, token_bytes)
 
     def join(self, welcome: bytes) -> None:
@@ -206,8 +212,7 @@ class Ours:
         self.psks[psk_id] = secret
 
     def _known(self) -> Psks:
-        known: Mapping[bytes, bytes] = self.psks
-        return Psks(known)
+        return Psks(self.psks)
 
     def _proposals(self, wanted: Wanted) -> list[Proposal]:
         proposals: list[Proposal] = []
@@ -217,6 +222,7 @@ class Ours:
             proposals.append(Add(package))
         proposals += (Remove(self.members()[identity]) for identity in wanted.remove)
         proposals += (PreSharedKey(ExternalPskId(psk_id, token_bytes(32))) for psk_id in wanted.psks)
+        proposals += (GroupContextExtensions((required.extension(),)) for required in wanted.required)
         return proposals
 
     def members(self) -> dict[bytes, int]:

@@ -29,7 +29,7 @@ class MlsRs:
         self._group: Any = None
         # The binding cannot make a signing identity from bytes; it hands them out with what members send.
         self._met: dict[bytes, Any] = {}
-        self._commits = 0
+        self._pending = b""
 
     @property
     def epoch(self) -> int | None:
@@ -46,8 +46,12 @@ class MlsRs:
 
     def commit(self, wanted: Wanted = EMPTY) -> Sent:
         sent = self.prepare(wanted)
-        self._process(sent.message)
+        self.merge()
         return sent
+
+    def merge(self) -> None:
+        # It recognises its own commit.
+        self._process(self._pending)
 
     def prepare(self, wanted: Wanted = EMPTY) -> Sent:
         if wanted.add and not wanted.remove:
@@ -58,7 +62,8 @@ class MlsRs:
         else:
             output = self._group.commit()
         welcome = output.welcome_message
-        return Sent(output.commit_message.to_bytes(), () if welcome is None else (welcome.to_bytes(),))
+        self._pending = output.commit_message.to_bytes()
+        return Sent(self._pending, () if welcome is None else (welcome.to_bytes(),))
 
     def propose(self, wanted: Wanted) -> bytes:
         if wanted.add:

@@ -59,13 +59,14 @@ const clients = new Map();
 
 const DAY = 86_400;
 
-async function makeClient({ who, suite, identity }) {
+async function makeClient({ who, suite, identity, forever }) {
   const now = Math.floor(Date.now() / 1000);
   const impl = await suiteOf(suite);
   const credential = { credentialType: "basic", identity: bytes(identity) };
   const capabilities = mls.defaultCapabilities();
   capabilities.ciphersuites.push(impl.name);
-  const lifetime = { notBefore: BigInt(now - DAY), notAfter: BigInt(now + 7 * DAY) };
+  const week = { notBefore: BigInt(now - DAY), notAfter: BigInt(now + 7 * DAY) };
+  const lifetime = forever ? mls.defaultLifetime : week;
   const packages = await mls.generateKeyPackage(credential, capabilities, lifetime, [], impl);
   clients.set(who, { suite: impl, ...packages, state: undefined, pending: undefined, psks: {} });
 }
@@ -95,6 +96,11 @@ function proposalOf(client, wanted) {
   if (wanted.add !== undefined) return { proposalType: "add", add: { keyPackage: decoded(wanted.add).keyPackage } };
   if (wanted.remove !== undefined)
     return { proposalType: "remove", remove: { removed: leafOf(client.state, wanted.remove) } };
+  if (wanted.extension !== undefined) {
+    const [extensionType, data] = wanted.extension;
+    const extensions = [{ extensionType, extensionData: bytes(data) }];
+    return { proposalType: "group_context_extensions", groupContextExtensions: { extensions } };
+  }
   const nonce = client.suite.rng.randomBytes(client.suite.kdf.size);
   return {
     proposalType: "psk",

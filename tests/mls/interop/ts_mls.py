@@ -101,10 +101,13 @@ class TsMls:
     #: False: GroupInfos as ts-mls makes and reads them, see `ts_mls.mjs`.
     strict = True
 
-    def __init__(self, process: NodeProcess, name: str, suite: int = 1, *, public: bool = False) -> None:
+    def __init__(
+        self, process: NodeProcess, name: str, suite: int = 1, *, public: bool = False, forever: bool = False
+    ) -> None:
+        """`forever`: its key package has the lifetime that ts-mls gives when none is chosen."""
         self._process, self._name, self._public = process, process.unique(name), public
         self.identity: Final = name.encode()
-        process.ask("make", who=self._name, suite=suite, identity=self.identity.hex())
+        process.ask("make", who=self._name, suite=suite, identity=self.identity.hex(), forever=forever)
 
     def _ask(self, op: str, **arguments: object) -> Any:
         return self._process.ask(op, who=self._name, **arguments)
@@ -169,9 +172,9 @@ class TsMls:
         self._ask("psk", id=psk_id.hex(), secret=secret.hex())
 
 
-def _proposals(wanted: Wanted) -> list[dict[str, str]]:
-    return [
-        *({"add": package.hex()} for package in wanted.add),
-        *({"remove": identity.hex()} for identity in wanted.remove),
-        *({"psk": psk_id.hex()} for psk_id in wanted.psks),
-    ]
+def _proposals(wanted: Wanted) -> list[dict[str, Any]]:
+    proposals: list[dict[str, Any]] = [{"add": package.hex()} for package in wanted.add]
+    proposals += ({"remove": identity.hex()} for identity in wanted.remove)
+    proposals += ({"psk": psk_id.hex()} for psk_id in wanted.psks)
+    proposals += ({"extension": ["required_capabilities", each.encode().hex()]} for each in wanted.required)
+    return proposals
