@@ -18,9 +18,10 @@ from waypost.mls.group import Group
 from waypost.mls.joining import JoinOptions
 from waypost.mls.key_package import KeyPackage, KeyPackageSpec, make_key_package
 from waypost.mls.leaf_node import LeafNodeContent, Lifetime
-from waypost.mls.proposals import Add, GroupContextExtensions, PreSharedKey, Proposal, Remove
+from waypost.mls.proposals import Add, GroupContextExtensions, PreSharedKey, Proposal, ReInit, Remove
 from waypost.mls.psk import ExternalPskId, Psks
-from waypost.mls.registry import WireFormat
+from waypost.mls.registry import ResumptionPskUsage, WireFormat
+from waypost.mls.reinit import SuccessorOptions, branch, reinitialise
 from waypost.mls.sending import Framing
 from waypost.mls.signing import SignatureKey
 from waypost.mls.staged import ApplicationMessage, StagedCommit
@@ -49,6 +50,8 @@ class Wanted:
     remove: Sequence[bytes] = ()
     psks: Sequence[bytes] = ()
     required: Sequence[RequiredCapabilities] = ()
+    #: Group id and cipher suite of the new group, alone and at most once.
+    reinit: Sequence[tuple[bytes, int]] = ()
 
 
 @dataclass(frozen=True)
@@ -223,7 +226,24 @@ class Ours:
         proposals += (Remove(self.members()[identity]) for identity in wanted.remove)
         proposals += (PreSharedKey(ExternalPskId(psk_id, token_bytes(32))) for psk_id in wanted.psks)
         proposals += (GroupContextExtensions((required.extension(),)) for required in wanted.required)
+        proposals += (ReInit(group_id, 1, suite) for group_id, suite in wanted.reinit)
         return proposals
+
+    def succeed(self, old: Ours, packages: Sequence[bytes], group_id: bytes, usage: ResumptionPskUsage) -> bytes:
+        """Make the group that the old one was reinitialised to, or a branch of it; the Welcome."""
+        read = [decode_message(package) for package in packages]
+        added = [package for package in read if isinstance(package, KeyPackage)]
+        options = SuccessorOptions(added, self._content, self._lifetime, self._signer)
+        if usage is ResumptionPskUsage.REINIT:
+            made, pending = reinitialise(old.group, options, token_bytes, now())
+            assert made.group_id == group_id
+        else:
+            made, pending = branch(old.group, group_id, options, token_bytes, now())
+        self.group = made.merge_pending(now())
+        return pending.welcomes[0].message
+
+    def join_successor(self, old: Ours, welcome: bytes, tree: bytes | None = None) -> None:
+        self.group = Group.join(welcome, self._bundle, JoinOptions(tree=tree, predecessor=old.group.snapshot))
 
     def members(self) -> dict[bytes, int]:
         """Leaf indices by identity."""

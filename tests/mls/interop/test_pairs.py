@@ -33,6 +33,19 @@ def test_we_join_the_partners_group(client: Maker, partner: str) -> None:
 
 
 @pytest.mark.parametrize("partner", PARTNERS)
+def test_each_side_adds_and_removes(client: Maker, partner: str) -> None:
+    room = Room("ours", client("ours", "alice"))
+    room.add("ours", partner=client(partner, "bob"))
+    room.add("partner", third=client("ours", "carol"))
+    room.add("ours", fourth=client(partner, "dave"))
+    room.talk()
+    room.remove("partner", "third")
+    room.remove("ours", "fourth")
+    room.talk()
+    assert list(room.members) == ["ours", "partner"]
+
+
+@pytest.mark.parametrize("partner", PARTNERS)
 def test_messages_come_out_of_order(client: Maker, partner: str) -> None:
     room = Room("ours", client("ours", "alice"))
     room.add("ours", partner=client(partner, "bob"))

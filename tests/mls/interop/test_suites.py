@@ -4,12 +4,13 @@ from hashlib import shake_256
 from secrets import token_bytes
 
 import pytest
-from tests.mls.interop.clients import Ours
+from tests.mls.interop.clients import Ours, Wanted
 from tests.mls.interop.room import Room
 from tests.mls.interop.ts_mls import NodeProcess, TsMls
 
 from waypost.crypto.kem import derive_seed
-from waypost.mls.suites import X25519_CHACHA20, XWING_AES128, CipherSuite
+from waypost.mls.registry import ResumptionPskUsage
+from waypost.mls.suites import X25519_AES128, X25519_CHACHA20, XWING_AES128, CipherSuite
 
 #: MLS_256_XWING_AES256GCM_SHA512_Ed25519, a number of ts-mls.
 TS_MLS_XWING = 83
@@ -64,3 +65,28 @@ def test_hpke_over_x_wing_both_ways(node: NodeProcess) -> None:
         "open", suite=number, key=key.data.hex(), info=info.hex(), enc=enc.hex(), ciphertext=ciphertext.hex()
     )
     assert bytes.fromhex(opened) == b"text"
+
+
+@pytest.mark.parametrize("usage", [ResumptionPskUsage.REINIT, ResumptionPskUsage.BRANCH], ids=lambda usage: usage.name)
+@pytest.mark.parametrize("maker", ["ours", "partner"])
+def test_groups_that_come_from_groups(node: NodeProcess, usage: ResumptionPskUsage, maker: str) -> None:
+    """§11.2: reinitialised with another suite. §11.3: branched."""
+    alice, bob = Ours("alice"), TsMls(node, "bob")
+    room = Room("ours", alice)
+    room.add("ours", partner=bob)
+    suite, group_id = X25519_AES128, token_bytes(16)
+    if usage is ResumptionPskUsage.REINIT:
+        suite = X25519_CHACHA20
+        sent = room.members[maker].commit(Wanted(reinit=[(group_id, suite.value)]))
+        room.everyone_hears(maker, sent.message)
+    new_alice, new_bob = Ours("alice", suite), TsMls(node, "bob", suite.value)
+    if maker == "ours":
+        welcome = new_alice.succeed(alice, [new_bob.key_package()], group_id, usage)
+        new_bob.join_successor(bob, welcome, usage)
+    else:
+        made = new_bob.succeed(bob, [new_alice.key_package()], group_id, usage)
+        new_alice.join_successor(alice, made.welcome, made.tree)
+    room.members = {"ours": new_alice, "partner": new_bob}
+    room.check()
+    room.commit("partner")
+    assert new_alice.group.group_id == group_id

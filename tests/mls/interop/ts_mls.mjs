@@ -9,6 +9,7 @@ import * as mls from "ts-mls";
 import { encode } from "ts-mls/codec/tlsEncoder.js";
 import { decodeVarLenData, varLenDataEncoder } from "ts-mls/codec/variableLength.js";
 import { createGroupInfoWithRatchetTree } from "ts-mls/createCommit.js";
+import { ratchetTreeEncoder } from "ts-mls/ratchetTree.js";
 import { makeGenericHpke } from "ts-mls/crypto/implementation/hpke.js";
 
 const hex = (bytes) => Buffer.from(bytes).toString("hex");
@@ -51,6 +52,10 @@ const SUITES = {
 };
 const made = new Map();
 const suiteOf = (number) => made.get(number) ?? made.set(number, SUITES[number]()).get(number);
+
+function nameOf(number) {
+  return Object.keys(mls.ciphersuites).find((name) => mls.ciphersuites[name] === number);
+}
 
 // ── clients ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -101,6 +106,11 @@ function proposalOf(client, wanted) {
     const extensions = [{ extensionType, extensionData: bytes(data) }];
     return { proposalType: "group_context_extensions", groupContextExtensions: { extensions } };
   }
+  if (wanted.reinit !== undefined) {
+    const [group, suite] = wanted.reinit;
+    const reinit = { groupId: bytes(group), version: "mls10", cipherSuite: nameOf(suite), extensions: [] };
+    return { proposalType: "reinit", reinit };
+  }
   const nonce = client.suite.rng.randomBytes(client.suite.kdf.size);
   return {
     proposalType: "psk",
@@ -120,6 +130,29 @@ const operations = {
     const { publicPackage, privatePackage, suite } = client;
     const read = decoded(welcome).welcome;
     client.state = await mls.joinGroup(read, publicPackage, privatePackage, pskIndex(client), suite);
+  },
+
+  // A successor is made or joined by a new client that knows the state of an old one.
+  async succeed(client, { old, key_packages, group, branch }) {
+    const { publicPackage, privatePackage, suite } = client;
+    const { state } = clients.get(old);
+    const packages = key_packages.map((each) => decoded(each).keyPackage);
+    const id = bytes(group);
+    const made = branch
+      ? await mls.branchGroup(state, publicPackage, privatePackage, packages, id, suite)
+      : await mls.reinitCreateNewGroup(state, publicPackage, privatePackage, packages, id, suite.name, []);
+    client.state = made.newState;
+    const tree = encode(ratchetTreeEncoder)(client.state.ratchetTree);
+    return { welcome: message("mls_welcome", "welcome", made.welcome), tree: hex(tree) };
+  },
+
+  async join_successor(client, { welcome, old, branch }) {
+    const { publicPackage, privatePackage, suite } = client;
+    const { state } = clients.get(old);
+    const read = decoded(welcome).welcome;
+    client.state = branch
+      ? await mls.joinGroupFromBranch(state, read, publicPackage, privatePackage, undefined, suite)
+      : await mls.joinGroupFromReinit(state, read, publicPackage, privatePackage, undefined);
   },
 
   // ts-mls takes the data of the extension external_pub for the key itself, where RFC 9420 §12.4.3.2 has a vector in it.

@@ -8,6 +8,8 @@ import selectors
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -17,6 +19,7 @@ from tests.mls.interop.clients import EMPTY, Client, Refusal, Sent, Wanted
 
 from waypost.mls import tree_math
 from waypost.mls.ratchet_tree import RatchetTree
+from waypost.mls.registry import ResumptionPskUsage
 
 FOLDER: Final = Path(__file__).parent
 #: Node needs a second for its start on a busy machine; no single operation takes a tenth of this.
@@ -97,6 +100,14 @@ def refuses_tree(tree: RatchetTree) -> bool:
     )
 
 
+@dataclass(frozen=True)
+class Successor:
+    """Of a new group. ts-mls gives the tree apart."""
+
+    welcome: bytes
+    tree: bytes | None = None
+
+
 class TsMls:
     #: False: GroupInfos as ts-mls makes and reads them, see `ts_mls.mjs`.
     strict = True
@@ -171,10 +182,26 @@ class TsMls:
     def give_psk(self, psk_id: bytes, secret: bytes) -> None:
         self._ask("psk", id=psk_id.hex(), secret=secret.hex())
 
+    def succeed(self, old: TsMls, packages: Sequence[bytes], group_id: bytes, usage: ResumptionPskUsage) -> Successor:
+        """Make the group that the old one was reinitialised to, or a branch of it."""
+        answer = self._ask(
+            "succeed",
+            old=old._name,
+            key_packages=[package.hex() for package in packages],
+            group=group_id.hex(),
+            branch=usage is ResumptionPskUsage.BRANCH,
+        )
+        return Successor(bytes.fromhex(answer["welcome"]), bytes.fromhex(answer["tree"]))
+
+    def join_successor(self, old: TsMls, welcome: bytes, usage: ResumptionPskUsage) -> None:
+        branch = usage is ResumptionPskUsage.BRANCH
+        self._ask("join_successor", old=old._name, welcome=welcome.hex(), branch=branch)
+
 
 def _proposals(wanted: Wanted) -> list[dict[str, Any]]:
     proposals: list[dict[str, Any]] = [{"add": package.hex()} for package in wanted.add]
     proposals += ({"remove": identity.hex()} for identity in wanted.remove)
     proposals += ({"psk": psk_id.hex()} for psk_id in wanted.psks)
     proposals += ({"extension": ["required_capabilities", each.encode().hex()]} for each in wanted.required)
+    proposals += ({"reinit": [group_id.hex(), suite]} for group_id, suite in wanted.reinit)
     return proposals
