@@ -58,7 +58,7 @@ class MlsRs:
             output = self._group.add_members([self._message(package) for package in wanted.add])
         elif wanted.remove:
             assert not wanted.add, "the binding commits one kind of proposal"
-            output = self._group.remove_members([self._met[identity] for identity in wanted.remove])
+            output = self._group.remove_members([self._met[identity.hex().encode()] for identity in wanted.remove])
         else:
             output = self._group.commit()
         welcome = output.welcome_message
@@ -69,14 +69,16 @@ class MlsRs:
         if wanted.add:
             (message,) = self._group.propose_add_members([self._message(package) for package in wanted.add])
         else:
-            (message,) = self._group.propose_remove_members([self._met[identity] for identity in wanted.remove])
+            (message,) = self._group.propose_remove_members(
+                [self._met[identity.hex().encode()] for identity in wanted.remove]
+            )
         return bytes(message.to_bytes())
 
     def hear(self, message: bytes) -> bytes | None:
         received = self._process(message)
         if not received.is_application_message():
             return None
-        # Members begin with their name, see `Room.talk`.
+        # Members begin with their identity, see `Room.say`.
         self._met[received.data.partition(b":")[0]] = received.sender
         return bytes(received.data)
 

@@ -40,6 +40,8 @@ class Room:
 
     def remove(self, by: str, name: str) -> Client:
         """The client that has been removed; it does not hear of it."""
+        # So that clients of mls-rs know it, see `MlsRs`.
+        self.say(name)
         gone = self.members.pop(name)
         self.everyone_hears(by, self.members[by].commit(Wanted(remove=[gone.identity])).message)
         self.check()
@@ -69,7 +71,7 @@ class Room:
     def say(self, by: str) -> None:
         """One says something that everyone else reads. It begins with the speaker's identity."""
         self._said += 1
-        data = self.members[by].identity + b": message %d" % self._said
+        data = b"%s: message %d" % (self.members[by].identity.hex().encode(), self._said)
         message = self.members[by].encrypt(data)
         for name, client in self.members.items():
             if name != by:
