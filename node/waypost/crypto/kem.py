@@ -40,7 +40,8 @@ class KemKey:
         self.seed: Final = bytes(seed)
 
     @cached_property
-    def _parts(self) -> tuple[MLKEM768PrivateKey, X25519PrivateKey]:
+    def parts(self) -> tuple[MLKEM768PrivateKey, X25519PrivateKey]:
+        """The two keys that the seed expands to."""
         expanded = hashlib.shake_256(self.seed).digest(_MLKEM_SEED_BYTES + 32)
         return (
             MLKEM768PrivateKey.from_seed_bytes(expanded[:_MLKEM_SEED_BYTES]),
@@ -48,19 +49,20 @@ class KemKey:
         )
 
     @cached_property
-    def _loaded(self) -> hpke.MLKEM768X25519PrivateKey:
-        return hpke.MLKEM768X25519PrivateKey(*self._parts)
+    def loaded(self) -> hpke.MLKEM768X25519PrivateKey:
+        """The key as HPKE suites of `cryptography` take it, whatever their AEAD."""
+        return hpke.MLKEM768X25519PrivateKey(*self.parts)
 
     @cached_property
     def public(self) -> bytes:
         """1,216 bytes: the ML-KEM-768 key, then the X25519 key."""
-        mlkem, x25519 = self._parts
+        mlkem, x25519 = self.parts
         return mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
 
     def open(self, info: bytes, sealed: bytes) -> bytes:
         """The plaintext of what `seal_to(self.public, info, …)` returned. Raises LocalError(CANNOT_DECRYPT)."""
         try:
-            return _suite().decrypt(sealed, self._loaded, info)
+            return _suite().decrypt(sealed, self.loaded, info)
         except (InvalidTag, ValueError):
             # No details: which part failed is nobody's business.
             raise LocalError(Code.CANNOT_DECRYPT) from None

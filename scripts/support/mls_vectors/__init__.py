@@ -1,0 +1,1 @@
+"""Runs test vectors in the formats of mlswg/mls-implementations: `test-vectors/` and `interop/passive/`."""

@@ -1,0 +1,26 @@
+"""What the runners have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from waypost.mls.bounds import Rules
+
+#: Vectors are old, or valid for ever: no lifetime is refused.
+RULES = Rules(lifetime_max_s=2**64, clock_skew_s=2**64)
+NOW = 1_700_000_000
+
+
+def unhex(text: str) -> bytes:
+    return bytes.fromhex(text)
+
+
+def same(what: str, found: Any, expected: Any) -> None:
+    """Raises AssertionError, saying what differs."""
+    if found != expected:
+        raise AssertionError(f"{what}: {_show(found)} instead of {_show(expected)}")
+
+
+def _show(value: Any) -> str:
+    text = value.hex() if isinstance(value, bytes) else repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"

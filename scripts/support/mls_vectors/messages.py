@@ -1,0 +1,192 @@
+"""messages, message-protection and welcome."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from scripts.support.mls_vectors.check import same, unhex
+
+from waypost.mls.codec import Reader, decode
+from waypost.mls.commit import Commit
+from waypost.mls.errors import Fault, MlsError
+from waypost.mls.framing import (
+    AuthenticatedContent,
+    Content,
+    FramedContent,
+    FramedContentAuthData,
+    PrivateMessage,
+    PublicMessage,
+    Sender,
+    decode_message,
+    encode_content,
+)
+from waypost.mls.group_context import GroupContext
+from waypost.mls.group_info import GroupInfo
+from waypost.mls.kdf import ZERO, mac
+from waypost.mls.key_package import KeyPackage, KeyPackageBundle
+from waypost.mls.key_schedule import schedule, welcome_secret
+from waypost.mls.proposals import (
+    Add,
+    ExternalInit,
+    GroupContextExtensions,
+    PreSharedKey,
+    Proposal,
+    ReInit,
+    Remove,
+    Update,
+    read_proposal,
+)
+from waypost.mls.protection import (
+    Envelope,
+    EpochKeys,
+    check_signature,
+    protect_private,
+    protect_public,
+    sign_content,
+    unprotect_private,
+    unprotect_public,
+)
+from waypost.mls.ratchet_tree import RatchetTree
+from waypost.mls.registry import ContentType, SenderType, WireFormat
+from waypost.mls.secret_tree import SecretTree
+from waypost.mls.signing import SignatureKey
+from waypost.mls.suites import cipher_suite
+from waypost.mls.welcome import GroupSecrets, Welcome
+
+Case = dict[str, Any]
+
+
+def _message(kind: type[PublicMessage | PrivateMessage | Welcome | GroupInfo | KeyPackage], data: bytes) -> bytes:
+    body = decode_message(data)
+    same("message", type(body), kind)
+    encoded = body.encoded if isinstance(body, KeyPackage) else body.encode()
+    return data[:4] + encoded
+
+
+def _public(content_type: ContentType, data: bytes) -> bytes:
+    body = decode_message(data)
+    assert isinstance(body, PublicMessage)
+    same("content type", body.content.content_type, content_type)
+    # Written anew from the parts, not from the bytes that were kept.
+    content = body.content
+    anew = FramedContent.make(
+        content.group_id, content.epoch, content.sender, content.authenticated_data, content.content
+    )
+    return data[:4] + PublicMessage(anew, body.auth, body.membership_tag).encode()
+
+
+def _proposal(read: Callable[[Reader], Proposal], data: bytes) -> bytes:
+    return decode(data, read).body()
+
+
+_STRUCTURES: dict[str, Callable[[bytes], bytes]] = {
+    "mls_welcome": lambda data: _message(Welcome, data),
+    "mls_group_info": lambda data: _message(GroupInfo, data),
+    "mls_key_package": lambda data: _message(KeyPackage, data),
+    "private_message": lambda data: _message(PrivateMessage, data),
+    "public_message_application": lambda data: _public(ContentType.APPLICATION, data),
+    "public_message_proposal": lambda data: _public(ContentType.PROPOSAL, data),
+    "public_message_commit": lambda data: _public(ContentType.COMMIT, data),
+    "ratchet_tree": lambda data: RatchetTree.decode(data).encode(),
+    "group_secrets": lambda data: decode(data, GroupSecrets.read).encode(),
+    "commit": lambda data: decode(data, Commit.read).encode(),
+    "add_proposal": lambda data: _proposal(Add.read, data),
+    "update_proposal": lambda data: _proposal(Update.read, data),
+    "remove_proposal": lambda data: _proposal(Remove.read, data),
+    "pre_shared_key_proposal": lambda data: _proposal(PreSharedKey.read, data),
+    "re_init_proposal": lambda data: _proposal(ReInit.read, data),
+    "external_init_proposal": lambda data: _proposal(ExternalInit.read, data),
+    "group_context_extensions_proposal": lambda data: _proposal(GroupContextExtensions.read, data),
+}
+
+
+def messages_case(case: Case) -> None:
+    for name, text in case.items():
+        same(name, _STRUCTURES[name](unhex(text)), unhex(text))
+
+
+class _Protection:
+    """The keys of a message-protection case; member 1 of 2 sends."""
+
+    def __init__(self, case: Case) -> None:
+        suite = cipher_suite(case["cipher_suite"])
+        self.context = GroupContext(
+            suite.value,
+            unhex(case["group_id"]),
+            case["epoch"],
+            unhex(case["tree_hash"]),
+            unhex(case["confirmed_transcript_hash"]),
+        )
+        secret, key = unhex(case["sender_data_secret"]), unhex(case["membership_key"])
+        self.keys = EpochKeys(suite, self.context.encoded, secret, key)
+        self.tree = SecretTree.start(unhex(case["encryption_secret"]), 2, suite.key_bytes)
+        self.signer, self.public = SignatureKey(unhex(case["signature_priv"])), unhex(case["signature_pub"])
+
+    def check_public(self, message: PublicMessage, expected: bytes) -> None:
+        self.check(unprotect_public(message, self.keys), expected)
+
+    def check_private(self, message: PrivateMessage, expected: bytes) -> None:
+        opened = unprotect_private(message, self.keys, self.tree, lambda leaf: same("sender", leaf, 1))
+        self.check(opened.message, expected)
+
+    def check(self, content: AuthenticatedContent, expected: bytes) -> None:
+        check_signature(content, self.context.encoded, self.public)
+        same("content", encode_content(content.content.content), expected)
+
+    def sign(self, wire_format: WireFormat, content: Content) -> AuthenticatedContent:
+        sender = Sender(SenderType.MEMBER, 1)
+        framed = FramedContent.make(self.context.group_id, self.context.epoch, sender, b"data", content)
+        signature = sign_content(wire_format, framed, self.context.encoded, self.signer)
+        tag = secrets.token_bytes(32) if isinstance(content, Commit) else None
+        return AuthenticatedContent(wire_format, framed, FramedContentAuthData(signature, tag))
+
+
+def message_protection_case(case: Case) -> None:
+    given = _Protection(case)
+    contents: dict[str, tuple[bytes, Content]] = {}
+    raw = unhex(case["proposal"])
+    contents["proposal"] = raw, decode(raw, read_proposal)
+    raw = unhex(case["commit"])
+    contents["commit"] = raw, decode(raw, Commit.read)
+    for name, (encoded, content) in contents.items():
+        body = decode_message(unhex(case[f"{name}_pub"]))
+        assert isinstance(body, PublicMessage)
+        given.check_public(body, encoded)
+        own = protect_public(given.sign(WireFormat.PUBLIC_MESSAGE, content), given.keys)
+        given.check_public(decode(own.encode(), PublicMessage.read), encoded)
+    application = unhex(case["application"])
+    contents["application"] = encode_content(application), application
+    for name, (encoded, content) in contents.items():
+        private = decode_message(unhex(case[f"{name}_priv"]))
+        assert isinstance(private, PrivateMessage)
+        given.check_private(private, encoded)
+        signed = given.sign(WireFormat.PRIVATE_MESSAGE, content)
+        _, made = protect_private(signed, given.keys, given.tree, Envelope(7, secrets.token_bytes(4)))
+        given.check_private(decode(made.encode(), PrivateMessage.read), encoded)
+    try:
+        protect_public(given.sign(WireFormat.PUBLIC_MESSAGE, application), given.keys)
+    except MlsError as error:
+        same("application in public", error.fault, Fault.APPLICATION_NOT_PRIVATE)
+    else:
+        raise AssertionError("application data went into a PublicMessage")
+
+
+def welcome_case(case: Case) -> None:
+    suite = cipher_suite(case["cipher_suite"])
+    package, message = decode_message(unhex(case["key_package"])), decode_message(unhex(case["welcome"]))
+    assert isinstance(package, KeyPackage)
+    assert isinstance(message, Welcome)
+    init = suite.kem.private_key(unhex(case["init_priv"]))
+    same("init key", init.public, package.init_key)
+    # The other two private keys are not part of the case, and nothing here needs them.
+    bundle = KeyPackageBundle(package, init, init, SignatureKey(ZERO))
+    group_secrets = message.open_secrets(bundle)
+    info = message.open_group_info(suite, welcome_secret(group_secrets.joiner_secret, ZERO))
+    same("signature", info.verify(unhex(case["signer_pub"])), True)
+    begun = schedule(group_secrets.joiner_secret, ZERO, info.group_context.encoded)
+    tag = mac(begun.secrets.confirmation_key, info.group_context.confirmed_transcript_hash)
+    same("confirmation tag", hmac.compare_digest(tag, info.confirmation_tag), True)
+    same("group info, encoded again", decode(info.encode(), GroupInfo.read), info)

@@ -1,0 +1,101 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.mls.world import refused
+
+from waypost.mls import codec
+from waypost.mls.bounds import MESSAGE_MAX_BYTES
+from waypost.mls.codec import Reader, decode
+from waypost.mls.errors import Fault, MlsError
+
+
+@pytest.mark.parametrize(
+    ("value", "encoded"),
+    [
+        (0, "00"),
+        (37, "25"),
+        (63, "3f"),
+        (64, "4040"),
+        (15_293, "7bbd"),
+        (16_383, "7fff"),
+        (16_384, "80004000"),
+        (494_878_333, "9d7f3e7d"),
+        (2**30 - 1, "bfffffff"),
+    ],
+)
+def test_varints(value: int, encoded: str) -> None:
+    assert codec.varint(value).hex() == encoded
+    assert decode(bytes.fromhex(encoded), Reader.varint) == value
+
+
+@pytest.mark.parametrize(
+    ("encoded", "fault"),
+    [
+        ("", Fault.TRUNCATED),
+        ("40", Fault.TRUNCATED),
+        ("800000", Fault.TRUNCATED),
+        ("403f", Fault.VARINT_NOT_MINIMAL),
+        ("4000", Fault.VARINT_NOT_MINIMAL),
+        ("80003fff", Fault.VARINT_NOT_MINIMAL),
+        ("c0", Fault.VARINT_INVALID),
+        ("ffffffffffffffff", Fault.VARINT_INVALID),
+        ("0000", Fault.TRAILING_BYTES),
+    ],
+)
+def test_other_varints_are_refused(encoded: str, fault: Fault) -> None:
+    refused(lambda: decode(bytes.fromhex(encoded), Reader.varint), fault)
+
+
+def test_a_vector_of_2_to_the_30_bytes_cannot_be_written() -> None:
+    refused(lambda: codec.varint(2**30), Fault.TOO_LARGE)
+
+
+def test_input_beyond_the_bound_is_refused_before_it_is_read() -> None:
+    refused(lambda: Reader(bytes(MESSAGE_MAX_BYTES + 1)), Fault.TOO_LARGE)
+
+
+@given(st.binary(max_size=300), st.integers(0, 2**64 - 1), st.lists(st.integers(0, 2**16 - 1)))
+def test_what_is_written_is_read(data: bytes, number: int, numbers: list[int]) -> None:
+    written = codec.opaque(data) + codec.u64(number) + codec.u16_vector(tuple(numbers)) + codec.optional(None)
+    reader = Reader(written)
+    assert (reader.opaque(), reader.u64(), reader.u16_vector()) == (data, number, tuple(numbers))
+    assert reader.optional(Reader.opaque) is None
+    reader.done()
+
+
+@given(st.lists(st.binary(max_size=70)))
+def test_vectors_of_vectors(items: list[bytes]) -> None:
+    written = codec.vector(map(codec.opaque, items))
+    assert decode(written, lambda reader: reader.vector(Reader.opaque)) == tuple(items)
+
+
+@pytest.mark.parametrize(
+    ("encoded", "fault"),
+    [
+        ("0105", Fault.TRUNCATED),  # an element that ends beyond its vector
+        ("030105020000", Fault.TRUNCATED),
+        ("05", Fault.TRUNCATED),
+    ],
+)
+def test_elements_stay_in_their_vector(encoded: str, fault: Fault) -> None:
+    refused(lambda: decode(bytes.fromhex(encoded), lambda reader: reader.vector(Reader.opaque)), fault)
+
+
+def test_a_vector_of_numbers_is_whole() -> None:
+    refused(lambda: Reader(b"\x03\0\0\0").u16_vector(), Fault.VECTOR_NOT_WHOLE)
+    refused(lambda: Reader(b"\x03\0\0\0").u32_vector(), Fault.VECTOR_NOT_WHOLE)
+
+
+def test_presence_is_0_or_1() -> None:
+    assert Reader(b"\x01\x07").optional(Reader.u8) == 7
+    refused(lambda: Reader(b"\x02\x07").optional(Reader.u8), Fault.OPTIONAL_INVALID)
+
+
+@given(st.binary(max_size=64))
+def test_any_bytes_are_read_or_refused_and_written_the_same(data: bytes) -> None:
+    reader = Reader(data)
+    try:
+        value = reader.opaque()
+    except MlsError:
+        return
+    assert codec.opaque(value) == data[: reader.position]

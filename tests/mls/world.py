@@ -1,0 +1,165 @@
+"""Members, groups and repeatable randomness for the tests of MLS."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from waypost.mls.bounds import Rules
+from waypost.mls.commit import Commit, ProposalOrRef
+from waypost.mls.committing import CommitOptions
+from waypost.mls.creating import GroupSpec
+from waypost.mls.credentials import BasicCredential
+from waypost.mls.errors import Fault, MlsError
+from waypost.mls.extensions import Extensions
+from waypost.mls.framing import Content
+from waypost.mls.group import Group
+from waypost.mls.key_package import KeyPackageBundle, KeyPackageSpec, make_key_package
+from waypost.mls.leaf_node import LeafNodeContent, Lifetime
+from waypost.mls.proposals import Add
+from waypost.mls.psk import Psks
+from waypost.mls.registry import WireFormat
+from waypost.mls.sending import Framing, protect, sign
+from waypost.mls.signing import SignatureKey
+from waypost.mls.staged import ApplicationMessage, ProposalMessage, StagedCommit
+from waypost.mls.suites import X25519_AES128, CipherSuite
+
+NOW = 1_700_000_000
+LIFETIME = Lifetime(NOW - 3_600, NOW + 86_400)
+PUBLIC = Framing(WireFormat.PUBLIC_MESSAGE)
+GROUP_ID = b"a group of the tests"
+
+
+class Seeded:
+    """A repeatable source of random bytes."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed, self._count = seed, 0
+
+    def __call__(self, size: int) -> bytes:
+        self._count += 1
+        return hashlib.shake_128(f"{self._seed} {self._count}".encode()).digest(size)
+
+
+def content(name: str) -> LeafNodeContent:
+    return LeafNodeContent(BasicCredential(name.encode()))
+
+
+def signer(name: str) -> SignatureKey:
+    return SignatureKey(hashlib.sha256(name.encode()).digest())
+
+
+def bundle(name: str, random: Seeded, suite: CipherSuite = X25519_AES128) -> KeyPackageBundle:
+    return make_key_package(KeyPackageSpec(suite, content(name), LIFETIME), signer(name), random)
+
+
+def create(
+    name: str,
+    random: Seeded,
+    suite: CipherSuite = X25519_AES128,
+    extensions: Extensions = (),
+    rules: Rules | None = None,
+) -> Group:
+    spec = GroupSpec(GROUP_ID, suite, content(name), LIFETIME, extensions)
+    return Group.create(spec, signer(name), random, rules or Rules())
+
+
+class World:
+    """A group whose members all hear everything at once. `groups` is by name; the first name creates it."""
+
+    def __init__(
+        self,
+        *names: str,
+        seed: int = 0,
+        suite: CipherSuite = X25519_AES128,
+        extensions: Extensions = (),
+        rules: Rules | None = None,
+    ) -> None:
+        self.random = Seeded(seed)
+        self.rules = rules or Rules()
+        self.suite = suite
+        first, *others = names
+        self.groups = {first: create(first, self.random, suite, extensions, self.rules)}
+        if others:
+            self.add(first, *others)
+
+    def add(self, by: str, *names: str) -> None:
+        bundles = {name: bundle(name, self.random, self.suite) for name in names}
+        adds = tuple(Add(each.key_package) for each in bundles.values())
+        welcomes = self.commit(by, CommitOptions(adds))
+        for name, each in bundles.items():
+            self.groups[name] = Group.join(welcomes[0], each, rules=self.rules)
+        self.check_agreement()
+
+    def commit(self, by: str, options: CommitOptions | None = None, psks: Psks | None = None) -> list[bytes]:
+        """A commit that everyone applies; the Welcomes."""
+        psks = psks or Psks()
+        self.groups[by], pending = self.groups[by].commit(self.random, NOW, options, psks)
+        message, welcomes = pending.message, pending.welcomes
+        self.groups[by] = self.groups[by].merge_pending(NOW)
+        for name in [name for name in self.groups if name != by]:
+            self.groups[name] = staged(self.groups[name], message, psks).apply(NOW)
+        return [each.message for each in welcomes]
+
+    def hear(self, message: bytes, *, but: str = "") -> None:
+        """A proposal that everyone hears."""
+        for name in [name for name in self.groups if name != but]:
+            self.groups[name] = proposal(self.groups[name], message).group
+
+    def say(self, by: str, data: bytes) -> None:
+        """An application message that everyone reads."""
+        self.groups[by], message = self.groups[by].encrypt(data, self.random)
+        for name in [name for name in self.groups if name != by]:
+            read = application(self.groups[name], message)
+            assert (read.data, read.credential) == (data, content(by).credential)
+            self.groups[name] = read.group
+
+    def check_agreement(self) -> None:
+        assert len({group.epoch_authenticator for group in self.groups.values()}) == 1
+
+
+def staged(group: Group, message: bytes, psks: Psks | None = None) -> StagedCommit:
+    processed = group.process(message, NOW, psks or Psks())
+    assert isinstance(processed, StagedCommit)
+    return processed
+
+
+def proposal(group: Group, message: bytes) -> ProposalMessage:
+    processed = group.process(message, NOW)
+    assert isinstance(processed, ProposalMessage)
+    return processed
+
+
+def application(group: Group, message: bytes) -> ApplicationMessage:
+    processed = group.process(message, NOW)
+    assert isinstance(processed, ApplicationMessage)
+    return processed
+
+
+def refused(call: Callable[[], object], fault: Fault) -> MlsError:
+    """The call is refused with that fault and no other."""
+    with pytest.raises(MlsError) as caught:
+        call()
+    assert caught.value.fault is fault, caught.value
+    return caught.value
+
+
+def greasy(group_content: LeafNodeContent, **lists: tuple[int, ...]) -> LeafNodeContent:
+    """The contents with other lists in its capabilities."""
+    return replace(group_content, capabilities=replace(group_content.capabilities, **lists))
+
+
+def forge(group: Group, carried: Content, framing: Framing = PUBLIC, tag: bytes = b"") -> bytes:
+    """A message that the member signs and protects as it should, whatever it carries. The group is not changed."""
+    state = group.snapshot
+    confirmation = tag if isinstance(carried, Commit) else None
+    _, message, _ = protect(state, sign(state.epoch, carried, framing), confirmation, framing, Seeded(9))
+    return message
+
+
+def forged_commit(group: Group, *proposals: ProposalOrRef) -> bytes:
+    """A commit without a path and with a wrong confirmation tag: what is wrong with its proposals is found first."""
+    return forge(group, Commit(proposals, None))
