@@ -12,11 +12,11 @@ from typing import Any
 import structlog
 import trio
 
-from waypost.clock import Instant, WallMs
 from waypost.crypto.keys import SigningKey, envelope_id
 from waypost.discovery.source import Sighting
 from waypost.errors import WaypostError
 from waypost.ids import Provider
+from waypost.lab.clock import LabClock
 from waypost.links.errors import LinkBroken, Trouble
 from waypost.links.memory import MemoryStream, memory_link
 from waypost.links.pump import Pump, greet
@@ -35,20 +35,7 @@ from waypost.routing.policy import Mode
 from waypost.storage.memory import MemoryStore
 from waypost.storage.store import Store
 
-EPOCH_MS: WallMs = 1_790_000_000_000
-
-
-class VirtualClock:
-    """Wall time that runs with trio's clock, so that MockClock moves both. `skew_ms` is this machine's error."""
-
-    def __init__(self, skew_ms: int = 0) -> None:
-        self.skew_ms = skew_ms
-
-    def instant(self) -> Instant:
-        return trio.current_time()
-
-    def wall_ms(self) -> WallMs:
-        return EPOCH_MS + self.skew_ms + round(trio.current_time() * 1000)
+VirtualClock = LabClock
 
 
 class FixedRandom:
