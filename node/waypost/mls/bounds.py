@@ -11,6 +11,8 @@ _DAY_S: Final = 86_400
 MESSAGE_MAX_BYTES: Final = 16 * 1024 * 1024
 #: A blank node is one byte on the wire and much more in memory.
 LEAVES_MAX: Final = 16_384
+#: Elements of all vectors of one structure. The largest tree has 180,000; so many take 50 MB at the most.
+ELEMENTS_MAX: Final = 2**18
 #: Proposals by reference that wait for a commit; each holds a key package at most.
 PROPOSALS_MAX: Final = 1_024
 #: Proposals in one commit: adding so many clients means verifying twice as many signatures.
