@@ -46,9 +46,11 @@ def bundle(name: str, suite: CipherSuite, random: Seeded) -> KeyPackageBundle:
     return make_key_package(KeyPackageSpec(suite, content(name), LIFETIME), signer(name), random)
 
 
-def create(name: str, suite: CipherSuite, random: Seeded, extensions: Extensions = ()) -> Group:
+def create(
+    name: str, suite: CipherSuite, random: Seeded, extensions: Extensions = (), group_id: bytes = GROUP_ID
+) -> Group:
     """A group of one."""
-    return Group.create(GroupSpec(GROUP_ID, suite, content(name), LIFETIME, extensions), signer(name), random)
+    return Group.create(GroupSpec(group_id, suite, content(name), LIFETIME, extensions), signer(name), random)
 
 
 def names(count: int) -> tuple[str, ...]:
@@ -66,9 +68,11 @@ def adding(bundles: tuple[KeyPackageBundle, ...]) -> CommitOptions:
     return CommitOptions(tuple(Add(each.key_package) for each in bundles))
 
 
-def together(who: tuple[str, ...], suite: CipherSuite, random: Seeded, extensions: Extensions = ()) -> list[Group]:
+def together(
+    who: tuple[str, ...], suite: CipherSuite, random: Seeded, extensions: Extensions = (), group_id: bytes = GROUP_ID
+) -> list[Group]:
     """A group with those members, each as it sees it after having joined."""
-    group = create(who[0], suite, random, extensions)
+    group = create(who[0], suite, random, extensions, group_id)
     bundles = bundles_of(who[1:], suite, random)
     group, pending = group.commit(random, NOW, adding(bundles))
     welcome = pending.welcomes[0].message
