@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
-from waypost.mls.bounds import ELEMENTS_MAX, MESSAGE_MAX_BYTES
+from waypost.mls.bounds import FOREIGN, InputBound
 from waypost.mls.errors import Fault, MlsError
 
 T = TypeVar("T")
@@ -81,14 +81,14 @@ class Reader:
 
     __slots__ = ("_elements_left", "data", "end", "position")
 
-    def __init__(self, data: bytes) -> None:
-        if len(data) > MESSAGE_MAX_BYTES:
+    def __init__(self, data: bytes, bound: InputBound = FOREIGN) -> None:
+        if len(data) > bound.max_bytes:
             raise MlsError(Fault.TOO_LARGE, f"{len(data)} bytes")
         self.data = data
         self.position = 0
         self.end = len(data)
         # Of all vectors together, however they are nested: an element of two bytes takes a hundred in memory.
-        self._elements_left = ELEMENTS_MAX
+        self._elements_left = bound.max_elements
 
     def raw(self, size: int) -> bytes:
         start = self.position
@@ -182,7 +182,7 @@ class Reader:
     def _count(self, elements: int) -> None:
         self._elements_left -= elements
         if self._elements_left < 0:
-            raise MlsError(Fault.TOO_LARGE, f"more than {ELEMENTS_MAX} elements")
+            raise MlsError(Fault.TOO_LARGE, "too many elements of vectors")
 
     def rest(self) -> bytes:
         """All that has not been read."""
@@ -194,9 +194,9 @@ class Reader:
             raise MlsError(Fault.TRAILING_BYTES)
 
 
-def decode(data: bytes, value: Callable[[Reader], T]) -> T:
+def decode(data: bytes, value: Callable[[Reader], T], bound: InputBound = FOREIGN) -> T:
     """The one value that `data` encodes, and nothing after it."""
-    reader = Reader(data)
+    reader = Reader(data, bound)
     result = value(reader)
     reader.done()
     return result
