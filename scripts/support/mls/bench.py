@@ -222,5 +222,5 @@ def _shown(figures: Figures, what: str) -> str:
     return f"{figures[what]:,.0f}" if what in _COUNTS else f"{figures[what]:.2f}"
 
 
-def _row(*cells: object) -> None:
-    print("  ".join(f"{cell!s:>12}" for cell in cells))
+def _row(first: object, *others: object) -> None:
+    print(f"{first!s:<26}" + "".join(f"{cell!s:>13}" for cell in others))
