@@ -1,4 +1,4 @@
-"""`scripts/bench`: what a node can do on this machine, with real processes, TLS and a synchronous disk."""
+"""`scripts/bench`: what a node can do on this machine, with real processes, TLS and a synchronous disk; and MLS."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from typing import Any
 
 from scripts.support.bench_record import Record
 from scripts.support.bench_simulate import bench as simulated
+from scripts.support.mls import bench as bench_mls
 from scripts.support.nodes import Node, two_nodes
 
 from waypost.cli.node import ask_node
@@ -291,6 +292,11 @@ def connections(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def mls(_options: argparse.Namespace) -> dict[str, Any]:
+    """The group protocol, in this process alone."""
+    return bench_mls.measure(lambda what: print(what, file=sys.stderr))
+
+
 def median_of(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """The median of each figure over several runs; losses and duplicates are summed."""
     result: dict[str, Any] = {}
@@ -319,7 +325,7 @@ def show(name: str, result: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("what", choices=("forward", "offline", "connections", "simulate"))
+    parser.add_argument("what", choices=("forward", "offline", "connections", "simulate", "mls"))
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--runs", type=int, default=1, help="run it so often and print medians")
     parser.add_argument("--pairs", type=int, default=1, help="forward: senders, each with a recipient of its own")
@@ -339,7 +345,13 @@ def main() -> None:
     timeline, options.record = options.record, Record(f"bench {options.what}")
     if not options.messages:
         options.messages = 200_000 if options.what == "forward" else 50_000
-    run = {"forward": forward, "offline": offline, "connections": connections, "simulate": simulated}[options.what]
+    run = {
+        "forward": forward,
+        "offline": offline,
+        "connections": connections,
+        "simulate": simulated,
+        "mls": mls,
+    }[options.what]
     result = median_of([run(options) for _ in range(options.runs)])
     if options.what == "forward":
         disk = argparse.Namespace(**{**vars(options), "messages": 20_000, "record": Record("")})
@@ -348,6 +360,8 @@ def main() -> None:
         write(timeline, options.record.events(result))
     if options.json:
         print(json.dumps(result))
+    elif options.what == "mls":
+        bench_mls.show(result)
     else:
         show(options.what, result)
 

@@ -7,6 +7,7 @@ from waypost.errors import Code, Kind
 from waypost.lab.conformance.check import Check, Stage
 from waypost.lab.conformance.checks import CHECKS
 from waypost.lab.conformance.unobservable import UNOBSERVABLE
+from waypost.mls.errors import Fault
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -84,6 +85,40 @@ def _needs(check: Check) -> str:
     return ", ".join(needs)
 
 
+_MLS_SECTIONS = (
+    ("Encoding", range(100, 200)),
+    ("Cryptography", range(200, 300)),
+    ("Leaf nodes, key packages, extensions", range(300, 400)),
+    ("The ratchet tree", range(400, 500)),
+    ("Framing and message protection", range(500, 600)),
+    ("Proposals", range(600, 700)),
+    ("Commits", range(700, 800)),
+    ("Joining", range(800, 900)),
+    ("Use of the library", range(900, 1_000)),
+)
+_MLS_HEAD = """# Errors of MLS
+
+Generated from `node/waypost/mls/errors.py` by `scripts/generate-docs`; do not edit.
+
+From bytes that others sent nothing but `MlsError` comes out. Its `fault` is one of these; nothing has changed when it
+is raised. A number is never given to another meaning. Clauses are of RFC 9420. See [mls.md](mls.md).
+"""
+
+
+def mls_errors_page() -> str:
+    """docs/mls-errors.md."""
+    parts = [_MLS_HEAD]
+    for title, numbers in _MLS_SECTIONS:
+        rows = [
+            (str(fault.number), f"`{fault.name}`", fault.clause, fault.sentence)
+            for fault in sorted(Fault, key=lambda fault: fault.number)
+            if fault.number in numbers
+        ]
+        parts.append(f"## {title}\n")
+        parts.append(_table(("number", "name", "clause", "why it is refused"), rows))
+    return "\n".join(parts)
+
+
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     said = ["| " + " | ".join(row) + " |\n" for row in (head, *rows)]
     return "".join([said[0], "|---" * len(head) + "|\n", *said[1:]])
@@ -93,6 +128,7 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "docs/protocol/errors.md": errors_page,
     "docs/conformance-clauses.md": clauses_page,
+    "docs/mls-errors.md": mls_errors_page,
 }
 
 

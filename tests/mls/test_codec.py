@@ -1,10 +1,12 @@
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.mls.world import refused
 
 from waypost.mls import codec
-from waypost.mls.bounds import MESSAGE_MAX_BYTES
+from waypost.mls.bounds import ELEMENTS_MAX, MESSAGE_MAX_BYTES
 from waypost.mls.codec import Reader, decode
 from waypost.mls.errors import Fault, MlsError
 
@@ -79,6 +81,23 @@ def test_vectors_of_vectors(items: list[bytes]) -> None:
 )
 def test_elements_stay_in_their_vector(encoded: str, fault: Fault) -> None:
     refused(lambda: decode(bytes.fromhex(encoded), lambda reader: reader.vector(Reader.opaque)), fault)
+
+
+@pytest.mark.parametrize(
+    ("encoded", "read"),
+    [
+        (codec.opaque(bytes(ELEMENTS_MAX + 1)), lambda reader: reader.vector(Reader.u8)),
+        (
+            codec.opaque(codec.opaque(bytes(1_024)) * (ELEMENTS_MAX // 1_024)),
+            lambda reader: reader.vector(lambda inner: inner.vector(Reader.u8)),
+        ),
+        (codec.opaque(bytes(16 * (ELEMENTS_MAX + 1))), Reader.u16_vector),
+        (codec.opaque(bytes(16 * (ELEMENTS_MAX + 1))), Reader.u32_vector),
+    ],
+    ids=["one", "nested", "u16", "u32"],
+)
+def test_elements_are_counted_over_all_vectors(encoded: bytes, read: Callable[[Reader], object]) -> None:
+    refused(lambda: decode(encoded, read), Fault.TOO_LARGE)
 
 
 def test_a_vector_of_numbers_is_whole() -> None:

@@ -4,15 +4,18 @@ from functools import partial
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.mls.world import NOW, World, application, bundle, refused, staged
+from tests.mls.world import LIFETIME, NOW, Seeded, World, application, bundle, refused, signer, staged
 
-from waypost.mls.bounds import Rules
+from waypost.mls.bounds import MESSAGE_MAX_BYTES, Rules
 from waypost.mls.committing import CommitOptions
+from waypost.mls.creating import GroupSpec
+from waypost.mls.credentials import X509Credential
 from waypost.mls.errors import Fault, MlsError
 from waypost.mls.group import Group
+from waypost.mls.leaf_node import Capabilities, LeafNodeContent
 from waypost.mls.proposals import Add
 from waypost.mls.state_format import StoredState, split
-from waypost.mls.suites import SUITES, CipherSuite
+from waypost.mls.suites import SUITES, X25519_AES128, CipherSuite
 
 
 def busy_world(suite: CipherSuite) -> World:
@@ -125,3 +128,14 @@ def test_parts_of_different_times_do_not_go_together() -> None:
 def test_rules_are_bounded() -> None:
     with pytest.raises(ValueError, match="past_epochs"):
         Rules(past_epochs=4)
+
+
+def test_a_state_may_be_larger_than_a_message() -> None:
+    heavy = LeafNodeContent(X509Credential((bytes(MESSAGE_MAX_BYTES // 3),)), Capabilities(credentials=(1, 2)))
+    random = Seeded(5)
+    group = Group.create(GroupSpec(b"heavy", X25519_AES128, heavy, LIFETIME), signer("alice"), random)
+    group, pending = group.commit(random, NOW)
+    stored = group.state()
+    assert len(stored) > MESSAGE_MAX_BYTES
+    loaded = Group.load(stored).merge_pending(NOW)
+    assert loaded.epoch_authenticator == pending.step.epoch.secrets.epoch_authenticator

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _DAY_S: Final = 86_400
 
 #: A GroupInfo of a thousand members with X-Wing keys is 2.7 MB.
 MESSAGE_MAX_BYTES: Final = 16 * 1024 * 1024
+#: Elements of all vectors of one structure. The largest tree has 180,000; so many take 50 MB at the most.
+ELEMENTS_MAX: Final = 2**18
+
+
+class InputBound(NamedTuple):
+    """How large an input may be that is read as one structure."""
+
+    max_bytes: int
+    max_elements: int
+
+
+#: What others have sent.
+FOREIGN: Final = InputBound(MESSAGE_MAX_BYTES, ELEMENTS_MAX)
+#: One's own state. A group with a pending commit holds two trees, and must come back however large it was.
+OWN: Final = InputBound(2**31, 2**24)
 #: A blank node is one byte on the wire and much more in memory.
 LEAVES_MAX: Final = 16_384
 #: Proposals by reference that wait for a commit; each holds a key package at most.

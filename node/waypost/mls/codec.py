@@ -10,12 +10,14 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
-from waypost.mls.bounds import MESSAGE_MAX_BYTES
+from waypost.mls.bounds import FOREIGN, InputBound
 from waypost.mls.errors import Fault, MlsError
 
 T = TypeVar("T")
 
 _VARINT_MAX: Final = 2**30 - 1
+#: So many bytes of numbers weigh as much in memory as an element of another kind.
+_NUMBERS_BYTES: Final = 16
 
 
 def u8(value: int) -> bytes:
@@ -77,16 +79,16 @@ def optional(encoded: bytes | None) -> bytes:
 class Reader:
     """A position in bytes. `end` bounds what may be read, so that a vector's elements cannot run out of it."""
 
-    __slots__ = ("data", "end", "position")
+    __slots__ = ("_elements_left", "data", "end", "position")
 
-    def __init__(self, data: bytes, position: int = 0, end: int | None = None) -> None:
-        if end is None:
-            end = len(data)
-            if end > MESSAGE_MAX_BYTES:
-                raise MlsError(Fault.TOO_LARGE, f"{end} bytes")
+    def __init__(self, data: bytes, bound: InputBound = FOREIGN) -> None:
+        if len(data) > bound.max_bytes:
+            raise MlsError(Fault.TOO_LARGE, f"{len(data)} bytes")
         self.data = data
-        self.position = position
-        self.end = end
+        self.position = 0
+        self.end = len(data)
+        # Of all vectors together, however they are nested: an element of two bytes takes a hundred in memory.
+        self._elements_left = bound.max_elements
 
     def raw(self, size: int) -> bytes:
         start = self.position
@@ -149,23 +151,26 @@ class Reader:
         stop = self.position + size
         if stop > self.end:
             raise MlsError(Fault.TRUNCATED)
-        inner = Reader(self.data, self.position, stop)
+        outer, self.end = self.end, stop
         items = []
-        while inner.position < stop:
-            items.append(element(inner))
-        self.position = stop
+        while self.position < stop:
+            self._count(1)
+            items.append(element(self))
+        self.end = outer
         return tuple(items)
 
     def u16_vector(self) -> tuple[int, ...]:
         data = self.opaque()
         if len(data) % 2:
             raise MlsError(Fault.VECTOR_NOT_WHOLE)
+        self._count(len(data) // _NUMBERS_BYTES)
         return struct.unpack(f">{len(data) // 2}H", data)
 
     def u32_vector(self) -> tuple[int, ...]:
         data = self.opaque()
         if len(data) % 4:
             raise MlsError(Fault.VECTOR_NOT_WHOLE)
+        self._count(len(data) // _NUMBERS_BYTES)
         return struct.unpack(f">{len(data) // 4}I", data)
 
     def optional(self, value: Callable[[Reader], T]) -> T | None:
@@ -173,6 +178,11 @@ class Reader:
         if present > 1:
             raise MlsError(Fault.OPTIONAL_INVALID)
         return value(self) if present else None
+
+    def _count(self, elements: int) -> None:
+        self._elements_left -= elements
+        if self._elements_left < 0:
+            raise MlsError(Fault.TOO_LARGE, "too many elements of vectors")
 
     def rest(self) -> bytes:
         """All that has not been read."""
@@ -184,9 +194,9 @@ class Reader:
             raise MlsError(Fault.TRAILING_BYTES)
 
 
-def decode(data: bytes, value: Callable[[Reader], T]) -> T:
+def decode(data: bytes, value: Callable[[Reader], T], bound: InputBound = FOREIGN) -> T:
     """The one value that `data` encodes, and nothing after it."""
-    reader = Reader(data)
+    reader = Reader(data, bound)
     result = value(reader)
     reader.done()
     return result

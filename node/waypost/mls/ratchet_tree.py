@@ -110,10 +110,10 @@ class RatchetTree:
 
     def free_leaf(self) -> int:
         """The leftmost blank leaf; the tree is extended if it has none (§7.7). Raises MlsError(TREE_TOO_LARGE)."""
-        try:
-            return self._nodes[::2].index(None)
-        except ValueError:
-            pass
+        # Not list.index: it would compare every leaf node with None, field by field.
+        for index, node in enumerate(self._nodes[::2]):
+            if node is None:
+                return index
         leaves = self.leaf_count
         if 2 * leaves > LEAVES_MAX:
             raise MlsError(Fault.TREE_TOO_LARGE)

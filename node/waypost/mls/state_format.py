@@ -12,6 +12,7 @@ import hmac
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from waypost.mls.bounds import OWN
 from waypost.mls.codec import Reader, decode, opaque, optional, u8, u16, u32, u64, vector
 from waypost.mls.credentials import read_credential
 from waypost.mls.epoch import (
@@ -68,10 +69,10 @@ def load(stored: StoredState) -> GroupState:
     """The reverse of `dump`. Raises MlsError: STATE_VERSION, STATE_CORRUPT."""
     standing, messages = _unseal(stored.standing), _unseal(stored.messages)
     try:
-        bound_to, secret_tree, past = decode(messages, _read_messages)
+        bound_to, secret_tree, past = decode(messages, _read_messages, OWN)
         if bound_to != stored.standing[-_HASH_BYTES:]:
             raise MlsError(Fault.STATE_CORRUPT, "the parts do not belong together")
-        return decode(standing, lambda reader: _read_standing(reader, secret_tree, past))
+        return decode(standing, lambda reader: _read_standing(reader, secret_tree, past), OWN)
     except MlsError as error:
         if error.fault in (Fault.STATE_VERSION, Fault.STATE_CORRUPT):
             raise
@@ -86,7 +87,7 @@ def join(stored: StoredState) -> bytes:
 def split(data: bytes) -> StoredState:
     """The reverse of `join`. Raises MlsError(STATE_CORRUPT)."""
     try:
-        return decode(data, lambda reader: StoredState(reader.opaque(), reader.opaque()))
+        return decode(data, lambda reader: StoredState(reader.opaque(), reader.opaque()), OWN)
     except MlsError as error:
         raise MlsError(Fault.STATE_CORRUPT, str(error)) from error
 
@@ -155,8 +156,8 @@ def _epoch(epoch: Epoch) -> bytes:
 
 
 def _read_epoch(reader: Reader) -> Epoch:
-    context = decode(reader.opaque(), GroupContext.read)
-    tree = RatchetTree.decode(reader.opaque())
+    context = decode(reader.opaque(), GroupContext.read, OWN)
+    tree = decode(reader.opaque(), RatchetTree.read, OWN)
     suite = cipher_suite(context.cipher_suite)
     secrets = EpochSecrets(
         init_secret=reader.opaque(),

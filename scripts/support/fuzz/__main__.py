@@ -6,32 +6,27 @@ import argparse
 import json
 import sys
 
-from scripts.support.fuzz.run import Report, fuzz
-from scripts.support.fuzz.search import search
-from scripts.support.fuzz.targets import Target, targets
+from scripts.support.fuzz.jobs import Run, by_name, reports
+from scripts.support.fuzz.run import Report
+from scripts.support.fuzz.target import Target
 
 
 def main() -> int:
     """0: every decoder held; 1: one did not."""
     chosen = _arguments()
-    reports, failed = [], 0
-    for target in _selected(chosen.only):
-        report = fuzz(target, chosen.count, chosen.seed)
-        found = search(target, chosen.hypothesis, chosen.seed) if chosen.hypothesis else None
-        if found is not None:
-            report.failures.append(found)
-        reports.append(report)
+    done, failed = [], 0
+    names = [target.name for target in _selected(chosen.only)]
+    for report in reports(names, Run(chosen.count, chosen.seed, chosen.hypothesis), chosen.jobs):
+        done.append(report)
         failed += len(report.failures)
         if not chosen.json:
             _show(report)
     if chosen.json:
-        json.dump(
-            {"seed": chosen.seed, "failures": failed, "decoders": [each.as_json() for each in reports]}, sys.stdout
-        )
+        json.dump({"seed": chosen.seed, "failures": failed, "decoders": [each.as_json() for each in done]}, sys.stdout)
         print()
     else:
-        total = sum(report.inputs for report in reports)
-        print(f"\n{len(reports)} decoders, {total:,} inputs, {failed} failures (seed {chosen.seed})")
+        total = sum(report.inputs for report in done)
+        print(f"\n{len(done)} decoders, {total:,} inputs, {failed} failures (seed {chosen.seed})")
     return 1 if failed else 0
 
 
@@ -41,17 +36,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same inputs (1)")
     parser.add_argument("--only", metavar="NAME", action="append", help="decoders whose name contains this")
     parser.add_argument("--hypothesis", type=int, default=2_000, help="examples that hypothesis tries on each (2000)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes (1)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--list", action="store_true", help="print the decoders' names")
     chosen = parser.parse_args()
     if chosen.list:
-        print("\n".join(target.name for target in targets()))
+        print("\n".join(by_name()))
         raise SystemExit(0)
     return chosen
 
 
 def _selected(only: list[str] | None) -> list[Target]:
-    every = targets()
+    every = by_name().values()
     found = [each for each in every if not only or any(part.lower() in each.name.lower() for part in only)]
     if not found:
         raise SystemExit(f"no decoder has {' or '.join(only or ())} in its name; see --list")
@@ -62,6 +58,7 @@ def _show(report: Report) -> None:
     codes = ", ".join(f"{code} {count:,}" for code, count in report.codes.most_common(4))
     print(
         f"{report.name:24} {report.inputs:>9,} inputs {report.per_s:>8,}/s  accepted {report.accepted:>7,}"
+        f"{f'  unchanged {report.unchanged:,}' if report.unchanged else ''}"
         f"  peak {report.peak_bytes // 1024:>6,} KiB  grew {report.growth_bytes // 2**20:>3} MiB  {codes}",
         flush=True,
     )

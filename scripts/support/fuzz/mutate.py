@@ -80,6 +80,7 @@ class Mutator:
             self._truncate,
             self._extend,
             self._splice,
+            self._transplant,
             self._repeat,
             self._cut_out,
             self._number,
@@ -132,6 +133,13 @@ class Mutator:
         start = self._below(len(other) + 1)
         at = self._below(len(data) + 1)
         data[at : at + self._below(64)] = other[start : start + self._below(200)]
+
+    def _transplant(self, data: bytearray) -> None:
+        """What stands in the same place of another seed: fields of messages of one kind line up."""
+        other = self._pick(self._seeds)
+        start = self._below(min(len(data), len(other)) + 1)
+        size = 1 + self._below(130)
+        data[start : start + size] = other[start : start + size]
 
     def _repeat(self, data: bytearray) -> None:
         at = self._below(len(data) + 1)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from scripts.support.fuzz.mutate import Mutator
-from scripts.support.fuzz.targets import Target
+from scripts.support.fuzz.target import Target, reason_of
 
 from waypost.errors import WaypostError
 from waypost.limits import KIB, MIB
@@ -53,6 +53,8 @@ class Report:
     name: str
     seed: int
     inputs: int = 0
+    #: Where nothing but the originals may be accepted: inputs that are one of them still.
+    unchanged: int = 0
     accepted: int = 0
     refused: int = 0
     seconds: float = 0.0  #: of CPU, without making the inputs
@@ -77,10 +79,10 @@ def fuzz(target: Target, count: int, seed: int) -> Report:
     rng = random.Random(zlib.crc32(target.name.encode()) ^ seed)
     mutator = Mutator(target.seeds, rng, structured=target.structured)
     report = Report(target.name, seed)
-    before = _resident()
-    for data in hostile(target.largest):
+    for data in hostile(target.largest) if target.hostile is None else target.hostile:
         report.inputs += 1
         _measure(target, data, report)
+    before = _resident()
     while report.inputs < count and len(report.failures) < _FAILURES_MAX:
         inputs = mutator.batch(min(_BATCH, count - report.inputs))
         if target.repair is not None:
@@ -122,20 +124,27 @@ def hostile(size: int) -> Sequence[bytes]:
 
 def _feed_all(target: Target, inputs: Sequence[bytes], report: Report) -> None:
     run, allowed, codes = target.decode, target.allowed, report.codes
-    accepted = 0
+    originals = frozenset(target.seeds) if target.forged is not None else frozenset[bytes]()
+    accepted = unchanged = 0
     for data in inputs:
+        if data in originals:
+            unchanged += 1
+            continue
         try:
             run(data)
         except allowed as error:
-            codes[error.code.name] += 1
+            codes[reason_of(error)] += 1
         except Exception:  # noqa: BLE001
             # reason: whatever comes out is what is looked for
             _escaped(data, report)
         else:
             accepted += 1
+            if target.forged is not None and target.forged(data):
+                report.failures.append(Failure("accepted", "it is none of the originals", data))
     report.inputs += len(inputs)
     report.accepted += accepted
-    report.refused += len(inputs) - accepted
+    report.unchanged += unchanged
+    report.refused += len(inputs) - accepted - unchanged
 
 
 def _repaired(target: Target, data: bytes) -> bytes:
@@ -164,7 +173,7 @@ def _end(target: Target, pieces: Sequence[bytes], report: Report) -> object:
     try:
         return target.stream(pieces)
     except target.allowed as error:
-        return error.code
+        return reason_of(error)
     except Exception:  # noqa: BLE001
         # reason: whatever comes out is what is looked for
         _escaped(b"".join(pieces), report)

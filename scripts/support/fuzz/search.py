@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
 from scripts.support.fuzz.run import Failure
-from scripts.support.fuzz.targets import Target
+from scripts.support.fuzz.target import Target, reason_of
 
 _LEAVES = (
     st.none()
@@ -58,14 +58,16 @@ def search(target: Target, examples: int, seed: int) -> Failure | None:
         smallest[:] = [data]
         try:
             whole: Any = target.decode(data)
+            if target.forged is not None and data not in target.seeds and target.forged(data):
+                raise AssertionError("accepted, although it is none of the originals")
         except target.allowed as error:
-            whole = error.code
+            whole = reason_of(error)
         if target.stream is not None:
             try:
                 cut = target.stream([data[at : at + 1] for at in range(len(data))])
                 whole = target.stream([data])
             except target.allowed as error:
-                cut = error.code
+                cut = reason_of(error)
             if cut != whole:
                 raise AssertionError("byte by byte it comes to another end")
 

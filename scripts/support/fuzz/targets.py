@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.support.fuzz import seeds
+from scripts.support.fuzz.mls_inside import inside
+from scripts.support.fuzz.mls_outside import outside
+from scripts.support.fuzz.target import Target
 from zeroconf.asyncio import AsyncServiceInfo
 
 from waypost.client.content import open_payload
@@ -16,9 +18,9 @@ from waypost.crypto.keys import Purpose, SigningKey, envelope_id, parse_key
 from waypost.daemon import config
 from waypost.discovery.mdns import SERVICE_TYPE, sighting_of
 from waypost.discovery.txt import parse_dns_values
-from waypost.errors import LocalError, PeerFault, WaypostError
+from waypost.errors import LocalError, PeerFault
 from waypost.ids import parse_address, parse_id, parse_provider
-from waypost.limits import FRAME_MAX_BYTES, HANDSHAKE_FRAME_MAX_BYTES, KIB, VAULT_MEMORY_MAX_KIB, VAULT_PASSES_MAX
+from waypost.limits import HANDSHAKE_FRAME_MAX_BYTES, KIB, VAULT_MEMORY_MAX_KIB, VAULT_PASSES_MAX
 from waypost.protocol import admin
 from waypost.protocol import messages as m
 from waypost.protocol.bundle import open_claim, open_device_list, open_package
@@ -31,32 +33,10 @@ from waypost.protocol.record import open_record
 from waypost.protocol.session import Session, Terms
 from waypost.protocol.signed import Signed
 
-#: A decoder fed in pieces must come to the same end as one fed whole.
-Stream = Callable[[Sequence[bytes]], object]
-
-
-@dataclass(frozen=True)
-class Target:
-    """One decoder. `repair` turns a spoilt seed into one that passes the outer check (a signature, a checksum)."""
-
-    name: str
-    decode: Callable[[bytes], object]
-    seeds: Sequence[bytes]
-    allowed: tuple[type[WaypostError], ...] = (PeerFault,)
-    structured: bool = True
-    stream: Stream | None = None
-    repair: Callable[[bytes], bytes] | None = None
-    #: One input in so many is repaired.
-    repair_every: int = 8
-    #: The largest input that can reach it.
-    largest: int = FRAME_MAX_BYTES
-    #: How many times its own size an input may take while it is decoded.
-    memory_factor: int = 12
-
 
 def targets() -> list[Target]:
-    """All of them, in the order in which bytes come up from the network."""
-    return [*_links(), *_signed(), *_bodies(), *_texts()]
+    """All of them, in the order in which bytes come up from the network; then those of MLS."""
+    return [*_links(), *_signed(), *_bodies(), *_texts(), *outside(), *inside()]
 
 
 # ── links ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,1 @@
+"""Groups of many members, for measuring and for spoilt input."""
