@@ -36,6 +36,7 @@ def simulate(
     ] = 1.0,
     messages: Annotated[float, typer.Option(min=0.1, max=10_000, help="Messages a day, of each user.")] = 12.0,
     neighbours: Annotated[float, typer.Option(min=2, help="Nodes that each node's users write to, about.")] = 2.4,
+    online: Annotated[float, typer.Option(min=0, max=1, help="Share of users whose app is always connected.")] = 0.03,
     sqlite: Annotated[
         float, typer.Option(min=0, max=1, help="Share of nodes on SQLite; the others' stores are in memory.")
     ] = 0.0,
@@ -63,7 +64,9 @@ def simulate(
     if unknown:
         raise typer.BadParameter(f"no kind of fault is called {unknown[0]!r}; there are {', '.join(sorted(kinds))}")
     left_out = frozenset(Kind(kind) for kind in without or ())
-    plan = Plan(nodes, users or 5 * nodes, hours, seed, faults.value, left_out, messages, neighbours, squeeze, sqlite)
+    plan = Plan(
+        nodes, users or 5 * nodes, hours, seed, faults.value, left_out, messages, neighbours, squeeze, online, sqlite
+    )
     with Recorder(record) if record else nullcontext() as recorder:
         result = play(plan, recorder)
     if json:

@@ -10,7 +10,7 @@ import trio
 from waypost.clock import NEVER, Instant
 
 #: After a fault has ended, what it held up may still be on its way.
-GRACE_S: Final = 120.0
+GRACE_S: Final = 60.0
 
 
 class Health:

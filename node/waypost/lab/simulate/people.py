@@ -11,7 +11,6 @@ from waypost.clock import Instant
 from waypost.lab.app import App
 from waypost.lab.simulate.world import World
 
-_ALWAYS_ON: Final = 0.03  #: share of users whose app never closes
 _SESSION_S: Final = 300.0
 _BETWEEN_S: Final = 9_000.0
 _BURST: Final = 20
@@ -39,7 +38,7 @@ class People:
     async def live(self, app: App) -> None:
         """One user, until cancelled."""
         chance = self._world.plan.rng(f"user {app.profile.address}")
-        always_on = chance.random() < _ALWAYS_ON
+        always_on = chance.random() < self._world.plan.online
         day_s = 86_400.0
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write, app, chance, day_s / self._world.plan.messages_a_day)

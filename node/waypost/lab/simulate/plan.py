@@ -60,6 +60,7 @@ class Plan:
     messages_a_day: float = 12.0  #: of each user
     neighbours: float = 2.4  #: nodes that each node's users write to, on the average
     squeeze: float = 1.0  #: how much more often faults come than the weather says; for short runs
+    online: float = 0.03  #: share of users whose app never closes; between two of them a message must be prompt
     sqlite: float = 0.0  #: share of nodes whose store is SQLite, as it ships; the others' is in memory
 
     def rng(self, purpose: str) -> random.Random:
@@ -77,6 +78,7 @@ class Plan:
             ("messages", f"{self.messages_a_day:g}"),
             ("squeeze", f"{self.squeeze:g}"),
             ("neighbours", f"{self.neighbours:g}"),
+            ("online", f"{self.online:g}"),
             ("sqlite", f"{self.sqlite:g}"),
             *(("without", kind) for kind in sorted(self.without)),
         )
@@ -101,4 +103,5 @@ def piece(seed: int) -> Plan:
         neighbours=min(nodes - 1, 4),
         squeeze=chance.choice((2.0, 5.0, 10.0)),
         sqlite=chance.choice((0.0, 0.5, 1.0)),
+        online=chance.choice((0.03, 0.4, 1.0)),
     )

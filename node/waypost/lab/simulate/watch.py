@@ -32,8 +32,6 @@ class Watch:
         self._world = world
         self._due: deque[tuple[Instant, bytes]] = deque()
         self._news = trio.Event()
-        self.prompt = 0  #: messages that were held to PROMPT_S
-        self.latencies: list[float] = []
 
     # ── promptness ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -43,10 +41,6 @@ class Watch:
         if step == "sent" and self._is_ready(self._world.promises.letters[id_], trio.current_time()):
             self._due.append((trio.current_time() + PROMPT_S, id_))
             self._news.set()
-        elif step == "shown":
-            letter = self._world.promises.letters.get(id_)
-            if letter is not None:
-                self.latencies.append(trio.current_time() - letter.sent_at)
 
     def _is_ready(self, letter: Letter, since: Instant) -> bool:
         """Whether nothing at all stands between the two, and nothing has lately."""
@@ -81,7 +75,7 @@ class Watch:
             letter = self._world.promises.letters[id_]
             if not self._is_ready(letter, due - PROMPT_S):
                 continue
-            self.prompt += 1
+            self._world.promises.counts["held to be prompt"] += 1
             if letter.shown_at is None and letter.fate is None and not letter.refused and not self._is_full(letter):
                 self._world.promises.broken(
                     "slow",
