@@ -141,6 +141,7 @@ class Fault(Enum):
     COMMIT_CHANGED_UNDER = _Entry(702, "§14", "the group has moved on since the commit was made or read")
     NOTHING_PENDING = _Entry(703, "§14", "no commit of this member is pending")
     ALREADY_PENDING = _Entry(704, "§14", "a commit of this member is pending; merge it or drop it first")
+    EPOCH_EXHAUSTED = _Entry(706, "§8.1", "the group has no epochs left")
     PROPOSALS_FIRST = _Entry(705, "§12.4", "proposals are pending; commit before sending application data")
 
     # 800–899: joining.

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from waypost.mls import committing, creating, joining, processing, sending, state_format
-from waypost.mls.bounds import Rules
+from waypost.mls.bounds import EXPORT_MAX_BYTES, Rules
 from waypost.mls.codec import opaque
 from waypost.mls.commit import Commit
 from waypost.mls.committing import CommitOptions, Surroundings, TreeDelivery
@@ -152,7 +152,9 @@ class Group:
         return self._state.epoch.secrets.epoch_authenticator
 
     def export_secret(self, label: bytes, context: bytes, length: int) -> bytes:
-        """MLS-Exporter (§8.5)."""
+        """MLS-Exporter (§8.5), up to `EXPORT_MAX_BYTES` long. Raises MlsError(BAD_ARGUMENT)."""
+        if not 0 <= length <= EXPORT_MAX_BYTES:
+            raise MlsError(Fault.BAD_ARGUMENT, f"{length} bytes of an exporter")
         return self._state.epoch.secrets.export(label, context, length)
 
     def resumption_psk(self, epoch: int | None = None) -> bytes:
