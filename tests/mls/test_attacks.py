@@ -1,20 +1,23 @@
 """What a malicious member, hub or outsider could try that no single clause of the RFC names."""
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from tests.mls.test_joining_refusals import Forged
-from tests.mls.world import GROUP_ID, NOW, World, content, forge, refused, signer
+from tests.mls.world import GROUP_ID, LIFETIME, NOW, World, content, forge, refused, signer
 
 from waypost.mls.bounds import COMMIT_PROPOSALS_MAX, Rules
 from waypost.mls.commit import Commit
+from waypost.mls.committing import CommitOptions
 from waypost.mls.errors import Fault
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit
 from waypost.mls.group import Group
 from waypost.mls.joining import JoinOptions
-from waypost.mls.proposals import PreSharedKey
-from waypost.mls.psk import ExternalPskId, Psks
+from waypost.mls.proposals import PreSharedKey, ReInit
+from waypost.mls.psk import ExternalPskId, Psks, ResumptionPskId
+from waypost.mls.registry import ResumptionPskUsage
+from waypost.mls.reinit import SuccessorOptions, reinitialise
 
 # ── numbers at their ends ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -58,3 +61,23 @@ def test_exporters_have_a_longest_output(length: int) -> None:
     group = World("alice").groups["alice"]
     assert len(group.export_secret(b"label", b"", 255 * 32)) == 255 * 32
     refused(lambda: group.export_secret(b"label", b"", length), Fault.BAD_ARGUMENT)
+
+
+# ── successors that are none ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_successor_has_the_version_that_was_asked_for() -> None:
+    world = World("alice", "bob")
+    world.commit("alice", CommitOptions((ReInit(GROUP_ID, 2, 1),)))
+    bob = world.groups["bob"].snapshot
+    psk = ResumptionPskId(ResumptionPskUsage.REINIT, GROUP_ID, 2, bytes(32))
+    forged = Forged(psk_ids=(psk,), psks=bob.own_psks())
+    refused(lambda: forged.join(JoinOptions(predecessor=bob)), Fault.REINIT_MISMATCH)
+    options = SuccessorOptions((), content("alice"), LIFETIME, signer("alice"))
+    make = partial(reinitialise, world.groups["alice"], options, world.random, NOW)
+    refused(make, Fault.REINIT_MISMATCH)
+
+
+def test_a_group_without_a_link_to_the_old_one_is_no_successor_of_it() -> None:
+    world = World("alice", "bob")
+    refused(lambda: Forged().join(JoinOptions(predecessor=world.groups["bob"].snapshot)), Fault.NOT_A_SUCCESSOR)

@@ -18,7 +18,7 @@ from waypost.mls.leaf_node import LeafNode
 from waypost.mls.leaf_validation import GroupParameters
 from waypost.mls.psk import PskId, Psks, ResumptionPskId, check_nonce, psk_secret
 from waypost.mls.ratchet_tree import RatchetTree
-from waypost.mls.registry import DEFAULT_EXTENSIONS, GREASE, ExtensionType, ResumptionPskUsage
+from waypost.mls.registry import DEFAULT_EXTENSIONS, GREASE, MLS10, ExtensionType, ResumptionPskUsage
 from waypost.mls.suites import cipher_suite
 from waypost.mls.tree_validation import check_tree
 from waypost.mls.treekem import PrivateKeys, derive_upward
@@ -33,7 +33,7 @@ class JoinOptions:
     tree: bytes | None = None
     #: Groups that this client is in: a Welcome to one of the same id is refused.
     groups: Collection[bytes] = ()
-    #: The group that a reinitialised or branched group comes from (§11.2, §11.3).
+    #: The group that a reinitialised or branched group comes from (§11.2, §11.3). No other group is joined then.
     predecessor: GroupState | None = None
 
 
@@ -67,6 +67,8 @@ def join_by_welcome(message: bytes, bundle: KeyPackageBundle, options: JoinOptio
     epoch, secret_tree = begin_epoch(suite, context, tree, begun, own)
     if successor is not None:
         _check_successor(epoch, successor, options.predecessor)
+    elif options.predecessor is not None:
+        raise MlsError(Fault.NOT_A_SUCCESSOR)
     return first_state(epoch, secret_tree)
 
 
@@ -155,6 +157,8 @@ def _check_successor(epoch: Epoch, psk: ResumptionPskId, predecessor: GroupState
     asked, context = predecessor.reinit, epoch.context
     if asked is None or psk.psk_epoch != predecessor.epoch.context.epoch:
         raise MlsError(Fault.REINIT_MISMATCH, "the group has not been reinitialised in that epoch")
+    if asked.version != MLS10:
+        raise MlsError(Fault.REINIT_MISMATCH, f"version {asked.version}")
     if (asked.group_id, asked.cipher_suite, asked.extensions) != (
         context.group_id,
         context.cipher_suite,
