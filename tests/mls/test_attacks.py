@@ -5,19 +5,23 @@ from functools import partial
 
 import pytest
 from tests.mls.test_joining_refusals import Forged
-from tests.mls.world import GROUP_ID, LIFETIME, NOW, World, content, forge, refused, signer
+from tests.mls.world import GROUP_ID, LIFETIME, NOW, PUBLIC, World, content, forge, refused, signer
 
 from waypost.mls.bounds import COMMIT_PROPOSALS_MAX, Rules
-from waypost.mls.commit import Commit
+from waypost.mls.commit import Commit, UpdatePath
 from waypost.mls.committing import CommitOptions
 from waypost.mls.errors import Fault
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit
+from waypost.mls.framing import PublicMessage, decode_message
 from waypost.mls.group import Group
 from waypost.mls.joining import JoinOptions
-from waypost.mls.proposals import PreSharedKey, ReInit
+from waypost.mls.leaf_node import LeafNodePlace, sign_for_commit, sign_for_update
+from waypost.mls.proposals import PreSharedKey, ReInit, Remove, Update
 from waypost.mls.psk import ExternalPskId, Psks, ResumptionPskId
 from waypost.mls.registry import ResumptionPskUsage
 from waypost.mls.reinit import SuccessorOptions, reinitialise
+from waypost.mls.tree_validation import parent_hash
+from waypost.mls.treekem import merge_path
 
 # ── numbers at their ends ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -81,3 +85,82 @@ def test_a_successor_has_the_version_that_was_asked_for() -> None:
 def test_a_group_without_a_link_to_the_old_one_is_no_successor_of_it() -> None:
     world = World("alice", "bob")
     refused(lambda: Forged().join(JoinOptions(predecessor=world.groups["bob"].snapshot)), Fault.NOT_A_SUCCESSOR)
+
+
+# ── keys that nobody could use ───────────────────────────────────────────────────────────────────────────────────
+
+#: Points of order 1, 2, 4 and 8; encodings above the prime and with the top bit set; wrong lengths.
+BAD_KEYS = [
+    *(bytes([first]) + bytes(31) for first in (0, 1)),
+    bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
+    (2**255 - 20).to_bytes(32, "little"),
+    (2**255 - 19).to_bytes(32, "little"),
+    (2**255 - 10).to_bytes(32, "little"),
+    bytes([9]) + bytes(30) + b"\x80",
+    b"\xff" * 32,
+    b"",
+    bytes([9]) + bytes(30),
+    bytes([9]) + bytes(32),
+]
+
+
+@pytest.mark.parametrize("key", BAD_KEYS, ids=bytes.hex)
+def test_a_path_has_no_keys_that_nobody_can_encrypt_to(key: bytes) -> None:
+    # The key of Alice's and Bob's parent, of which Carol and Dave are told nothing but the public half.
+    world = World("alice", "bob", "carol", "dave")
+    alice = world.groups["alice"]
+    made = Group.load(alice.state()).commit(world.random, NOW, CommitOptions(framing=PUBLIC))[1]
+    path = commit_in(made.message).path
+    assert path is not None
+    spoilt = replace(path, nodes=(replace(path.nodes[0], encryption_key=key), *path.nodes[1:]))
+    message = forge(alice, Commit((), with_parent_hash(world, spoilt)), tag=bytes(32))
+    refused(lambda: world.groups["carol"].process(message, NOW), Fault.BAD_HPKE_KEY)
+
+
+@pytest.mark.parametrize("key", BAD_KEYS, ids=bytes.hex)
+def test_leaf_nodes_have_usable_keys(key: bytes) -> None:
+    world = World("alice", "bob")
+    leaf = sign_for_update(content("alice"), key, LeafNodePlace(GROUP_ID, 0), signer("alice"))
+    refused(lambda: world.groups["bob"].process(forge(world.groups["alice"], Update(leaf)), NOW), Fault.BAD_HPKE_KEY)
+
+
+def test_a_key_in_another_disguise_is_the_same_key() -> None:
+    """X25519 ignores the top bit, so with it a used key would look like a new one."""
+    world = World("alice", "bob", "carol")
+    taken = bytearray(world.groups["bob"].member(2).leaf_node.encryption_key)
+    taken[31] |= 0x80
+    leaf = sign_for_update(content("alice"), bytes(taken), LeafNodePlace(GROUP_ID, 0), signer("alice"))
+    refused(lambda: world.groups["bob"].process(forge(world.groups["alice"], Update(leaf)), NOW), Fault.BAD_HPKE_KEY)
+
+
+def commit_in(message: bytes) -> Commit:
+    body = decode_message(message)
+    assert isinstance(body, PublicMessage)
+    assert isinstance(body.content.content, Commit)
+    return body.content.content
+
+
+def with_parent_hash(world: World, path: UpdatePath) -> UpdatePath:
+    """The path with its leaf node signed again, for the parent hash that its keys give."""
+    tree = world.groups["alice"].snapshot.epoch.tree.copy()
+    refused(lambda: merge_path(tree, 0, path), Fault.PATH_PARENT_HASH)
+    above = tree.parent_node(1)
+    assert above is not None
+    key, place = path.leaf_node.encryption_key, LeafNodePlace(GROUP_ID, 0)
+    leaf = sign_for_commit(content("alice"), key, parent_hash(above, tree.tree_hash(2)), place, signer("alice"))
+    return replace(path, leaf_node=leaf)
+
+
+def test_one_who_is_removed_checks_the_path_as_far_as_it_can() -> None:
+    world = World("alice", "bob", "carol")
+    alice = world.groups["alice"]
+    options = CommitOptions((Remove(1),), framing=PUBLIC)
+    commit = commit_in(Group.load(alice.state()).commit(world.random, NOW, options)[1].message)
+    assert commit.path is not None
+    for path, fault in (
+        (replace(commit.path, nodes=()), Fault.PATH_LENGTH),
+        (replace(commit.path, nodes=(replace(commit.path.nodes[0], encryption_key=bytes(32)),)), Fault.BAD_HPKE_KEY),
+        (None, Fault.PATH_REQUIRED),
+    ):
+        message = forge(alice, Commit((Remove(1),), path), tag=bytes(32))
+        refused(partial(world.groups["bob"].process, message, NOW), fault)

@@ -162,10 +162,8 @@ class Fault(Enum):
     BRANCH_MISMATCH = _Entry(814, "§11.3", "the new group differs from the old one in version or cipher suite")
     BRANCH_MEMBERS = _Entry(815, "§11.3", "a member of the new group is not one of the old group")
     NO_PREDECESSOR = _Entry(816, "§12.4.3.1", "the group that was reinitialised or branched is not at hand")
-    NOT_A_SUCCESSOR = _Entry(
-        818, "§11.2", "the welcome has no PSK that links the new group to the old one that was named"
-    )
     PRIVATE_KEY_MISMATCH = _Entry(817, "§10", "a private key does not belong to the key package")
+    NOT_A_SUCCESSOR = _Entry(818, "§11.2", "the welcome has no PSK that links the new group to the one that was named")
 
     # 900–999: use of this library.
     STATE_CORRUPT = _Entry(900, "–", "the stored state cannot be read")
