@@ -9,7 +9,7 @@ import hmac
 from dataclasses import dataclass, field, replace
 
 from waypost.mls.applying import Applied, apply_list, new_parameters
-from waypost.mls.bounds import COMMIT_PROPOSALS_MAX, PROPOSALS_MAX, Rules
+from waypost.mls.bounds import COMMIT_PROPOSALS_MAX, NEW_MEMBER_PROPOSALS_MAX, PROPOSALS_MAX, Rules
 from waypost.mls.commit import Commit, ProposalRef, UpdatePath
 from waypost.mls.epoch import (
     CachedProposal,
@@ -130,6 +130,10 @@ def cache(state: GroupState, proposal: CachedProposal) -> dict[bytes, CachedProp
         raise MlsError(Fault.PROPOSAL_REPLAYED)
     if len(state.proposals) >= PROPOSALS_MAX:
         raise MlsError(Fault.TOO_MANY_PROPOSALS)
+    if proposal.sent.by_new_member:
+        waiting = sum(cached.sent.by_new_member for cached in state.proposals.values())
+        if waiting >= NEW_MEMBER_PROPOSALS_MAX:
+            raise MlsError(Fault.TOO_MANY_PROPOSALS, f"{waiting} by new members")
     return {**state.proposals, proposal.sent.reference: proposal}
 
 
