@@ -273,3 +273,34 @@ def test_outsiders_do_not_crowd_out_members() -> None:
     one_more = propose_own_add(GROUP_ID, 1, bundle("mallory", world.random))
     refused(lambda: bob.process(one_more, NOW), Fault.TOO_MANY_PROPOSALS)
     assert proposal(bob, forge(world.groups["alice"], updated("alice", fresh(world)))).group.proposals
+
+
+# ── what is left to steal ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_one_who_is_removed_keeps_nothing_that_was_secret() -> None:
+    world = World("alice", "bob", "carol")
+    world.say("alice", b"before")
+    world.commit("carol")
+    before = world.groups["bob"].snapshot
+    secrets = [value for name, value in vars(before.epoch.secrets).items() if name != "epoch_authenticator"]
+    keys = [key.data for key in before.epoch.private_keys.values()]
+    nodes = [*before.secret_tree.nodes.values(), *before.resumption_psks.values()]
+    assert all(secret in world.groups["bob"].state() for secret in (*secrets, *keys, *nodes))
+    world.commit("alice", CommitOptions((Remove(1),)))
+    bob = Group.load(world.groups["bob"].state())
+    assert bob.epoch_authenticator == before.epoch.secrets.epoch_authenticator
+    assert not any(secret in bob.state() for secret in (*secrets, *keys, *nodes))
+    refused(lambda: bob.export_secret(b"label", b"", 32), Fault.GROUP_CLOSED)
+    refused(lambda: bob.resumption_psk(2), Fault.PSK_NOT_FOUND)
+
+
+def test_a_state_has_only_keys_that_are_still_in_use() -> None:
+    world = World("alice", "bob", "carol", "dave")
+    old = [key.data for key in world.groups["bob"].snapshot.epoch.private_keys.values()]
+    for name in ("alice", "carol", "bob", "dave"):
+        world.commit(name)
+        in_use = set(world.groups["bob"].snapshot.epoch.tree.encryption_keys())
+        assert {key.public for key in world.groups["bob"].snapshot.epoch.private_keys.values()} <= in_use
+    stored = world.groups["bob"].forget_past().state()
+    assert not any(key in stored for key in old)

@@ -19,7 +19,7 @@ from waypost.mls.errors import Fault, MlsError
 from waypost.mls.framing import FramedContent
 from waypost.mls.group_context import GroupContext
 from waypost.mls.hpke import PrivateKey
-from waypost.mls.key_schedule import EpochSecrets, Schedule, joiner_secret, schedule
+from waypost.mls.key_schedule import NO_SECRETS, EpochSecrets, Schedule, joiner_secret, schedule
 from waypost.mls.leaf_node import LeafNode
 from waypost.mls.leaf_validation import GroupParameters
 from waypost.mls.proposal_list import SentProposal
@@ -279,6 +279,11 @@ def unexpired(past: tuple[PastEpoch, ...], now: int, rules: Rules) -> tuple[Past
 
 
 def removed(state: GroupState) -> GroupState:
-    """The group's state after this member has been removed: nothing can be read or sent any more."""
+    """The group's state after this member has been removed: of all secrets but the signature key nothing is left.
+
+    The signature key is the client's, not the group's, and the epoch authenticator is for comparing.
+    """
+    authenticator = state.epoch.secrets.epoch_authenticator
+    epoch = replace(state.epoch, secrets=replace(NO_SECRETS, epoch_authenticator=authenticator), private_keys={})
     tree = replace(state.secret_tree, nodes={}, ratchets={})
-    return replace(state, secret_tree=tree, past=(), proposals={}, pending=None, status=Status.REMOVED)
+    return GroupState(epoch, tree, status=Status.REMOVED)

@@ -152,7 +152,9 @@ class Group:
         return self._state.epoch.secrets.epoch_authenticator
 
     def export_secret(self, label: bytes, context: bytes, length: int) -> bytes:
-        """MLS-Exporter (§8.5), up to `EXPORT_MAX_BYTES` long. Raises MlsError(BAD_ARGUMENT)."""
+        """MLS-Exporter (§8.5), up to `EXPORT_MAX_BYTES` long. Raises MlsError: BAD_ARGUMENT, GROUP_CLOSED."""
+        if self._state.status is Status.REMOVED:
+            raise MlsError(Fault.GROUP_CLOSED)
         if not 0 <= length <= EXPORT_MAX_BYTES:
             raise MlsError(Fault.BAD_ARGUMENT, f"{length} bytes of an exporter")
         return self._state.epoch.secrets.export(label, context, length)
