@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -139,11 +141,16 @@ def application(group: Group, message: bytes) -> ApplicationMessage:
     return processed
 
 
+#: The tests that have seen each fault come out of the library, in this run.
+SEEN: defaultdict[Fault, set[str]] = defaultdict(set)
+
+
 def refused(call: Callable[[], object], fault: Fault) -> MlsError:
     """The call is refused with that fault and no other."""
     with pytest.raises(MlsError) as caught:
         call()
     assert caught.value.fault is fault, caught.value
+    SEEN[fault].add(os.environ.get("PYTEST_CURRENT_TEST", ""))
     return caught.value
 
 

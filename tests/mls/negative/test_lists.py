@@ -1,5 +1,6 @@
 """Lists of proposals (RFC 9420 §12.2) and what they must respect: capabilities, PSKs, ReInit (§7.3, §11, §13)."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -324,7 +325,7 @@ def test_after_a_reinit_nothing_is_sent_or_committed() -> None:
     world = World("alice", "bob", "carol")
     world.commit("alice", CommitOptions((REINIT,)))
     bob = world.groups["bob"]
-    for call in (
+    calls: list[Callable[[], object]] = [
         partial(bob.encrypt, b"data", world.random),
         partial(bob.propose, Remove(2), world.random, NOW),
         partial(bob.propose_update, world.random, NOW),
@@ -334,5 +335,6 @@ def test_after_a_reinit_nothing_is_sent_or_committed() -> None:
             partial(bob.process, forge(world.groups["alice"], carried, Framing()), NOW)
             for carried in (Remove(2), Commit((), None))
         ),
-    ):
+    ]
+    for call in calls:
         refused(call, Fault.GROUP_REINITIALISED)
