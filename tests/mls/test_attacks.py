@@ -1,32 +1,29 @@
-"""What a malicious member, hub or outsider could try that no single clause of the RFC names."""
+"""What a malicious member, hub, outsider or thief of state could try that no single clause of the RFC names."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import pytest
 from tests.mls.test_joining_refusals import Forged
-from tests.mls.world import GROUP_ID, LIFETIME, NOW, PUBLIC, World, bundle, content, forge, proposal, refused, signer
+from tests.mls.world import GROUP_ID, LIFETIME, NOW, PUBLIC, World, bundle, commit_in, content, forge, refused, signer
 
-from waypost.mls import signing
-from waypost.mls.bounds import COMMIT_PROPOSALS_MAX, NEW_MEMBER_PROPOSALS_MAX, Rules
-from waypost.mls.codec import Reader, opaque, u16
-from waypost.mls.commit import Commit, ProposalRef, UpdatePath
+from waypost.mls.bounds import COMMIT_PROPOSALS_MAX, Rules
+from waypost.mls.commit import Commit, UpdatePath
 from waypost.mls.committing import CommitOptions
-from waypost.mls.errors import Fault, MlsError
-from waypost.mls.extensions import Extension, RequiredCapabilities, encode_extensions
-from waypost.mls.external import ExternalJoinOptions, join_by_external_commit, propose_own_add
-from waypost.mls.framing import PublicMessage, decode_message
+from waypost.mls.errors import Fault
+from waypost.mls.external import ExternalJoinOptions, join_by_external_commit
 from waypost.mls.group import Group
 from waypost.mls.joining import JoinOptions
 from waypost.mls.key_package import KeyPackage
-from waypost.mls.leaf_node import LeafNodePlace, sign_for_commit, sign_for_key_package, sign_for_update
-from waypost.mls.proposals import Add, GroupContextExtensions, PreSharedKey, Proposal, ReInit, Remove, Update
+from waypost.mls.leaf_node import LeafNodePlace, sign_for_commit, sign_for_update
+from waypost.mls.proposals import Add, PreSharedKey, ReInit, Remove, Update
 from waypost.mls.psk import ExternalPskId, Psks, ResumptionPskId
 from waypost.mls.registry import ResumptionPskUsage
 from waypost.mls.reinit import SuccessorOptions, reinitialise
+from waypost.mls.suites import CipherSuite
 from waypost.mls.tree_validation import parent_hash
 from waypost.mls.treekem import merge_path
+from waypost.mls.welcome import EncryptedGroupSecrets, GroupSecrets, seal_secrets
 
 # ── numbers at their ends ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -138,13 +135,6 @@ def test_a_key_in_another_disguise_is_the_same_key() -> None:
     refused(lambda: world.groups["bob"].process(forge(world.groups["alice"], Update(leaf)), NOW), Fault.BAD_HPKE_KEY)
 
 
-def commit_in(message: bytes) -> Commit:
-    body = decode_message(message)
-    assert isinstance(body, PublicMessage)
-    assert isinstance(body.content.content, Commit)
-    return body.content.content
-
-
 def with_parent_hash(world: World, path: UpdatePath) -> UpdatePath:
     """The path with its leaf node signed again, for the parent hash that its keys give."""
     tree = world.groups["alice"].snapshot.epoch.tree.copy()
@@ -169,110 +159,6 @@ def test_one_who_is_removed_checks_the_path_as_far_as_it_can() -> None:
     ):
         message = forge(alice, Commit((Remove(1),), path), tag=bytes(32))
         refused(partial(world.groups["bob"].process, message, NOW), fault)
-
-
-# ── proposals that are in the way ────────────────────────────────────────────────────────────────────────────────
-
-
-def stolen_encryption_key(world: World) -> Add:
-    """Eve's key package with Carol's encryption key: right in itself, but it cannot be in the tree."""
-    taken = world.groups["bob"].member(2).leaf_node.encryption_key
-    leaf = sign_for_key_package(content("eve"), taken, LIFETIME, signer("eve"))
-    init = world.suite.derive_key_pair(world.random(32))
-    tbs = b"".join((u16(1), u16(world.suite.value), opaque(init.public), leaf.encoded, encode_extensions(())))
-    signature = signer("eve").sign_with_label(signing.KEY_PACKAGE, tbs)
-    return Add(KeyPackage.read(Reader(tbs + opaque(signature))))
-
-
-def updated(name: str, key: bytes) -> Update:
-    return Update(sign_for_update(content(name), key, LeafNodePlace(GROUP_ID, 0), signer(name)))
-
-
-def fresh(world: World) -> bytes:
-    return world.suite.derive_key_pair(world.random(32)).public
-
-
-IN_THE_WAY: dict[str, Callable[[World], Proposal]] = {
-    "an Add with another's encryption key": stolen_encryption_key,
-    "an Update with another's encryption key": lambda world: updated(
-        "alice", world.groups["bob"].member(2).leaf_node.encryption_key
-    ),
-    "an Update with another's signature key": lambda world: updated("carol", fresh(world)),
-    "extensions that require too much": lambda _: GroupContextExtensions(
-        (RequiredCapabilities(proposals=(0xF00D,)).extension(),)
-    ),
-    "extensions that nobody knows": lambda _: GroupContextExtensions((Extension(0xF123, b""),)),
-    "a PSK that nobody has": lambda _: PreSharedKey(ExternalPskId(b"unknown", bytes(32))),
-}
-
-
-@pytest.mark.parametrize("name", IN_THE_WAY)
-def test_no_proposal_can_stop_everyones_commits(name: str) -> None:
-    world = World("alice", "bob", "carol")
-    bad = proposal(world.groups["bob"], forge(world.groups["alice"], IN_THE_WAY[name](world)))
-    good = proposal(bad.group, forge(world.groups["carol"], Add(bundle("dave", world.random).key_package)))
-    bob, pending = Group.load(good.group.state()).commit(world.random, NOW, CommitOptions(framing=PUBLIC))
-    assert commit_in(pending.message).proposals == (ProposalRef(good.reference),)
-    assert len(bob.merge_pending(NOW).members()) == 4
-    # Who asks for it by name is told what is wrong with it.
-    with pytest.raises(MlsError):
-        good.group.commit(world.random, NOW, CommitOptions(references=(bad.reference,)))
-
-
-def test_of_proposals_that_exclude_each_other_the_first_is_committed() -> None:
-    world = World("alice", "bob")
-    bob = world.groups["bob"]
-    references: list[bytes] = []
-    same = stolen_from(world, fresh(world))
-    for adding in (*same, Add(bundle("frank", world.random).key_package)):
-        heard = proposal(bob, forge(world.groups["alice"], adding))
-        bob, references = heard.group, [*references, heard.reference]
-    _, pending = bob.commit(world.random, NOW, CommitOptions(framing=PUBLIC))
-    assert commit_in(pending.message).proposals == (ProposalRef(references[0]), ProposalRef(references[2]))
-
-
-def test_nobody_keeps_its_place_by_what_it_proposes() -> None:
-    world = World("alice", "bob", "carol")
-    bob = world.groups["bob"]
-    by_mallory = (updated("alice", fresh(world)), *stolen_from(world, fresh(world)))
-    for each in by_mallory:
-        bob = proposal(bob, forge(world.groups["alice"], each)).group
-    removal = proposal(bob, forge(world.groups["carol"], Remove(0)))
-    _, pending = removal.group.commit(world.random, NOW, CommitOptions(framing=PUBLIC))
-    assert ProposalRef(removal.reference) in commit_in(pending.message).proposals
-
-
-def stolen_from(world: World, key: bytes) -> tuple[Add, Add]:
-    """Two clients with one encryption key: each may come, but not both."""
-    made = []
-    for name in ("dave", "eve"):
-        leaf = sign_for_key_package(content(name), key, LIFETIME, signer(name))
-        tbs = b"".join((u16(1), u16(world.suite.value), opaque(fresh(world)), leaf.encoded, encode_extensions(())))
-        package = tbs + opaque(signer(name).sign_with_label(signing.KEY_PACKAGE, tbs))
-        made.append(Add(KeyPackage.read(Reader(package))))
-    return made[0], made[1]
-
-
-def test_outsiders_neither_add_themselves_nor_hold_up_the_talk() -> None:
-    world = World("alice", "bob")
-    bob = world.groups["bob"]
-    mallory = bundle("mallory", world.random)
-    heard = proposal(bob, propose_own_add(GROUP_ID, 1, mallory))
-    bob, _ = heard.group.encrypt(b"not held up", world.random)
-    stored = bob.state()
-    assert len(bob.commit(world.random, NOW)[0].merge_pending(NOW).members()) == 2
-    named = CommitOptions(references=(heard.reference,))
-    assert len(Group.load(stored).commit(world.random, NOW, named)[0].merge_pending(NOW).members()) == 3
-
-
-def test_outsiders_do_not_crowd_out_members() -> None:
-    world = World("alice", "bob")
-    bob = world.groups["bob"]
-    for number in range(NEW_MEMBER_PROPOSALS_MAX):
-        bob = proposal(bob, propose_own_add(GROUP_ID, 1, bundle(f"mallory {number}", world.random))).group
-    one_more = propose_own_add(GROUP_ID, 1, bundle("mallory", world.random))
-    refused(lambda: bob.process(one_more, NOW), Fault.TOO_MANY_PROPOSALS)
-    assert proposal(bob, forge(world.groups["alice"], updated("alice", fresh(world)))).group.proposals
 
 
 # ── what is left to steal ────────────────────────────────────────────────────────────────────────────────────────
@@ -304,3 +190,40 @@ def test_a_state_has_only_keys_that_are_still_in_use() -> None:
         assert {key.public for key in world.groups["bob"].snapshot.epoch.private_keys.values()} <= in_use
     stored = world.groups["bob"].forget_past().state()
     assert not any(key in stored for key in old)
+
+
+def test_a_joiner_is_told_the_secrets_of_its_path() -> None:
+    """Withheld, they would be missing when the next path is encrypted to them: the joiner would be shut out."""
+    world = World("alice", "bob", "carol")
+    dave = bundle("dave", world.random)
+
+    def sealed(suite: CipherSuite, package: KeyPackage, info: bytes, secrets: GroupSecrets) -> EncryptedGroupSecrets:
+        return seal_secrets(suite, package, info, replace(secrets, path_secret=None))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("waypost.mls.committing.seal_secrets", sealed)
+        (welcome,) = world.commit("alice", CommitOptions((Add(dave.key_package),)))
+    refused(lambda: Group.join(welcome, dave), Fault.PATH_SECRET_MISMATCH)
+
+
+def test_secrets_are_not_shown() -> None:
+    world = World("alice", "bob", "carol")
+    world.say("alice", b"data")
+    world.groups["bob"], update = world.groups["bob"].propose_update(world.random, NOW)
+    world.hear(update, but="bob")
+    group, pending = world.groups["bob"].commit(world.random, NOW, CommitOptions(references=()))
+    state = group.snapshot
+    secrets = [
+        *(value for name, value in vars(state.epoch.secrets).items() if name != "epoch_authenticator"),
+        *(key.data for key in state.epoch.private_keys.values()),
+        *(cached.update_key.data for cached in state.proposals.values() if cached.update_key is not None),
+        *(ratchet.secret for ratchet in state.secret_tree.ratchets.values()),
+        *state.secret_tree.nodes.values(),
+        *state.resumption_psks.values(),
+        state.epoch.signature_key.seed,
+    ]
+    shown = " ".join(
+        map(repr, (group, state, state.epoch, state.secret_tree, pending, pending.step, state.psks(Psks())))
+    )
+    assert len(secrets) > 12
+    assert not [secret for secret in secrets if repr(secret)[2:-1] in shown or secret.hex() in shown]

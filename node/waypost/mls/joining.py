@@ -58,6 +58,7 @@ def join_by_welcome(message: bytes, bundle: KeyPackageBundle, options: JoinOptio
         nodes = _common_path(tree, leaf_index, info.signer)
         told = derive_upward(tree, suite, nodes, secrets.path_secret, Fault.PATH_SECRET_MISMATCH)
         private_keys.update(told.private_keys)
+    _check_told(tree, leaf_index, private_keys)
     context = info.group_context
     begun = schedule(secrets.joiner_secret, secret, context.encoded)
     tag = begun.secrets.confirmation_tag(context.confirmed_transcript_hash)
@@ -126,6 +127,17 @@ def _common_path(tree: RatchetTree, leaf_index: int, signer: int) -> list[int]:
         raise MlsError(Fault.PATH_SECRET_MISMATCH, f"node {ancestor} is blank")
     upward = (ancestor, *tree_math.direct_path(ancestor, tree.leaf_count))
     return [node for node in upward if tree.node(node) is not None]
+
+
+def _check_told(tree: RatchetTree, leaf_index: int, private_keys: PrivateKeys) -> None:
+    """A joiner has the keys of all nodes above it that do not list it as unmerged: later paths are encrypted to them.
+
+    Raises MlsError(PATH_SECRET_MISMATCH) now, instead of not being able to follow later.
+    """
+    for node in tree_math.direct_path(2 * leaf_index, tree.leaf_count):
+        parent = tree.parent_node(node)
+        if parent is not None and leaf_index not in parent.unmerged_leaves and node not in private_keys:
+            raise MlsError(Fault.PATH_SECRET_MISMATCH, f"nothing has been told of node {node}")
 
 
 def _successor_psk(psks: tuple[PskId, ...]) -> ResumptionPskId | None:

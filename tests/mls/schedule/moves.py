@@ -17,7 +17,7 @@ from waypost.mls.group import Group
 from waypost.mls.proposals import Add, PreSharedKey, Proposal, Remove
 from waypost.mls.psk import ExternalPskId, ResumptionPskId
 from waypost.mls.registry import ResumptionPskUsage, WireFormat
-from waypost.mls.sending import Framing
+from waypost.mls.sending import Framing, UpdateOptions
 
 if TYPE_CHECKING:
     from tests.mls.schedule.play import Play
@@ -120,7 +120,8 @@ def _propose_update(play: Play, client: Client, step: Step) -> bool:
     if group is None:
         return False
     epoch = group.snapshot.epoch
-    after, message = group.propose_update(play.random, NOW, framing=_framing(play))
+    key = signer(f"{client.name} {play.random(8).hex()}") if step.pick % 2 else None
+    after, message = group.propose_update(play.random, NOW, UpdateOptions(signature_key=key), _framing(play))
     return client.keep(client.stored(after), step.crash, Letter(Kind.PROPOSAL, client.name, message, epoch))
 
 
