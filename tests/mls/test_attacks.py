@@ -16,11 +16,13 @@ from waypost.mls.group import Group
 from waypost.mls.joining import JoinOptions
 from waypost.mls.key_package import KeyPackage
 from waypost.mls.leaf_node import LeafNodePlace, sign_for_commit, sign_for_update
+from waypost.mls.parent_node import ParentNode
 from waypost.mls.proposals import Add, PreSharedKey, ReInit, Remove, Update
 from waypost.mls.psk import ExternalPskId, Psks, ResumptionPskId
+from waypost.mls.ratchet_tree import RatchetTree
 from waypost.mls.registry import ResumptionPskUsage
 from waypost.mls.reinit import SuccessorOptions, reinitialise
-from waypost.mls.suites import CipherSuite
+from waypost.mls.suites import X25519_AES128, CipherSuite
 from waypost.mls.tree_validation import parent_hash
 from waypost.mls.treekem import merge_path
 from waypost.mls.welcome import EncryptedGroupSecrets, GroupSecrets, seal_secrets
@@ -124,6 +126,15 @@ def test_leaf_nodes_have_usable_keys(key: bytes) -> None:
     world = World("alice", "bob")
     leaf = sign_for_update(content("alice"), key, LeafNodePlace(GROUP_ID, 0), signer("alice"))
     refused(lambda: world.groups["bob"].process(forge(world.groups["alice"], Update(leaf)), NOW), Fault.BAD_HPKE_KEY)
+
+
+@pytest.mark.parametrize("key", BAD_KEYS, ids=bytes.hex)
+def test_a_tree_that_is_joined_has_usable_keys(key: bytes) -> None:
+    parent, bob = ParentNode(key), Forged().bob.key_package.leaf_node
+    above = parent_hash(parent, RatchetTree([None, None, bob]).tree_hash(2))
+    own = X25519_AES128.derive_key_pair(b"alice").public
+    alice = sign_for_commit(content("alice"), own, above, LeafNodePlace(GROUP_ID, 0), signer("alice"))
+    refused(Forged(alice=alice, tree=RatchetTree([alice, parent, bob])).join, Fault.BAD_HPKE_KEY)
 
 
 def test_a_key_in_another_disguise_is_the_same_key() -> None:

@@ -25,7 +25,7 @@ from waypost.mls.bounds import Rules
 from waypost.mls.commit import Commit, ProposalRef
 from waypost.mls.committing import CommitOptions
 from waypost.mls.epoch import GroupState
-from waypost.mls.errors import Fault, MlsError
+from waypost.mls.errors import Fault
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit, propose_externally, propose_own_add
 from waypost.mls.framing import Content, PrivateMessage, PublicMessage, decode_message, encode_message
 from waypost.mls.group import Group
@@ -213,12 +213,12 @@ def test_one_who_has_been_removed_sends_nothing(framing: Framing) -> None:
 
 
 def test_a_late_message_of_one_who_was_no_member_then() -> None:
-    world = World("alice", "bob")
+    world = World("alice", "bob", "carol")
     bob_before = world.groups["bob"].snapshot
     world.add("alice", "dave")
-    pose = group_of(bob_before, leaf_index=2, signature_key=signer("dave"))
-    with pytest.raises(MlsError):
-        world.groups["alice"].process(forge(pose, b"data", Framing()), NOW)
+    pose = group_of(bob_before, leaf_index=3, signature_key=signer("dave"))
+    message = forge(pose, b"data", Framing())
+    refused(lambda: world.groups["alice"].process(message, NOW), Fault.SENDER_BLANK)
     pose = group_of(bob_before, leaf_index=0)
     refused(lambda: world.groups["alice"].process(forge(pose, b"data", Framing()), NOW), Fault.SENDER_SELF)
 

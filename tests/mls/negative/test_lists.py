@@ -24,17 +24,29 @@ from tests.mls.world import (
     staged,
 )
 
+from waypost.mls.bounds import Rules
 from waypost.mls.commit import Commit, ProposalOrRef, ProposalRef
 from waypost.mls.committing import CommitOptions
 from waypost.mls.creating import GroupSpec
 from waypost.mls.errors import Fault, MlsError
 from waypost.mls.extensions import Extension, ExternalSender, RequiredCapabilities, external_senders_extension
+from waypost.mls.framing import Sender
 from waypost.mls.group import Group
 from waypost.mls.key_package import KeyPackage, KeyPackageSpec, make_key_package
 from waypost.mls.leaf_node import LeafNodeContent, LeafNodePlace, sign_for_update
-from waypost.mls.proposals import Add, GroupContextExtensions, PreSharedKey, Proposal, ReInit, Remove, Update
+from waypost.mls.proposal_list import SentProposal, View, check_external_list, check_sender
+from waypost.mls.proposals import (
+    Add,
+    ExternalInit,
+    GroupContextExtensions,
+    PreSharedKey,
+    Proposal,
+    ReInit,
+    Remove,
+    Update,
+)
 from waypost.mls.psk import ExternalPskId, PskId, Psks, ResumptionPskId
-from waypost.mls.registry import GREASE, CredentialType, ExtensionType, ResumptionPskUsage
+from waypost.mls.registry import GREASE, CredentialType, ExtensionType, ResumptionPskUsage, SenderType
 from waypost.mls.sending import Framing
 
 GREASY = {
@@ -338,3 +350,12 @@ def test_after_a_reinit_nothing_is_sent_or_committed() -> None:
     ]
     for call in calls:
         refused(call, Fault.GROUP_REINITIALISED)
+
+
+def test_checks_stand_by_themselves() -> None:
+    """What an earlier check would have stopped is stopped again by the later one."""
+    refused(lambda: check_sender(Remove(1), Sender(SenderType.NEW_MEMBER_PROPOSAL)), Fault.NEW_MEMBER_PROPOSAL_TYPE)
+    epoch = World("alice").groups["alice"].snapshot.epoch
+    view = View(epoch.tree, epoch.parameters, NOW, Rules())
+    by_reference = SentProposal(ExternalInit(bytes(32)), Sender(SenderType.NEW_MEMBER_COMMIT), b"a reference")
+    refused(lambda: check_external_list((by_reference,), view), Fault.EXTERNAL_COMMIT_REFERENCE)

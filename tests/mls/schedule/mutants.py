@@ -132,18 +132,19 @@ def takes_the_last_commit_instead_of_the_first(patch: pytest.MonkeyPatch) -> Non
     patch.setattr(Hub, "submit", submit)
 
 
-MUTANTS: Final[tuple[Mutate, ...]] = (
-    sends_before_it_stores,
-    goes_on_from_an_older_state,
-    does_not_count_generations,
-    stores_message_keys_only_with_the_tree,
-    reads_again,
-    reads_late_messages_again,
-    keeps_the_path_of_one_who_is_removed,
-    removes_without_a_path,
-    leaves_out_the_commit_secret,
-    keeps_a_pending_commit_that_has_lost,
-    keeps_proposals_for_the_next_epoch,
-    forgets_the_key_of_its_update,
-    takes_the_last_commit_instead_of_the_first,
-)
+#: What each is found by.
+MUTANTS: Final[dict[Mutate, str]] = {
+    sends_before_it_stores: "uses generation . twice",
+    goes_on_from_an_older_state: "cannot follow|uses generation . twice",
+    does_not_count_generations: "uses generation . twice",
+    stores_message_keys_only_with_the_tree: "uses generation . twice",
+    reads_again: "reads twice",
+    reads_late_messages_again: "reads twice",
+    keeps_the_path_of_one_who_is_removed: "was removed can compute|cannot (read|follow)",
+    removes_without_a_path: "was removed can compute",
+    leaves_out_the_commit_secret: "was removed can compute",
+    keeps_a_pending_commit_that_has_lost: "sent in another epoch",
+    keeps_proposals_for_the_next_epoch: "cannot (follow|commit|speak)|at rest",
+    forgets_the_key_of_its_update: "cannot follow",
+    takes_the_last_commit_instead_of_the_first: "members disagree|cannot follow",
+}

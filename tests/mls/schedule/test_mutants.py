@@ -13,10 +13,10 @@ def test_a_mistake_is_found(mutate: Mutate, monkeypatch: pytest.MonkeyPatch) -> 
     mutate(monkeypatch)
 
     # Found is enough: the smallest schedule is of interest only where one looks for the reason.
-    @settings(max_examples=400, phases=(Phase.generate,), derandomize=True, database=None)
+    @settings(max_examples=1_000, phases=(Phase.generate,), derandomize=True, database=None, report_multiple_bugs=False)
     @given(schedules())
     def play(schedule: Schedule) -> None:
         Play(schedule).run()
 
-    with pytest.raises(Violation):
+    with pytest.raises(Violation, match=MUTANTS[mutate]):
         play()
