@@ -127,11 +127,15 @@ def test_damage_that_the_hashes_do_not_find_comes_out_as_mls_error(data: st.Data
         Group.load_parts(parts)
 
 
+def with_status(status: int, body: bytes) -> bytes:
+    """The status is the last but the presence of a ReInit."""
+    return body[:-2] + bytes([status]) + body[-1:]
+
+
 def test_a_state_that_contradicts_itself() -> None:
     standing, messages = split(STORED)
-    # The status is the last but the presence of a ReInit.
     for status in (0, 4, 255):
-        odd = resealed(standing, lambda body, status=status: body[:-2] + bytes([status]) + body[-1:])
+        odd = resealed(standing, partial(with_status, status))
         refused(partial(Group.load_parts, bound_to(odd, messages)), Fault.STATE_CORRUPT)
     # No secret trees of past epochs, although there are past epochs.
     group = Group.load(STORED)
