@@ -95,6 +95,8 @@ class Play:
         """Let everything arrive and everyone follow, then check all that must hold."""
         self._settle()
         speaker = next(client for client in self.clients if client.active is not None)
+        # Of a proposal whose letter was lost at the speaker, others may know.
+        speaker.fetch_proposals()
         if speaker.active is not None and speaker.active.proposals:
             moves.commit(self, speaker, CommitOptions(), Crash.NOT)
             self._settle()
