@@ -169,6 +169,12 @@ def test_parts_of_different_times_do_not_go_together() -> None:
         refused(partial(Group.load_parts, parts), Fault.STATE_CORRUPT)
 
 
+def test_a_state_may_be_larger_than_any_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two trees, proposals, past epochs: whatever was stored must be there after the crash."""
+    monkeypatch.setattr("waypost.mls.codec.MESSAGE_MAX_BYTES", 64)
+    assert Group.load(STORED).state() == STORED
+
+
 def test_rules_are_bounded() -> None:
     with pytest.raises(ValueError, match="past_epochs"):
         Rules(past_epochs=4)

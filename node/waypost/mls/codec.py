@@ -190,3 +190,11 @@ def decode(data: bytes, value: Callable[[Reader], T]) -> T:
     result = value(reader)
     reader.done()
     return result
+
+
+def decode_own(data: bytes, value: Callable[[Reader], T]) -> T:
+    """The same for what this client has written itself, of any size: a stored group may be larger than a message."""
+    reader = Reader(data, 0, len(data))
+    result = value(reader)
+    reader.done()
+    return result

@@ -12,7 +12,7 @@ import hmac
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from waypost.mls.codec import Reader, decode, opaque, optional, u8, u16, u32, u64, vector
+from waypost.mls.codec import Reader, decode_own, opaque, optional, u8, u16, u32, u64, vector
 from waypost.mls.credentials import read_credential
 from waypost.mls.epoch import (
     CachedProposal,
@@ -68,10 +68,10 @@ def load(stored: StoredState) -> GroupState:
     """The reverse of `dump`. Raises MlsError: STATE_VERSION, STATE_CORRUPT."""
     standing, messages = _unseal(stored.standing), _unseal(stored.messages)
     try:
-        bound_to, secret_tree, past = decode(messages, _read_messages)
+        bound_to, secret_tree, past = decode_own(messages, _read_messages)
         if bound_to != stored.standing[-_HASH_BYTES:]:
             raise MlsError(Fault.STATE_CORRUPT, "the parts do not belong together")
-        return decode(standing, lambda reader: _read_standing(reader, secret_tree, past))
+        return decode_own(standing, lambda reader: _read_standing(reader, secret_tree, past))
     except MlsError as error:
         if error.fault in (Fault.STATE_VERSION, Fault.STATE_CORRUPT):
             raise
@@ -86,7 +86,7 @@ def join(stored: StoredState) -> bytes:
 def split(data: bytes) -> StoredState:
     """The reverse of `join`. Raises MlsError(STATE_CORRUPT)."""
     try:
-        return decode(data, lambda reader: StoredState(reader.opaque(), reader.opaque()))
+        return decode_own(data, lambda reader: StoredState(reader.opaque(), reader.opaque()))
     except MlsError as error:
         raise MlsError(Fault.STATE_CORRUPT, str(error)) from error
 
@@ -155,8 +155,8 @@ def _epoch(epoch: Epoch) -> bytes:
 
 
 def _read_epoch(reader: Reader) -> Epoch:
-    context = decode(reader.opaque(), GroupContext.read)
-    tree = RatchetTree.decode(reader.opaque())
+    context = decode_own(reader.opaque(), GroupContext.read)
+    tree = decode_own(reader.opaque(), RatchetTree.read)
     suite = cipher_suite(context.cipher_suite)
     secrets = EpochSecrets(
         init_secret=reader.opaque(),
