@@ -1,6 +1,7 @@
 """Proposals that are right in themselves and in the way: none may stop commits or talk, or keep anyone its place."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from tests.mls.world import (
@@ -8,6 +9,7 @@ from tests.mls.world import (
     LIFETIME,
     NOW,
     PUBLIC,
+    Seeded,
     World,
     bundle,
     commit_in,
@@ -19,7 +21,7 @@ from tests.mls.world import (
 )
 
 from waypost.mls import signing
-from waypost.mls.bounds import NEW_MEMBER_PROPOSALS_MAX
+from waypost.mls.bounds import NEW_MEMBER_PROPOSALS_MAX, NEW_MEMBER_PROPOSALS_MAX_BYTES, PROPOSALS_MAX_BYTES
 from waypost.mls.codec import Reader, opaque, u16
 from waypost.mls.commit import ProposalRef
 from waypost.mls.committing import CommitOptions
@@ -27,10 +29,12 @@ from waypost.mls.errors import Fault, MlsError
 from waypost.mls.extensions import Extension, RequiredCapabilities, encode_extensions
 from waypost.mls.external import propose_own_add
 from waypost.mls.group import Group
-from waypost.mls.key_package import KeyPackage
+from waypost.mls.key_package import KeyPackage, KeyPackageBundle, KeyPackageSpec, make_key_package
 from waypost.mls.leaf_node import LeafNodePlace, sign_for_key_package, sign_for_update
 from waypost.mls.proposals import Add, GroupContextExtensions, PreSharedKey, Proposal, Remove, Update
 from waypost.mls.psk import ExternalPskId
+from waypost.mls.registry import GREASE
+from waypost.mls.suites import X25519_AES128
 
 
 def stolen_encryption_key(world: World) -> Add:
@@ -132,3 +136,23 @@ def test_outsiders_do_not_crowd_out_members() -> None:
     one_more = propose_own_add(GROUP_ID, 1, bundle("mallory", world.random))
     refused(lambda: bob.process(one_more, NOW), Fault.TOO_MANY_PROPOSALS)
     assert proposal(bob, forge(world.groups["alice"], updated("alice", fresh(world)))).group.proposals
+
+
+def big_add(name: str, size: int) -> KeyPackageBundle:
+    """A key package with that many bytes of an extension that means nothing."""
+    spec = KeyPackageSpec(X25519_AES128, content(name), LIFETIME, (Extension(GREASE[0], bytes(size)),))
+    return make_key_package(spec, signer(name), Seeded())
+
+
+def test_what_waits_for_a_commit_has_an_upper_size() -> None:
+    world = World("alice", "bob")
+    bob = world.groups["bob"]
+    too_big = propose_own_add(GROUP_ID, 1, big_add("mallory", NEW_MEMBER_PROPOSALS_MAX_BYTES))
+    refused(lambda: bob.process(too_big, NOW), Fault.TOO_MANY_PROPOSALS)
+    for name in ("dave", "eve", "frank"):
+        half = forge(world.groups["alice"], Add(big_add(name, PROPOSALS_MAX_BYTES // 2 - 1_000).key_package))
+        if name == "frank":
+            refused(partial(bob.process, half, NOW), Fault.TOO_MANY_PROPOSALS)
+        else:
+            bob = proposal(bob, half).group
+    assert len(bob.proposals) == 2

@@ -13,8 +13,11 @@ MESSAGE_MAX_BYTES: Final = 16 * 1024 * 1024
 LEAVES_MAX: Final = 16_384
 #: Proposals by reference that wait for a commit; each holds a key package at most.
 PROPOSALS_MAX: Final = 1_024
+#: All of these together; so many key packages with X-Wing keys are 2.7 MB.
+PROPOSALS_MAX_BYTES: Final = 4 * 1024 * 1024
 #: Of these, what new members propose themselves: anyone who has seen a group's id and epoch can send such.
 NEW_MEMBER_PROPOSALS_MAX: Final = 64
+NEW_MEMBER_PROPOSALS_MAX_BYTES: Final = 1024 * 1024
 #: Proposals in one commit: adding so many clients means verifying twice as many signatures.
 COMMIT_PROPOSALS_MAX: Final = 4_096
 #: PSKs in one commit or Welcome; the RFC counts them in 16 bits.

@@ -193,7 +193,7 @@ class Group:
     # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def encrypt(self, data: bytes, random: Randomness, framing: Framing = _DEFAULT_FRAMING) -> tuple[Group, bytes]:
-        """An application message. Raises MlsError(PROPOSALS_FIRST) while proposals wait for a commit (§12.4)."""
+        """An application message. Raises MlsError(PROPOSALS_FIRST) while proposals, but new members', wait (§12.4)."""
         self._check_sending()
         left, message = sending.encrypt(self._state, data, framing, random)
         return self._next(replace(self._state, secret_tree=left)), message

@@ -9,7 +9,14 @@ import hmac
 from dataclasses import dataclass, field, replace
 
 from waypost.mls.applying import Applied, apply_list, new_parameters
-from waypost.mls.bounds import COMMIT_PROPOSALS_MAX, NEW_MEMBER_PROPOSALS_MAX, PROPOSALS_MAX, Rules
+from waypost.mls.bounds import (
+    COMMIT_PROPOSALS_MAX,
+    NEW_MEMBER_PROPOSALS_MAX,
+    NEW_MEMBER_PROPOSALS_MAX_BYTES,
+    PROPOSALS_MAX,
+    PROPOSALS_MAX_BYTES,
+    Rules,
+)
 from waypost.mls.commit import Commit, ProposalRef, UpdatePath
 from waypost.mls.epoch import (
     CachedProposal,
@@ -128,13 +135,18 @@ def cache(state: GroupState, proposal: CachedProposal) -> dict[bytes, CachedProp
     """The cached proposals with one more. Raises MlsError: PROPOSAL_REPLAYED, TOO_MANY_PROPOSALS."""
     if proposal.sent.reference in state.proposals:
         raise MlsError(Fault.PROPOSAL_REPLAYED)
-    if len(state.proposals) >= PROPOSALS_MAX:
-        raise MlsError(Fault.TOO_MANY_PROPOSALS)
+    waiting = [cached.sent for cached in state.proposals.values()]
+    _check_room([*waiting, proposal.sent], PROPOSALS_MAX, PROPOSALS_MAX_BYTES)
     if proposal.sent.by_new_member:
-        waiting = sum(cached.sent.by_new_member for cached in state.proposals.values())
-        if waiting >= NEW_MEMBER_PROPOSALS_MAX:
-            raise MlsError(Fault.TOO_MANY_PROPOSALS, f"{waiting} by new members")
+        asking = [sent for sent in waiting if sent.by_new_member]
+        _check_room([*asking, proposal.sent], NEW_MEMBER_PROPOSALS_MAX, NEW_MEMBER_PROPOSALS_MAX_BYTES)
     return {**state.proposals, proposal.sent.reference: proposal}
+
+
+def _check_room(proposals: list[SentProposal], most: int, most_bytes: int) -> None:
+    size = sum(len(sent.proposal.body()) for sent in proposals)
+    if len(proposals) > most or size > most_bytes:
+        raise MlsError(Fault.TOO_MANY_PROPOSALS, f"{len(proposals)} of {size} bytes")
 
 
 # ── commits ──────────────────────────────────────────────────────────────────────────────────────────────────────
