@@ -95,7 +95,8 @@ def test_a_client_asks_to_be_added() -> None:
     world = World("alice", "bob")
     dave = bundle("dave", world.random)
     world.hear(propose_own_add(GROUP_ID, 1, dave))
-    (welcome,) = world.commit("alice")
+    (asked,) = world.groups["alice"].proposals
+    (welcome,) = world.commit("alice", CommitOptions(references=(asked.reference,)))
     world.groups["dave"] = Group.join(welcome, dave)
     world.check_agreement()
 

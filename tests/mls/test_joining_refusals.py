@@ -119,6 +119,7 @@ ABLE = greasy(content("bob"), extensions=(0xF123,))
         (Forged(suite=3), Fault.WELCOME_SUITE),
         (Forged(tree=RatchetTree([ALICE_LEAF])), Fault.NOT_IN_TREE),
         (Forged(path_secret=bytes(32)), Fault.PATH_SECRET_MISMATCH),
+        (Forged(signer=1, key=signer("bob"), path_secret=bytes(32)), Fault.GROUP_INFO_SIGNER),
         (Forged(extensions=UNKNOWN), Fault.EXTENSION_NOT_SUPPORTED),
         (Forged(extensions=(Extension(0x0A0A, b""),), bob=made_for(GREASY)), Fault.EXTENSION_NOT_SUPPORTED),
         (Forged(extensions=UNKNOWN, bob=made_for(ABLE)), Fault.LEAF_LACKS_GROUP_EXTENSION),

@@ -1,4 +1,6 @@
+import contextlib
 import hashlib
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -99,6 +101,51 @@ def test_another_version_is_named() -> None:
 def another_version(part: bytes) -> bytes:
     body = b"\0\2" + part[2:-32]
     return body + hashlib.sha256(body).digest()
+
+
+def resealed(part: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    body = change(part[:-32])
+    return body + hashlib.sha256(body).digest()
+
+
+def bound_to(standing: bytes, messages: bytes) -> StoredState:
+    """Both parts, the second naming the hash of the first."""
+    return StoredState(standing, resealed(messages, lambda body: body[:2] + standing[-32:] + body[34:]))
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_damage_that_the_hashes_do_not_find_comes_out_as_mls_error(data: st.DataObject) -> None:
+    standing, messages = split(STORED)
+
+    def spoil(body: bytes) -> bytes:
+        at = data.draw(st.integers(2, len(body) - 1))
+        return body[:at] + data.draw(st.binary(max_size=3)) + body[at + data.draw(st.integers(0, 3)) :]
+
+    in_standing = data.draw(st.booleans())
+    parts = bound_to(resealed(standing, spoil), messages) if in_standing else StoredState(standing, messages)
+    if not in_standing:
+        parts = StoredState(standing, resealed(messages, spoil))
+    with contextlib.suppress(MlsError):
+        Group.load_parts(parts)
+
+
+def with_status(status: int, body: bytes) -> bytes:
+    """The status is the last but the presence of a ReInit."""
+    return body[:-2] + bytes([status]) + body[-1:]
+
+
+def test_a_state_that_contradicts_itself() -> None:
+    standing, messages = split(STORED)
+    for status in (0, 4, 255):
+        odd = resealed(standing, partial(with_status, status))
+        refused(partial(Group.load_parts, bound_to(odd, messages)), Fault.STATE_CORRUPT)
+    # No secret trees of past epochs, although there are past epochs.
+    group = Group.load(STORED)
+    assert group.past_epochs
+    fewer = group.forget_past().state_parts().messages
+    refused(lambda: Group.load_parts(bound_to(standing, fewer)), Fault.STATE_CORRUPT)
+    refused(lambda: Group.load(b"\xff" + STORED), Fault.STATE_CORRUPT)
 
 
 def test_messages_change_the_small_part_alone() -> None:

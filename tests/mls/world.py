@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,7 +17,7 @@ from waypost.mls.creating import GroupSpec
 from waypost.mls.credentials import BasicCredential
 from waypost.mls.errors import Fault, MlsError
 from waypost.mls.extensions import Extensions
-from waypost.mls.framing import Content
+from waypost.mls.framing import Content, PublicMessage, decode_message
 from waypost.mls.group import Group
 from waypost.mls.key_package import KeyPackageBundle, KeyPackageSpec, make_key_package
 from waypost.mls.leaf_node import LeafNodeContent, Lifetime
@@ -139,11 +141,16 @@ def application(group: Group, message: bytes) -> ApplicationMessage:
     return processed
 
 
+#: The tests that have seen each fault come out of the library, in this run.
+SEEN: defaultdict[Fault, set[str]] = defaultdict(set)
+
+
 def refused(call: Callable[[], object], fault: Fault) -> MlsError:
     """The call is refused with that fault and no other."""
     with pytest.raises(MlsError) as caught:
         call()
     assert caught.value.fault is fault, caught.value
+    SEEN[fault].add(os.environ.get("PYTEST_CURRENT_TEST", ""))
     return caught.value
 
 
@@ -163,3 +170,11 @@ def forge(group: Group, carried: Content, framing: Framing = PUBLIC, tag: bytes 
 def forged_commit(group: Group, *proposals: ProposalOrRef) -> bytes:
     """A commit without a path and with a wrong confirmation tag: what is wrong with its proposals is found first."""
     return forge(group, Commit(proposals, None))
+
+
+def commit_in(message: bytes) -> Commit:
+    """What a PublicMessage commits."""
+    body = decode_message(message)
+    assert isinstance(body, PublicMessage)
+    assert isinstance(body.content.content, Commit)
+    return body.content.content

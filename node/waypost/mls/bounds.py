@@ -28,12 +28,21 @@ OWN: Final = InputBound(2**31, 2**24)
 LEAVES_MAX: Final = 16_384
 #: Proposals by reference that wait for a commit; each holds a key package at most.
 PROPOSALS_MAX: Final = 1_024
+#: All of these together; so many key packages with X-Wing keys are 2.7 MB.
+PROPOSALS_MAX_BYTES: Final = 4 * 1024 * 1024
+#: Of these, what new members propose themselves: anyone who has seen a group's id and epoch can send such.
+NEW_MEMBER_PROPOSALS_MAX: Final = 64
+NEW_MEMBER_PROPOSALS_MAX_BYTES: Final = 1024 * 1024
 #: Proposals in one commit: adding so many clients means verifying twice as many signatures.
 COMMIT_PROPOSALS_MAX: Final = 4_096
+#: PSKs in one commit or Welcome; the RFC counts them in 16 bits.
+PSKS_MAX: Final = COMMIT_PROPOSALS_MAX
 #: Keys of one sender that are kept for messages that have not come, and how far ahead a message may be.
 SKIPPED_PER_RATCHET_MAX: Final = 1_000
 #: The same over all senders of an epoch: a state with all of them is half a megabyte.
 SKIPPED_PER_EPOCH_MAX: Final = 5_000
+#: What HKDF-SHA256 can give at once (RFC 5869 §2.3).
+EXPORT_MAX_BYTES: Final = 255 * 32
 #: Past epochs whose messages can still be read.
 PAST_EPOCHS_MAX: Final = 3
 #: Past epochs whose resumption PSK is kept (§8.6: the application specifies an upper limit).

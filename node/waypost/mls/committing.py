@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -29,9 +30,9 @@ from waypost.mls.kdf import ZERO
 from waypost.mls.key_schedule import Schedule
 from waypost.mls.leaf_node import LeafNodeContent, LeafNodePlace
 from waypost.mls.leaf_validation import GroupParameters, check_leaf
-from waypost.mls.proposal_list import SentProposal, View, check_list, choose
-from waypost.mls.proposals import Proposal
-from waypost.mls.psk import Psks
+from waypost.mls.proposal_list import SentProposal, View, check_list, check_shape, choose
+from waypost.mls.proposals import Proposal, Remove
+from waypost.mls.psk import Psks, psk_secret
 from waypost.mls.registry import ExtensionType, ResumptionPskUsage, SenderType, WireFormat
 from waypost.mls.secret_tree import SecretTree
 from waypost.mls.sending import Framing, protect, sign
@@ -63,7 +64,11 @@ class WelcomeSplit(Enum):
 
 @dataclass(frozen=True)
 class CommitOptions:
-    """What a commit does and how. `references` are proposals sent before; None takes all that go together."""
+    """What a commit does and how.
+
+    `references` are proposals sent before. None takes all that go together, but not what new members propose
+    themselves: whether these may come is for the application to say.
+    """
 
     proposals: tuple[Proposal, ...] = ()
     references: tuple[bytes, ...] | None = None
@@ -95,8 +100,23 @@ def make_commit(state: GroupState, options: CommitOptions, given: Surroundings) 
 
     Raises MlsError if the list of proposals is not valid, or a PSK is missing.
     """
-    epoch = state.epoch
     proposals = _proposals(state, options, given)
+    try:
+        return _make(state, options, given, proposals)
+    except MlsError:
+        if options.references is not None:
+            raise
+        fitting = _fitting(state, proposals, given)
+        if len(fitting) == len(proposals):
+            raise
+    # What one member proposed must not keep all others from committing.
+    return _make(state, options, given, fitting)
+
+
+def _make(
+    state: GroupState, options: CommitOptions, given: Surroundings, proposals: tuple[SentProposal, ...]
+) -> tuple[SecretTree, PendingCommit]:
+    epoch = state.epoch
     parameters = new_parameters(proposals, epoch.parameters)
     check_list(proposals, epoch.leaf_index, View(epoch.tree, parameters, given.now, given.rules, options.usage))
     applied = apply_list(proposals, epoch.tree, parameters)
@@ -159,6 +179,38 @@ def _proposals(state: GroupState, options: CommitOptions, given: Surroundings) -
             raise MlsError(Fault.PROPOSAL_NOT_FOUND, reference.hex())
         by_reference.append(found.sent)
     return (*by_reference, *by_value)
+
+
+def _fitting(state: GroupState, proposals: tuple[SentProposal, ...], given: Surroundings) -> tuple[SentProposal, ...]:
+    """The same without those references that cannot be committed, be it alone or after the ones before them.
+
+    Removes come first, so that nobody keeps its place by what else it proposes.
+    """
+    by_value = tuple(sent for sent in proposals if not sent.reference)
+    epoch = state.epoch
+
+    def fits(*references: SentProposal) -> bool:
+        together = (*references, *by_value)
+        try:
+            check_shape(together, epoch.leaf_index, epoch.tree)
+            applied = apply_list(together, epoch.tree, new_parameters(together, epoch.parameters))
+            check_uniqueness(applied.tree)
+            psk_secret(applied.psks, state.psks(given.psks))
+        except MlsError:
+            return False
+        return True
+
+    def add(kept: tuple[SentProposal, ...], more: Sequence[SentProposal]) -> tuple[SentProposal, ...]:
+        if fits(*kept, *more):
+            return (*kept, *more)
+        if len(more) < 2:
+            return kept
+        middle = len(more) // 2
+        return add(add(kept, more[:middle]), more[middle:])
+
+    alone = [sent for sent in proposals if sent.reference and fits(sent)]
+    alone.sort(key=lambda sent: not isinstance(sent.proposal, Remove))
+    return (*add((), alone), *by_value)
 
 
 def _by_value_or_reference(sent: SentProposal) -> ProposalOrRef:

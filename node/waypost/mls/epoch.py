@@ -9,15 +9,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
+from typing import Final
 
 from waypost.mls.applying import Applied
 from waypost.mls.bounds import RESUMPTION_PSKS_MAX, Rules
 from waypost.mls.codec import opaque, u32, vector
 from waypost.mls.credentials import Credential
+from waypost.mls.errors import Fault, MlsError
 from waypost.mls.framing import FramedContent
 from waypost.mls.group_context import GroupContext
 from waypost.mls.hpke import PrivateKey
-from waypost.mls.key_schedule import EpochSecrets, Schedule, joiner_secret, schedule
+from waypost.mls.key_schedule import NO_SECRETS, EpochSecrets, Schedule, joiner_secret, schedule
 from waypost.mls.leaf_node import LeafNode
 from waypost.mls.leaf_validation import GroupParameters
 from waypost.mls.proposal_list import SentProposal
@@ -31,6 +33,8 @@ from waypost.mls.signing import SignatureKey
 from waypost.mls.suites import CipherSuite
 from waypost.mls.transcript import confirmed_transcript_hash, interim_transcript_hash
 from waypost.mls.treekem import PrivateKeys
+
+_EPOCH_MAX: Final = 2**64 - 1
 
 
 @dataclass(frozen=True)
@@ -213,7 +217,12 @@ class StepSecrets:
 
 
 def provisional_context(before: GroupContext, applied: Applied) -> GroupContext:
-    """What an update path is encrypted under (§12.4.1): the new tree, the old transcript."""
+    """What an update path is encrypted under (§12.4.1): the new tree, the old transcript.
+
+    Raises MlsError(EPOCH_EXHAUSTED): who creates a group chooses where it begins.
+    """
+    if before.epoch >= _EPOCH_MAX:
+        raise MlsError(Fault.EPOCH_EXHAUSTED)
     return replace(before, epoch=before.epoch + 1, tree_hash=applied.tree.root_hash(), extensions=applied.extensions)
 
 
@@ -270,6 +279,11 @@ def unexpired(past: tuple[PastEpoch, ...], now: int, rules: Rules) -> tuple[Past
 
 
 def removed(state: GroupState) -> GroupState:
-    """The group's state after this member has been removed: nothing can be read or sent any more."""
+    """The group's state after this member has been removed: of all secrets but the signature key nothing is left.
+
+    The signature key is the client's, not the group's, and the epoch authenticator is for comparing.
+    """
+    authenticator = state.epoch.secrets.epoch_authenticator
+    epoch = replace(state.epoch, secrets=replace(NO_SECRETS, epoch_authenticator=authenticator), private_keys={})
     tree = replace(state.secret_tree, nodes={}, ratchets={})
-    return replace(state, secret_tree=tree, past=(), proposals={}, pending=None, status=Status.REMOVED)
+    return GroupState(epoch, tree, status=Status.REMOVED)

@@ -141,6 +141,7 @@ class Fault(Enum):
     COMMIT_CHANGED_UNDER = _Entry(702, "§14", "the group has moved on since the commit was made or read")
     NOTHING_PENDING = _Entry(703, "§14", "no commit of this member is pending")
     ALREADY_PENDING = _Entry(704, "§14", "a commit of this member is pending; merge it or drop it first")
+    EPOCH_EXHAUSTED = _Entry(706, "§8.1", "the group has no epochs left")
     PROPOSALS_FIRST = _Entry(705, "§12.4", "proposals are pending; commit before sending application data")
 
     # 800–899: joining.
@@ -162,6 +163,7 @@ class Fault(Enum):
     BRANCH_MEMBERS = _Entry(815, "§11.3", "a member of the new group is not one of the old group")
     NO_PREDECESSOR = _Entry(816, "§12.4.3.1", "the group that was reinitialised or branched is not at hand")
     PRIVATE_KEY_MISMATCH = _Entry(817, "§10", "a private key does not belong to the key package")
+    NOT_A_SUCCESSOR = _Entry(818, "§11.2", "the welcome has no PSK that links the new group to the one that was named")
 
     # 900–999: use of this library.
     STATE_CORRUPT = _Entry(900, "–", "the stored state cannot be read")

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from waypost.mls import committing, creating, joining, processing, sending, state_format
-from waypost.mls.bounds import Rules
+from waypost.mls.bounds import EXPORT_MAX_BYTES, Rules
 from waypost.mls.codec import opaque
 from waypost.mls.commit import Commit
 from waypost.mls.committing import CommitOptions, Surroundings, TreeDelivery
@@ -152,7 +152,11 @@ class Group:
         return self._state.epoch.secrets.epoch_authenticator
 
     def export_secret(self, label: bytes, context: bytes, length: int) -> bytes:
-        """MLS-Exporter (§8.5)."""
+        """MLS-Exporter (§8.5), up to `EXPORT_MAX_BYTES` long. Raises MlsError: BAD_ARGUMENT, GROUP_CLOSED."""
+        if self._state.status is Status.REMOVED:
+            raise MlsError(Fault.GROUP_CLOSED)
+        if not 0 <= length <= EXPORT_MAX_BYTES:
+            raise MlsError(Fault.BAD_ARGUMENT, f"{length} bytes of an exporter")
         return self._state.epoch.secrets.export(label, context, length)
 
     def resumption_psk(self, epoch: int | None = None) -> bytes:
@@ -189,7 +193,7 @@ class Group:
     # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def encrypt(self, data: bytes, random: Randomness, framing: Framing = _DEFAULT_FRAMING) -> tuple[Group, bytes]:
-        """An application message. Raises MlsError(PROPOSALS_FIRST) while proposals wait for a commit (§12.4)."""
+        """An application message. Raises MlsError(PROPOSALS_FIRST) while proposals, but new members', wait (§12.4)."""
         self._check_sending()
         left, message = sending.encrypt(self._state, data, framing, random)
         return self._next(replace(self._state, secret_tree=left)), message

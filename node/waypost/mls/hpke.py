@@ -194,7 +194,7 @@ def export_secret(kem_id: int, aead_id: int, shared_secret: bytes, context: byte
 _DHKEM_SUITE: Final = b"KEM" + u16(X25519Kem.kem_id)
 
 
-# The points of order 1, 2, 4 and 8, as integers below 2^255: with them every shared secret is zero.
+# The points of order 1, 2, 4 and 8: with them every shared secret is zero.
 _P: Final = 2**255 - 19
 _LOW_ORDER: Final = frozenset(
     {
@@ -203,8 +203,6 @@ _LOW_ORDER: Final = frozenset(
         0x00B8495F16056286FDB1329CEB8D09DA6AC49FF1FAE35616AEB8413B7C7AEBE0,
         0x57119FD0DD4E22D8868E1C58C45C44045BEF839C55B1D0B1248C50A3BC959C5F,
         _P - 1,
-        _P,
-        _P + 1,
     }
 )
 
@@ -212,7 +210,10 @@ _LOW_ORDER: Final = frozenset(
 @lru_cache(_LOADED_MAX)
 def _x25519_public(data: bytes) -> X25519PublicKey:
     # Refused when it comes in, not when it is first used: else one member's key would stop everyone's commits.
-    if int.from_bytes(data, "little") & (2**255 - 1) in _LOW_ORDER:
+    # X25519 takes several encodings of one point (RFC 7748 §5), of which only the canonical one is ever made: in
+    # another a key that is in use would look like a new one.
+    coordinate = int.from_bytes(data, "little")
+    if coordinate >= _P or coordinate in _LOW_ORDER:
         raise MlsError(Fault.BAD_HPKE_KEY)
     try:
         return X25519PublicKey.from_public_bytes(data)

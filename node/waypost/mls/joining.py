@@ -18,7 +18,7 @@ from waypost.mls.leaf_node import LeafNode
 from waypost.mls.leaf_validation import GroupParameters
 from waypost.mls.psk import PskId, Psks, ResumptionPskId, check_nonce, psk_secret
 from waypost.mls.ratchet_tree import RatchetTree
-from waypost.mls.registry import DEFAULT_EXTENSIONS, GREASE, ExtensionType, ResumptionPskUsage
+from waypost.mls.registry import DEFAULT_EXTENSIONS, GREASE, MLS10, ExtensionType, ResumptionPskUsage
 from waypost.mls.suites import cipher_suite
 from waypost.mls.tree_validation import check_tree
 from waypost.mls.treekem import PrivateKeys, derive_upward
@@ -33,7 +33,7 @@ class JoinOptions:
     tree: bytes | None = None
     #: Groups that this client is in: a Welcome to one of the same id is refused.
     groups: Collection[bytes] = ()
-    #: The group that a reinitialised or branched group comes from (§11.2, §11.3).
+    #: The group that a reinitialised or branched group comes from (§11.2, §11.3). No other group is joined then.
     predecessor: GroupState | None = None
 
 
@@ -58,6 +58,7 @@ def join_by_welcome(message: bytes, bundle: KeyPackageBundle, options: JoinOptio
         nodes = _common_path(tree, leaf_index, info.signer)
         told = derive_upward(tree, suite, nodes, secrets.path_secret, Fault.PATH_SECRET_MISMATCH)
         private_keys.update(told.private_keys)
+    _check_told(tree, leaf_index, private_keys)
     context = info.group_context
     begun = schedule(secrets.joiner_secret, secret, context.encoded)
     tag = begun.secrets.confirmation_tag(context.confirmed_transcript_hash)
@@ -67,6 +68,8 @@ def join_by_welcome(message: bytes, bundle: KeyPackageBundle, options: JoinOptio
     epoch, secret_tree = begin_epoch(suite, context, tree, begun, own)
     if successor is not None:
         _check_successor(epoch, successor, options.predecessor)
+    elif options.predecessor is not None:
+        raise MlsError(Fault.NOT_A_SUCCESSOR)
     return first_state(epoch, secret_tree)
 
 
@@ -126,6 +129,17 @@ def _common_path(tree: RatchetTree, leaf_index: int, signer: int) -> list[int]:
     return [node for node in upward if tree.node(node) is not None]
 
 
+def _check_told(tree: RatchetTree, leaf_index: int, private_keys: PrivateKeys) -> None:
+    """A joiner has the keys of all nodes above it that do not list it as unmerged: later paths are encrypted to them.
+
+    Raises MlsError(PATH_SECRET_MISMATCH) now, instead of not being able to follow later.
+    """
+    for node in tree_math.direct_path(2 * leaf_index, tree.leaf_count):
+        parent = tree.parent_node(node)
+        if parent is not None and leaf_index not in parent.unmerged_leaves and node not in private_keys:
+            raise MlsError(Fault.PATH_SECRET_MISMATCH, f"nothing has been told of node {node}")
+
+
 def _successor_psk(psks: tuple[PskId, ...]) -> ResumptionPskId | None:
     """The one for reinit or branch, if the Welcome has it. Raises MlsError: PSK_NONCE_LENGTH, PSK_NOT_ALONE."""
     for psk in psks:
@@ -155,6 +169,8 @@ def _check_successor(epoch: Epoch, psk: ResumptionPskId, predecessor: GroupState
     asked, context = predecessor.reinit, epoch.context
     if asked is None or psk.psk_epoch != predecessor.epoch.context.epoch:
         raise MlsError(Fault.REINIT_MISMATCH, "the group has not been reinitialised in that epoch")
+    if asked.version != MLS10:
+        raise MlsError(Fault.REINIT_MISMATCH, f"version {asked.version}")
     if (asked.group_id, asked.cipher_suite, asked.extensions) != (
         context.group_id,
         context.cipher_suite,

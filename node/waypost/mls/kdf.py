@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from functools import cache
+from functools import lru_cache
 from typing import Final
 
 from waypost.mls.codec import opaque, u16, u32
@@ -14,6 +14,8 @@ NH: Final = 32
 ZERO: Final = bytes(NH)
 
 _LABEL: Final = b"MLS 1.0 "
+#: The RFC has a few dozen labels; applications make their own for the exporter, and nobody knows how many.
+_LABELS_MAX: Final = 128
 
 
 def hash_(data: bytes) -> bytes:
@@ -43,7 +45,7 @@ def expand(secret: bytes, info: bytes, length: int) -> bytes:
     return b"".join(blocks)[:length]
 
 
-@cache
+@lru_cache(_LABELS_MAX)
 def labelled(label: bytes) -> bytes:
     """`opaque label<V>` with the prefix that all labels have."""
     return opaque(_LABEL + label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from waypost.mls.hpke import PrivateKey
 from waypost.mls.kdf import NH, derive_secret, expand_with_label, extract, hash_, mac
@@ -34,6 +35,10 @@ class EpochSecrets:
         """MLS-Exporter (§8.5)."""
         secret = derive_secret(self.exporter_secret, label)
         return expand_with_label(secret, b"exported", hash_(context), length)
+
+
+#: Of a group that this client has left.
+NO_SECRETS: Final = EpochSecrets(b"", b"", b"", b"", b"", b"", b"", b"")
 
 
 @dataclass(frozen=True)

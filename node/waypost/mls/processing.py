@@ -9,7 +9,14 @@ import hmac
 from dataclasses import dataclass, field, replace
 
 from waypost.mls.applying import Applied, apply_list, new_parameters
-from waypost.mls.bounds import COMMIT_PROPOSALS_MAX, PROPOSALS_MAX, Rules
+from waypost.mls.bounds import (
+    COMMIT_PROPOSALS_MAX,
+    NEW_MEMBER_PROPOSALS_MAX,
+    NEW_MEMBER_PROPOSALS_MAX_BYTES,
+    PROPOSALS_MAX,
+    PROPOSALS_MAX_BYTES,
+    Rules,
+)
 from waypost.mls.commit import Commit, ProposalRef, UpdatePath
 from waypost.mls.epoch import (
     CachedProposal,
@@ -128,9 +135,18 @@ def cache(state: GroupState, proposal: CachedProposal) -> dict[bytes, CachedProp
     """The cached proposals with one more. Raises MlsError: PROPOSAL_REPLAYED, TOO_MANY_PROPOSALS."""
     if proposal.sent.reference in state.proposals:
         raise MlsError(Fault.PROPOSAL_REPLAYED)
-    if len(state.proposals) >= PROPOSALS_MAX:
-        raise MlsError(Fault.TOO_MANY_PROPOSALS)
+    waiting = [cached.sent for cached in state.proposals.values()]
+    _check_room([*waiting, proposal.sent], PROPOSALS_MAX, PROPOSALS_MAX_BYTES)
+    if proposal.sent.by_new_member:
+        asking = [sent for sent in waiting if sent.by_new_member]
+        _check_room([*asking, proposal.sent], NEW_MEMBER_PROPOSALS_MAX, NEW_MEMBER_PROPOSALS_MAX_BYTES)
     return {**state.proposals, proposal.sent.reference: proposal}
+
+
+def _check_room(proposals: list[SentProposal], most: int, most_bytes: int) -> None:
+    size = sum(len(sent.proposal.body()) for sent in proposals)
+    if len(proposals) > most or size > most_bytes:
+        raise MlsError(Fault.TOO_MANY_PROPOSALS, f"{len(proposals)} of {size} bytes")
 
 
 # ── commits ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -162,17 +178,19 @@ def process_commit(state: GroupState, opened: Opened, commit: Commit, given: Rea
     proposals = _resolve(state, commit, content.sender)
     parameters = new_parameters(proposals, epoch.parameters)
     applied, leaf_index = _apply(proposals, content.sender, View(epoch.tree, parameters, given.now, given.rules))
+    merged = None
     if commit.path is not None:
         _check_path_leaf(epoch, applied, commit.path.leaf_node, leaf_index, parameters)
+        merged = _merge(epoch, applied, commit.path, leaf_index)
     elif applied.path_required:
         raise MlsError(Fault.PATH_REQUIRED)
+    check_uniqueness(applied.tree)
     outcome = _outcome(epoch, content.sender, leaf_index, applied, commit.path)
     if any(index == epoch.leaf_index for index, _ in applied.removed):
         return outcome
     own, commit_secret = _own(state, applied), ZERO
-    if commit.path is not None:
-        own, commit_secret = _receive_path(epoch, applied, commit.path, leaf_index, own)
-    check_uniqueness(applied.tree)
+    if merged is not None:
+        own, commit_secret = _receive_path(epoch, merged, applied.new_leaves, own)
     secrets = StepSecrets.of(_init_secret(epoch, applied), commit_secret, applied, state.psks(given.psks))
     signed = Signed(opened.message.wire_format, content, opened.message.auth.signature)
     context, begun = next_schedule(epoch.context, epoch.interim_transcript_hash, applied, signed, secrets)
@@ -255,12 +273,17 @@ def _own(state: GroupState, applied: Applied) -> OwnKeys:
     return own
 
 
-def _receive_path(
-    epoch: Epoch, applied: Applied, path: UpdatePath, committer_leaf: int, own: OwnKeys
-) -> tuple[OwnKeys, bytes]:
-    """Merge the path and decrypt it: this member's keys after it, and the commit secret."""
+def _merge(epoch: Epoch, applied: Applied, path: UpdatePath, committer_leaf: int) -> MergedPath:
+    """Put the path into the tree."""
+    # Not even those whose private half this member is told nothing of: it will have to encrypt to them.
+    for node in path.nodes:
+        epoch.suite.kem.public_key(node.encryption_key)
     filtered = merge_path(applied.tree, committer_leaf, path)
-    merged = MergedPath(applied.tree, path, filtered, provisional_context(epoch.context, applied).encoded)
-    receiver = Receiver(own.leaf_index, own.private_keys, applied.new_leaves)
+    return MergedPath(applied.tree, path, filtered, provisional_context(epoch.context, applied).encoded)
+
+
+def _receive_path(epoch: Epoch, merged: MergedPath, new_leaves: frozenset[int], own: OwnKeys) -> tuple[OwnKeys, bytes]:
+    """Decrypt the path: this member's keys after it, and the commit secret."""
+    receiver = Receiver(own.leaf_index, own.private_keys, new_leaves)
     _, secrets = decrypt_path(merged, epoch.suite, receiver)
     return replace(own, private_keys={**own.private_keys, **secrets.private_keys}), secrets.commit_secret

@@ -35,6 +35,11 @@ class SentProposal:
     sender: Sender
     reference: bytes = b""
 
+    @property
+    def by_new_member(self) -> bool:
+        """True for one that anybody can have sent: only the application knows whether it is wanted (§12.1.8)."""
+        return self.sender.type is SenderType.NEW_MEMBER_PROPOSAL
+
 
 @dataclass(frozen=True)
 class View:
@@ -110,6 +115,13 @@ def _check_psk(proposal: PreSharedKey, allowed: ResumptionPskUsage) -> None:
 def check_list(proposals: Iterable[SentProposal], committer: int, view: View) -> None:
     """§12.2 for a member's commit. Raises the MlsError of the first rule that is broken."""
     proposals = tuple(proposals)
+    check_shape(proposals, committer, view.tree)
+    for sent in proposals:
+        check_proposal(sent, view)
+
+
+def check_shape(proposals: tuple[SentProposal, ...], committer: int, tree: RatchetTree) -> None:
+    """The same for what proposals are together, each being valid by itself."""
     kinds = Counter(type(sent.proposal) for sent in proposals)
     if kinds[ReInit] and len(proposals) > 1:
         raise MlsError(Fault.REINIT_NOT_ALONE)
@@ -119,9 +131,7 @@ def check_list(proposals: Iterable[SentProposal], committer: int, view: View) ->
         raise MlsError(Fault.CONTEXT_EXTENSIONS_TWICE)
     _check_changed_leaves(proposals, committer)
     _check_psks_differ(proposals)
-    for sent in proposals:
-        check_proposal(sent, view)
-    _check_adds(proposals, view.tree)
+    _check_adds(proposals, tree)
 
 
 def _check_changed_leaves(proposals: tuple[SentProposal, ...], committer: int) -> None:
@@ -183,7 +193,8 @@ def choose(
     """Of the cached proposals, those that go together with each other and with what is committed by value (§12.2).
 
     Removes win over Updates, later Updates over earlier ones, and anything over a ReInit. What has become invalid,
-    and what the committer may not commit itself (its own Update, its own removal), is left out.
+    what the committer may not commit itself (its own Update, its own removal), and what new members propose, is left
+    out.
     """
     taken = {_subject(sent) for sent in by_value}
     if ReInit in taken:
@@ -191,6 +202,8 @@ def choose(
     members = {leaf.signature_key for _, leaf in view.tree.members()}
     chosen: dict[object, SentProposal] = {}
     for sent in cached:
+        if sent.by_new_member:
+            continue
         subject = _subject(sent)
         if subject in taken or subject in members or subject == committer or not _is_valid(sent, view):
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from waypost.mls.bounds import PSKS_MAX
 from waypost.mls.codec import Reader, opaque, u8, u16, u64
 from waypost.mls.errors import Fault, MlsError
 from waypost.mls.kdf import NH, ZERO, expand_with_label, extract
@@ -83,8 +84,10 @@ def check_nonce(psk_id: PskId) -> None:
 
 
 def psk_secret(psk_ids: Iterable[PskId], psks: Psks) -> bytes:
-    """The PSK secret of these, in their order; zero for none. Raises MlsError(PSK_NOT_FOUND)."""
+    """The PSK secret of these, in their order; zero for none. Raises MlsError: PSK_NOT_FOUND, TOO_MANY_PROPOSALS."""
     ids = list(psk_ids)
+    if len(ids) > PSKS_MAX:
+        raise MlsError(Fault.TOO_MANY_PROPOSALS, f"{len(ids)} PSKs")
     secret = ZERO
     for index, psk_id in enumerate(ids):
         extracted = extract(ZERO, psks.secret(psk_id))

@@ -17,7 +17,7 @@ from waypost.mls.key_package import KeyPackage
 from waypost.mls.leaf_node import LeafNodeContent, Lifetime
 from waypost.mls.proposals import Add, PreSharedKey, Proposal
 from waypost.mls.psk import ResumptionPskId
-from waypost.mls.registry import ResumptionPskUsage
+from waypost.mls.registry import MLS10, ResumptionPskUsage
 from waypost.mls.signing import SignatureKey
 from waypost.mls.suites import cipher_suite
 
@@ -40,11 +40,14 @@ def reinitialise(old: Group, options: SuccessorOptions, random: Randomness, now:
     """The group that the ReInit of the old one describes, with a commit that adds the others; merge it at once.
 
     Its Welcomes go to the others, who join with the old group as `JoinOptions.predecessor`. Raises MlsError:
-    NO_PREDECESSOR if no ReInit has been committed, REINIT_MEMBERS if a member of the old group is not added.
+    NO_PREDECESSOR if no ReInit has been committed, REINIT_MISMATCH if it asks for a version that does not exist here,
+    REINIT_MEMBERS if a member of the old group is not added.
     """
     asked = old.snapshot.reinit
     if old.status is not Status.REINITIALISED or asked is None:
         raise MlsError(Fault.NO_PREDECESSOR)
+    if asked.version != MLS10:
+        raise MlsError(Fault.REINIT_MISMATCH, f"version {asked.version}")
     coming = {package.leaf_node.credential for package in options.key_packages} | {options.content.credential}
     if not {member.credential for member in old.members()} <= coming:
         raise MlsError(Fault.REINIT_MEMBERS)

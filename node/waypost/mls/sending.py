@@ -62,7 +62,7 @@ def protect(
 
 def encrypt(state: GroupState, data: bytes, framing: Framing, random: Randomness) -> tuple[SecretTree, bytes]:
     """An application message. Raises MlsError: PROPOSALS_FIRST, APPLICATION_NOT_PRIVATE, AEAD_LIMIT."""
-    if state.proposals:
+    if not all(cached.sent.by_new_member for cached in state.proposals.values()):
         raise MlsError(Fault.PROPOSALS_FIRST)
     if framing.wire_format is not WireFormat.PRIVATE_MESSAGE:
         raise MlsError(Fault.APPLICATION_NOT_PRIVATE)
