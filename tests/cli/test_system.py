@@ -237,7 +237,8 @@ def test_both_see_one_safety_number(tmp_path: Path) -> None:
 def test_leaving_stops_the_node(tmp_path: Path) -> None:
     state = make_state(tmp_path / "node")
     process, _ = start(state)
-    assert run_json("leave", "--yes", "--state", state.path) == {"provider": "birdy.local", "told": 0, "moved_to": ""}
+    left = run_json("leave", "--yes", "--state", state.path)
+    assert left == {"provider": "birdy.local", "told": 0, "moved_to": "", "left_behind": 0}
     process.communicate(timeout=10)
     assert process.returncode == 0
 

@@ -129,11 +129,11 @@ def test_a_mutant_still_fits_the_source(mutant: Mutant) -> None:
     assert mutant.apply(source) != source
 
 
-#: Mutants that these seeds find within seconds. scripts/simulate --mutants hunts all of them.
-@pytest.mark.parametrize(("name", "seed"), [("dedup", 5), ("silent-expiry", 1), ("claims-burn", 3)])
-def test_a_mutant_is_found(name: str, seed: int) -> None:
-    code = f"from scripts.support.simulate.play import hunt; print(hunt({name!r}, [{seed}])[0])"
+#: Which seed finds it changes with the relay. scripts/simulate --mutants hunts all of them, in up to 50 seeds.
+@pytest.mark.parametrize("name", ["dedup", "silent-expiry", "claims-burn"])
+def test_a_mutant_is_found(name: str) -> None:
+    code = f"from scripts.support.simulate.play import hunt; print(hunt({name!r}, range(1, 20))[0])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120, check=True
     )
-    assert done.stdout.strip() == str(seed)
+    assert done.stdout.strip() != "None"
