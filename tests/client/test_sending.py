@@ -173,9 +173,11 @@ def test_the_nodes_report_of_a_failure_ends_a_message(code: Code, state: SentSta
             with pytest.raises(Refused) as refused:
                 await sent.delivered()
             assert refused.value.code is code
-            # Nothing follows an end.
-            await link.report(outcome(node.taken[0]))
             assert (await sent.status()).state is state
+            # Nothing follows an end but the truth: it was delivered after all, and stays so.
+            await link.report(outcome(node.taken[0]))
+            await link.report(outcome(node.taken[0], code.number))
+            assert [status.state for status in await sent.history()][-2:] == [state, SentState.DELIVERED]
 
     on("virtual", scene, tmp_path)
 

@@ -49,9 +49,13 @@ class Status:
 
 
 def follows(new: Status, old: Status) -> bool:
-    """Whether `new` is news after `old`: nothing follows an end, and late news of an earlier step is none."""
+    """Whether `new` is news after `old`. Late news of an earlier step is none.
+
+    Nothing follows an end, except that the message was delivered after all: a node that could not hear of it has said
+    that it expired, and the recipient's says what it knows.
+    """
     if old.state.is_final:
-        return False
+        return new.state is SentState.DELIVERED and old.state is not SentState.DELIVERED
     if new.state.is_final or old.state is SentState.WAITING:
         return True
     if new.state is old.state:

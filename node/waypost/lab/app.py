@@ -282,11 +282,16 @@ class App:
     def _learn(self, batch: int, outcomes: tuple[Outcome, ...]) -> None:
         for outcome in outcomes:
             for start in range(0, len(outcome.ids), 16):
-                id_ = outcome.ids[start : start + 16]
-                if self.profile.fates.get(id_) != outcome.code:
-                    self.profile.fates[id_] = outcome.code
-                    self.tell(self, "bounced" if outcome.code else "delivered", id_, outcome.recipient, outcome.code)
+                self._end(outcome.ids[start : start + 16], outcome)
         self._receipt(batch, [])
+
+    def _end(self, id_: bytes, outcome: Outcome) -> None:
+        """As in the SDK: what was delivered stays so, and is not sent again though its own node has no receipt yet."""
+        if self.profile.fates.get(id_) in (0, outcome.code):
+            return
+        self.profile.fates[id_] = outcome.code
+        self.profile.unsent.pop(id_, None)
+        self.tell(self, "bounced" if outcome.code else "delivered", id_, outcome.recipient, outcome.code)
 
     def _receipt(self, batch: int, refusals: list[Refusal]) -> None:
         if self._session is not None and self._pump is not None:
