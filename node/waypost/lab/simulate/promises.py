@@ -168,7 +168,7 @@ class Promises:
             if letter.abandoned:
                 self.counts["abandoned"] += 1
             elif letter.accepted_at is None:
-                if letter.shown_at is None and not letter.refused:
+                if letter.shown_at is None and not letter.refused and letter.fate is None:
                     self.broken("stuck", f"{name} was never taken by its node")
             elif letter.shown_at is None and not letter.fate:
                 self.broken("lost", f"{name} was accepted, and nobody was shown it or told why not")
