@@ -39,12 +39,6 @@ def panels(picture: Picture) -> list[Panel]:
     return made
 
 
-def rate_of(picture: Picture) -> tuple[float, str]:
-    """Seconds that rates on the page are for, and their name."""
-    rate = _rate(picture)
-    return rate.seconds, rate.word
-
-
 def _rate(picture: Picture) -> _Rate:
     grid, flows = picture.grid, picture.flows
     peak = max(max(flows.accepted[n], flows.settled(n)) / grid.seconds(n) for n in range(grid.count))

@@ -14,7 +14,7 @@ from typing import Any, Final
 import trio
 
 from waypost.clock import Instant
-from waypost.errors import WaypostError, describe
+from waypost.errors import Code, WaypostError, describe
 from waypost.lab.app import App
 from waypost.lab.simulate.events import Events
 from waypost.lab.timeline import LinkState, Note, Step
@@ -184,8 +184,8 @@ class Promises:
         return {
             "accepted": len(accepted),
             "delivered": sum(letter.shown_at is not None for letter in letters),
-            "bounced": sum(bool(letter.fate) and letter.fate != _EXPIRED for letter in letters),
-            "expired": sum(letter.fate == _EXPIRED for letter in letters),
+            "bounced": sum(bool(letter.fate) and letter.fate != EXPIRED for letter in letters),
+            "expired": sum(letter.fate == EXPIRED for letter in letters),
             "refused": sum(bool(letter.refused) for letter in letters),
             "abandoned": sum(letter.abandoned for letter in letters),
             "lost": self.counts["lost"],
@@ -193,7 +193,8 @@ class Promises:
         }
 
 
-_EXPIRED: Final = 301
+#: What a sender is told of a message that has expired.
+EXPIRED: Final = Code.EXPIRED.number
 #: Steps of an app, as the timeline names them.
 _STEPS: Final = {
     "sent": "sent",

@@ -12,7 +12,7 @@ from waypost.ids import id_text
 from waypost.lab.app import App
 from waypost.lab.machine import Machine
 from waypost.lab.simulate.health import GRACE_S, pair
-from waypost.lab.simulate.promises import Letter
+from waypost.lab.simulate.promises import EXPIRED, Letter
 from waypost.lab.simulate.world import World
 
 #: Between two undisturbed nodes, a message must be shown within this time.
@@ -163,6 +163,6 @@ class Watch:
                 if of != to and not {"accepted", "delivered"} <= far:
                     promises.broken("traces", f"{id_text(id_)}: {to} noted {sorted(far)}, though it was shown")
             elif letter.fate:
-                wanted |= {"expired"} if letter.fate == 301 else {"bounced"}
-            if not wanted <= near and not (letter.fate == 301 and "bounced" in near):
+                wanted |= {"expired"} if letter.fate == EXPIRED else {"bounced"}
+            if not wanted <= near and not (letter.fate == EXPIRED and "bounced" in near):
                 promises.broken("traces", f"{id_text(id_)}: {of} noted {sorted(near)}, wanted {sorted(wanted)}")
