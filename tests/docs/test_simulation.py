@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from waypost.lab.simulate.plan import STORM
+from waypost_lab.simulate.plan import STORM
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "simulation.md").read_text()

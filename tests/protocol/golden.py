@@ -10,10 +10,10 @@ from typing import Any
 from tests.protocol.strategies import plain
 
 from waypost.crypto.keys import Purpose, SigningKey, envelope_id
-from waypost.protocol.codec import encode, pack
-from waypost.protocol.custody import batch_digest
-from waypost.protocol.envelope import Envelope, EnvelopeClass, encode_envelope
-from waypost.protocol.messages import (
+from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
+from waypost.protocol.custody.transfer import batch_digest
+from waypost.protocol.frames.codec import encode, pack
+from waypost.protocol.frames.messages import (
     Answer,
     Claim,
     Delivered,

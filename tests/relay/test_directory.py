@@ -16,10 +16,10 @@ from waypost.crypto.keys import SigningKey
 from waypost.errors import Code, Refused
 from waypost.ids import Provider, User
 from waypost.limits import CLAIM_BURST, PACKAGES_LOW
-from waypost.protocol.bundle import KeyPackage, open_claim, sign_package
-from waypost.protocol.codec import read
-from waypost.protocol.invite import token_hash
-from waypost.protocol.messages import (
+from waypost.protocol.directory.bundle import KeyPackage, open_claim, sign_package
+from waypost.protocol.directory.invite import token_hash
+from waypost.protocol.frames.codec import read
+from waypost.protocol.frames.messages import (
     Answer,
     Claim,
     ClaimAnswer,
@@ -35,7 +35,7 @@ from waypost.protocol.messages import (
     Track,
     TrackReply,
 )
-from waypost.protocol.session import Asked
+from waypost.protocol.frames.session import Asked
 from waypost.relay.settings import Reach as DefaultReach
 
 BIRDY, FINCH, HERON = "birdy.local", "finch.local", "heron.local"

@@ -13,9 +13,9 @@ from waypost.crypto.keys import envelope_id
 from waypost.errors import Code
 from waypost.ids import Provider
 from waypost.limits import BODY_MAX_BYTES
-from waypost.protocol.messages import Claim, NoticeKind
+from waypost.protocol.frames.messages import Claim, NoticeKind
 from waypost.relay.settings import Quotas, Rates
-from waypost.storage.memory import MemoryStore
+from waypost.storage.memory.engine import MemoryStore
 
 BIRDY, FINCH = "birdy.local", "finch.local"
 

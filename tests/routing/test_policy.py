@@ -9,7 +9,7 @@ import pytest
 from waypost.crypto.fingerprint import node_fingerprint
 from waypost.errors import Code
 from waypost.ids import Provider
-from waypost.protocol.record import NodeRecord, RecordState
+from waypost.protocol.directory.record import NodeRecord, RecordState
 from waypost.routing.policy import Admit, Claim, DnsEvidence, Mode, Refuse, Trust, Verdict, admit
 
 OWN = Provider("own.example")

@@ -8,8 +8,8 @@ import pytest
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code, Refused
 from waypost.ids import Provider, User
-from waypost.protocol.envelope import Envelope, EnvelopeClass, encode_envelope
-from waypost.protocol.messages import Outcome
+from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
+from waypost.protocol.frames.messages import Outcome
 from waypost.storage.store import Deposit, Device, Item, MailboxKind, Parcel, PeerRow, Store, StoredPackage, Usage
 
 NOW = 1_800_000_000_000

@@ -23,8 +23,8 @@ from waypost.crypto.seal import SUITE, sealed_length
 from waypost.errors import Code, LocalError, PeerFault, Refused, WaypostError, code_of
 from waypost.ids import Address, id_text, parse_address, parse_id, parse_provider
 from waypost.limits import BODY_MAX_BYTES, EXPIRY_MAX_S, LINGER_S, MEDIA_TYPE_MAX_CHARS, QUERY_TIMEOUT_S
-from waypost.protocol.codec import read
-from waypost.protocol.messages import (
+from waypost.protocol.frames.codec import read
+from waypost.protocol.frames.messages import (
     ID_BYTES,
     Answer,
     Ask,

@@ -14,7 +14,7 @@ from typing import Protocol
 from waypost.crypto.fingerprint import node_fingerprint
 from waypost.errors import Code
 from waypost.ids import Provider, is_lan
-from waypost.protocol.record import NodeRecord, RecordState
+from waypost.protocol.directory.record import NodeRecord, RecordState
 
 
 class Mode(Enum):

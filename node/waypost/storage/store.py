@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from waypost.clock import WallMs
 from waypost.ids import Provider, User
-from waypost.protocol.messages import Outcome
+from waypost.protocol.frames.messages import Outcome
 
 #: Who may write to an account from other providers; '' is the provider's default.
 REACHES = frozenset({"", "all", "none", "some"})
