@@ -7,7 +7,7 @@ from waypost_lab.simulate.plan import STORM
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "simulation.md").read_text()
-SOURCES = ROOT / "node" / "waypost" / "lab" / "simulate"
+SOURCES = ROOT / "node" / "waypost_lab" / "simulate"
 
 
 def rows(heading: str) -> list[list[str]]:
