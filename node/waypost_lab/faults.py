@@ -12,6 +12,7 @@ import trio
 
 from waypost.crypto.keys import SigningKey
 from waypost.errors import Code, LocalError
+from waypost.protocol.directory.trust import PeerPolicy
 from waypost_lab.clock import LabClock
 from waypost_lab.durable import COMMIT_S, Disk
 from waypost_lab.fabric import Fabric
@@ -134,7 +135,7 @@ class Faults(ABC):
 
     def pin(self, name: str, peer: str) -> None:
         """The operator of the first node accepts the key that the second has now."""
-        self._running(name).relay.peers.set_policy(full_node(peer), "", self.key_of(peer).public)
+        self._running(name).relay.peers.set_policy(full_node(peer), PeerPolicy.NONE, self.key_of(peer).public)
 
     # ── disks ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

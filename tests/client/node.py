@@ -26,6 +26,7 @@ from waypost.protocol.frames.handshake import Handshake, Own
 from waypost.protocol.frames.messages import (
     Answer,
     Ask,
+    AskReach,
     Claim,
     ClaimReply,
     DeviceKeys,
@@ -35,7 +36,6 @@ from waypost.protocol.frames.messages import (
     Outcome,
     Publish,
     PublishReply,
-    Reach,
     ReachReply,
     Refusal,
     Role,
@@ -257,7 +257,7 @@ class Node:
             case Track():
                 rows = (TrackRow(self.now_ms, "accepted", served.address),)
                 return Answer(0, 0, "", pack(TrackReply(rows, "held")))
-            case Reach():
+            case AskReach():
                 return Answer(0, 0, "", pack(ReachReply("all" if ask.mode == "show" else ask.mode, ask.providers)))
             case _:
                 return Answer(0, Code.BAD_REQUEST.number)

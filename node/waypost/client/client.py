@@ -28,8 +28,8 @@ from waypost.protocol.frames.messages import (
     ID_BYTES,
     Answer,
     Ask,
+    AskReach,
     Claim,
-    Reach,
     ReachReply,
     Track,
     TrackReply,
@@ -138,7 +138,7 @@ class Client:
 
         Raises LocalError(BAD_ADDRESS) for what is no provider, Refused as `track` does.
         """
-        answer = await self._ask(Reach(mode, tuple(map(parse_provider, providers))))
+        answer = await self._ask(AskReach(mode, tuple(map(parse_provider, providers))))
         return read(answer.body, ReachReply)
 
     async def safety_number(self, address: str) -> str:

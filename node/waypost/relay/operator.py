@@ -18,6 +18,7 @@ from waypost.errors import Code, LocalError, Refused, WaypostError
 from waypost.ids import Provider, id_text, parse_address, parse_id, parse_provider
 from waypost.limits import ADMIN_LISTED_MAX, TEXT_MAX_CHARS
 from waypost.protocol.directory.invite import parse_invite
+from waypost.protocol.directory.trust import PeerPolicy
 from waypost.protocol.operator import (
     ActOnQueue,
     AddUser,
@@ -281,15 +282,15 @@ async def _set_peer(relay: Relay, provider: Provider, action: str, key: str) -> 
         raise Refused(Code.BAD_REQUEST, f"{provider} is this node")
     match action:
         case "allow":
-            peers.set_policy(provider, "allow")
+            peers.set_policy(provider, PeerPolicy.ALLOW)
             text = f"{provider} is allowed."
         case "block":
-            peers.set_policy(provider, "block")
+            peers.set_policy(provider, PeerPolicy.BLOCK)
             text = f"{provider} is blocked."
         case "clear":
             if peers.get(provider) is None:
                 raise Refused(Code.PROVIDER_UNKNOWN, provider)
-            peers.set_policy(provider, "")
+            peers.set_policy(provider, PeerPolicy.NONE)
             text = f"{provider} is judged by the policy ({relay.settings.mode.value}) from now on."
         case "forget":
             await peers.forget(provider)
@@ -297,7 +298,7 @@ async def _set_peer(relay: Relay, provider: Provider, action: str, key: str) -> 
         case "pin":
             pinned = await _key_meant(relay, provider, key)
             known = peers.get(provider)
-            peers.set_policy(provider, known.row.policy if known else "", pinned)
+            peers.set_policy(provider, known.row.policy if known else PeerPolicy.NONE, pinned)
             text = f"{provider} is bound to the key with fingerprint {await _fingerprint(pinned, provider)}."
         case _:
             raise Refused(Code.BAD_REQUEST, f"no such action: {action}")

@@ -1,4 +1,4 @@
-"""Invites, device lists, Join and Reach: [DIR-3] to [DIR-7], [DIR-27] of docs/protocol/directory.md."""
+"""Invites, device lists, Join and AskReach: [DIR-3] to [DIR-7], [DIR-27] of docs/protocol/directory.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from waypost.crypto.keys import Purpose, SigningKey
 from waypost.errors import Code
 from waypost.protocol.directory.bundle import DeviceList, sign_device_list
 from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.messages import Claim, Join, JoinReply, Publish, PublishReply, Reach, ReachReply, Role
+from waypost.protocol.frames.messages import AskReach, Claim, Join, JoinReply, Publish, PublishReply, ReachReply, Role
 from waypost.protocol.frames.signed import Signed
 from waypost_lab.conformance.bench import Bench
 from waypost_lab.conformance.check import Area, Need, require
@@ -169,32 +169,32 @@ async def reach(bench: Bench) -> None:
     async with bench.people() as (alice, _):
 
         async def shown() -> ReachReply:
-            return read((await alice.answered(Reach("show"))).body, ReachReply)
+            return read((await alice.answered(AskReach("show"))).body, ReachReply)
 
         names = ("finch.example", "heron.local")
-        await alice.answered(Reach("some", names))
+        await alice.answered(AskReach("some", names))
         require(await shown() == ReachReply("some", names), f"after `some`: {await shown()}")
         for wrong in (
-            Reach("some"),
-            Reach("all", names),
-            Reach("none", names),
-            Reach("ALL"),
-            Reach(""),
-            Reach("some", ("Finch.Example",)),
-            Reach("some", ("finch",)),
+            AskReach("some"),
+            AskReach("all", names),
+            AskReach("none", names),
+            AskReach("ALL"),
+            AskReach(""),
+            AskReach("some", ("Finch.Example",)),
+            AskReach("some", ("finch",)),
         ):
             await alice.answered(wrong, Code.BAD_REQUEST)
         require(await shown() == ReachReply("some", names), "a request that was refused has changed the word")
-        await alice.answered(Reach("none"))
+        await alice.answered(AskReach("none"))
         require((await shown()).mode == "none", f"after `none`: {await shown()}")
-        await alice.answered(Reach("all"))
+        await alice.answered(AskReach("all"))
         require((await shown()).mode == "all", f"after `all`: {await shown()}")
 
 
 @AREA.check("DIR-27", expects="Reach from a node is forbidden (402)")
 async def reach_of_a_node(bench: Bench) -> None:
     peer = await bench.peer()
-    await peer.answered(Reach("show"), Code.FORBIDDEN)
+    await peer.answered(AskReach("show"), Code.FORBIDDEN)
 
 
 @AREA.check(
@@ -206,11 +206,11 @@ async def not_found(bench: Bench) -> None:
     async with bench.people() as (_, bob):
         peer = await bench.peer()
         addresses = (bob.own.name, f"n{secrets.token_hex(5)}@{bench.node.name}", f"eve@{peer.own.name}", "", "@")
-        await bob.answered(Reach("none"))
+        await bob.answered(AskReach("none"))
         try:
             claims = [Claim(secrets.token_bytes(16), address, ("x",)) for address in addresses]
             answers = [await peer.answered(claim, Code.NOT_FOUND) for claim in claims]
         finally:
-            await bob.answered(Reach("all"))
+            await bob.answered(AskReach("all"))
         seen = {(answer.text, answer.body, answer.signature) for answer in answers}
         require(len(seen) == 1, f"the answers differ: {seen}")

@@ -15,11 +15,11 @@ from waypost.protocol.directory.bundle import DeviceList
 from waypost.protocol.directory.record import NodeRecord
 from waypost.protocol.frames.codec import pack, read
 from waypost.protocol.frames.messages import (
+    AskReach,
     Delivered,
     Join,
     Offer,
     Proof,
-    Reach,
     Receipt,
     ReceiptPayload,
     Records,
@@ -279,14 +279,14 @@ async def signals(bench: Bench) -> None:
 async def unwelcome_signals(bench: Bench) -> None:
     async with bench.people() as (_, bob):
         peer = await bench.peer()
-        await bob.answered(Reach("none"))
+        await bob.answered(AskReach("none"))
         try:
             await peer.say(Signal(bob.own.name, f"eve@{peer.own.name}", "x", b"unwelcome"))
             await peer.lives()
             await trio.sleep(PAUSE_S)
         finally:
             with trio.CancelScope(shield=True):
-                await bob.answered(Reach("all"))
+                await bob.answered(AskReach("all"))
         require(not _heard(bob), "it was passed on")
 
 

@@ -10,7 +10,7 @@ from waypost.errors import Code, LocalError, describe
 from waypost.protocol.directory.bundle import DeviceList, sign_device_list
 from waypost.protocol.directory.invite import Invite, parse_invite
 from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.messages import Join, JoinReply, Reach, Role
+from waypost.protocol.frames.messages import AskReach, Join, JoinReply, Role
 from waypost_lab.conformance.check import Failed
 from waypost_lab.conformance.peer import Identity, Party
 
@@ -76,6 +76,6 @@ async def join(link: Party, invite: Invite, key: SigningKey) -> tuple[Person, Jo
 
 async def open_to_all(device: Party) -> None:
     """Let other providers write to the account: the checker will, under many names."""
-    answer = await device.ask(Reach("all"))
+    answer = await device.ask(AskReach("all"))
     if answer.code:
         raise Failed(f"Reach with `all` is refused: {describe(answer.code)}")

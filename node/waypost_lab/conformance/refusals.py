@@ -8,7 +8,7 @@ import trio
 
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code, describe
-from waypost.protocol.frames.messages import Claim, Delivered, Reach
+from waypost.protocol.frames.messages import AskReach, Claim, Delivered
 from waypost_lab.conformance.bench import Bench, refused_with
 from waypost_lab.conformance.check import Area, Need, require
 from waypost_lab.conformance.envelopes import arrives, offered
@@ -122,13 +122,13 @@ async def consent(bench: Bench) -> None:
         welcome, other = await bench.peer(), await bench.peer()
         links = (alice, welcome, other)
         try:
-            await bob.answered(Reach("none"))
+            await bob.answered(AskReach("none"))
             await _verdicts(bench, bob.own.name, links, (True, False, False))
-            await bob.answered(Reach("some", (welcome.own.name,)))
+            await bob.answered(AskReach("some", (welcome.own.name,)))
             await _verdicts(bench, bob.own.name, links, (True, True, False))
         finally:
             with trio.CancelScope(shield=True):
-                await bob.answered(Reach("all"))
+                await bob.answered(AskReach("all"))
         await _verdicts(bench, bob.own.name, links, (True, True, True))
 
 

@@ -11,6 +11,7 @@ from waypost.limits import FRAME_MAX_BYTES, HANDSHAKE_FRAME_MAX_BYTES, QUERIES_I
 from waypost.protocol.frames.codec import encode, pack
 from waypost.protocol.frames.messages import (
     Answer,
+    AskReach,
     Claim,
     Join,
     Notice,
@@ -20,7 +21,6 @@ from waypost.protocol.frames.messages import (
     Proof,
     Publish,
     Query,
-    Reach,
     Receipt,
     ReceiptPayload,
     Track,
@@ -247,7 +247,7 @@ async def too_many_requests(bench: Bench) -> None:
 async def wrong_contents(bench: Bench) -> None:
     async with bench.people() as (alice, _):
         for ask in (
-            Reach("whatever"),
+            AskReach("whatever"),
             Join(bytes(16), b"no list"),
             Publish(bytes(16), bench.node.epoch, (b"no package",)),
         ):

@@ -195,7 +195,7 @@ def asks() -> tuple[m.Ask, ...]:
         m.Claim(REQUEST, BOB, ("seal.1", "mls.1")),
         m.Track(REQUEST),
         m.Records(records()),
-        m.Reach("some", (BIRDY, "wren.example")),
+        m.AskReach("some", (BIRDY, "wren.example")),
     )
 
 

@@ -164,14 +164,14 @@ class Records(_Message, frozen=True, tag=5):
     records: Annotated[tuple[RecordBytes, ...], Meta(max_length=RECORDS_PER_MESSAGE_MAX)]
 
 
-class Reach(_Message, frozen=True, tag=6):
+class AskReach(_Message, frozen=True, tag=6):
     """Who may write to the asking account from elsewhere: `all`, `none` or `some` providers; `show` changes nothing."""
 
     mode: Annotated[str, Meta(max_length=8)]
     providers: Annotated[tuple[Name, ...], Meta(max_length=256)] = ()
 
 
-Ask = Join | Publish | Claim | Track | Records | Reach
+Ask = Join | Publish | Claim | Track | Records | AskReach
 
 
 class Query(_Message, frozen=True, tag=6):

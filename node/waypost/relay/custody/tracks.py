@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from waypost.errors import Code, Refused
 from waypost.limits import ARRAY_MAX_ITEMS
+from waypost.protocol.custody.fate import UNSETTLED, Event, State, state_of
 from waypost.protocol.frames.messages import TrackReply, TrackRow
-from waypost.storage.store import Store, Trace
+from waypost.storage.store import Store
 
 #: Why and until when (wall clock) mail to this owner of a mailbox waits; None if nothing holds it up.
 Waiting = Callable[[str], tuple[Code, int] | None]
 #: A mailbox's owner as people know it: a provider, or the address of a device's account.
 NameOf = Callable[[str], str]
-
-#: Later in the list, later in a message's life: the furthest step tells the state.
-_ORDER = ("accepted", "queued", "deferred", "held", "delivered", "expired", "bounced")
 
 
 class Tracks:
@@ -32,26 +30,15 @@ class Tracks:
         Raises Refused(UNKNOWN_MESSAGE).
         """
         rows = await self._store.trace(id_)
-        named = [row._replace(party=self._name_of(row.party)) if row.event == "queued" else row for row in rows]
+        named = [row._replace(party=self._name_of(row.party)) if row.event == Event.QUEUED else row for row in rows]
         if not rows or (of and all(row.party != of for row in named)):
             raise Refused(Code.UNKNOWN_MESSAGE)
         state, code = state_of(rows)
         next_try_ms = 0
-        if state in ("accepted", "queued", "deferred"):
+        if state in UNSETTLED:
             for row in rows:
-                waiting = self._waiting(row.party) if row.event == "queued" else None
+                waiting = self._waiting(row.party) if row.event == Event.QUEUED else None
                 if waiting is not None:
-                    state, code, next_try_ms = "waiting", waiting[0].number, waiting[1]
+                    state, code, next_try_ms = State.WAITING, waiting[0].number, waiting[1]
         shown = tuple(TrackRow(row.at_ms, row.event, row.party, row.code) for row in named[:ARRAY_MAX_ITEMS])
         return TrackReply(shown, state, next_try_ms, code)
-
-
-def state_of(rows: Sequence[Trace]) -> tuple[str, int]:
-    """The furthest step that the trace shows, and its code.
-
-    One device is enough for a message to be delivered to an account, whatever becomes of it at the others.
-    """
-    delivered = {row.party for row in rows if row.event == "delivered"}
-    counted = [row for row in rows if row.event in _ORDER and (row.event == "delivered" or row.party not in delivered)]
-    furthest = max(counted, key=lambda row: _ORDER.index(row.event))
-    return furthest.event, furthest.code

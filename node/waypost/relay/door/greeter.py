@@ -25,6 +25,7 @@ from waypost.limits import (
 from waypost.links.pump import greet, part
 from waypost.links.stream import Stream
 from waypost.protocol.directory.record import NodeRecord, open_record
+from waypost.protocol.directory.trust import Trust
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.handshake import Handshake, Own, PeerIdentity
 from waypost.protocol.frames.messages import Answer, Join, Notice, NoticeKind, RecordsReply, Refusal, Role, Signal
@@ -265,7 +266,7 @@ class Greeter:
         peer = peers.get(name) or peers.add(name)
         if peer is None:
             raise Refused(Code.TOO_MANY_LINKS)
-        peers.admitted(peer, identity, verdict.pin.value if verdict.pin else "")
+        peers.admitted(peer, identity, verdict.pin or Trust.NONE)
         if identity.record:
             self._halls.records.take(peer, identity.record, self._parts.clock.wall_ms())
         peers.save(peer)

@@ -13,6 +13,7 @@ from waypost.errors import Code
 from waypost.ids import Provider
 from waypost.limits import RECORD_ENDPOINTS_MAX
 from waypost.protocol.directory.record import NodeRecord, RecordState
+from waypost.protocol.directory.trust import PeerPolicy
 from waypost.relay.custody.courier import Courier
 from waypost.relay.link import Link
 from waypost.routing.quota import TokenBucket
@@ -73,7 +74,7 @@ class Peer:
 
     @property
     def blocked(self) -> bool:
-        return self.row.policy == "block"
+        return self.row.policy is PeerPolicy.BLOCK
 
     @property
     def met(self) -> bool:

@@ -12,6 +12,7 @@ from waypost.errors import Code, Refused, WaypostError
 from waypost.ids import Provider, is_canonical_provider
 from waypost.limits import HEARD_OF_MAX, PEERS_MAX, QUERY_BURST, QUERY_RATE_PER_S, REFUSED_KEYS_MAX
 from waypost.protocol.custody.outbox import Verdict
+from waypost.protocol.directory.trust import PeerPolicy, Trust
 from waypost.protocol.frames.handshake import PeerIdentity
 from waypost.relay.custody.courier import Courier, Tools
 from waypost.relay.custody.outcomes import Consequences
@@ -160,8 +161,8 @@ class Peers:
     def _idle(self, peer: Peer) -> bool:
         return not peer.asked_for and not (peer.mailbox and self._tools.store.usage(peer.mailbox).items)
 
-    def admitted(self, peer: Peer, identity: PeerIdentity, trust: str) -> None:
-        """Its link was admitted; `trust`: how its key was learnt just now, or empty."""
+    def admitted(self, peer: Peer, identity: PeerIdentity, trust: Trust) -> None:
+        """Its link was admitted; `trust`: how its key was learnt just now, if it was."""
         if trust:
             self._parts.log.info("peer's key pinned", peer=peer.provider, trust=trust)
             peer.row = replace(peer.row, key=identity.key, trust=trust)
@@ -173,8 +174,8 @@ class Peers:
 
     # ── the operator ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def set_policy(self, provider: Provider, policy: str, key: bytes | None = None) -> None:
-        """The operator's word: 'allow', 'block' or ''; a key pins it."""
+    def set_policy(self, provider: Provider, policy: PeerPolicy, key: bytes | None = None) -> None:
+        """The operator's word; a key pins it."""
         peer = self._peers.get(provider) or self.add(provider)
         if peer is None:
             raise Refused(Code.QUOTA, "too many peers")
@@ -182,7 +183,7 @@ class Peers:
         if key is not None:
             if peer.record is not None and peer.record.key != key:
                 peer.record, row = None, replace(row, record=b"")
-            row = replace(row, key=key, trust="pinned")
+            row = replace(row, key=key, trust=Trust.PINNED)
         peer.row = row
         self.save(peer)
         if peer.link is not None and (peer.blocked or (key is not None and peer.link.peer.key != key)):
@@ -249,7 +250,7 @@ class Peers:
             TokenBucket(rates.peer_per_s, rates.peer_burst),
             TokenBucket(QUERY_RATE_PER_S, QUERY_BURST),
         )
-        peer = Peer(provider, row or PeerRow(provider, b"", "", "", b"", now_ms, now_ms), allowed)
+        peer = Peer(provider, row or PeerRow(provider, b"", Trust.NONE, PeerPolicy.NONE, b"", now_ms, now_ms), allowed)
         self._peers[provider] = peer
         return peer
 

@@ -20,6 +20,7 @@ from waypost.protocol.frames.codec import pack
 from waypost.protocol.frames.messages import (
     SIGNATURE_BYTES,
     Answer,
+    AskReach,
     Claim,
     ClaimAnswer,
     ClaimReply,
@@ -28,7 +29,6 @@ from waypost.protocol.frames.messages import (
     JoinReply,
     Publish,
     PublishReply,
-    Reach,
     ReachReply,
     Records,
     RecordsReply,
@@ -134,7 +134,7 @@ class Directory:
                 return self._track(link, asked.ask)
             case Records():
                 return self._records(link, asked.ask)
-            case Reach():
+            case AskReach():
                 return self._reach(link, asked.ask)
             case _:
                 assert_never(asked.ask)
@@ -176,7 +176,7 @@ class Directory:
         office.accounts.put_device_list(account.account.user, ask.device_list)
         return _Reply(pack(JoinReply(account.address, self.record, office.store.epoch())))
 
-    async def _reach(self, link: Link, ask: Reach) -> _Reply:
+    async def _reach(self, link: Link, ask: AskReach) -> _Reply:
         user = self._local(link)
         if ask.mode != "show":
             if ask.mode not in _REACHES:

@@ -23,6 +23,7 @@ from waypost.limits import (
     PEERS_MAX,
     SUITES_PER_CLAIM_MAX,
 )
+from waypost.protocol.directory.trust import PeerPolicy, Trust
 from waypost.protocol.frames.codec import pack
 from waypost.storage.store import REACHES, Account, Device, Issued, MailboxKind, PeerRow, StoredPackage
 
@@ -248,7 +249,9 @@ def forget_peer(conn: sqlite3.Connection, provider: Provider) -> None:
 def peers(conn: sqlite3.Connection) -> list[PeerRow]:
     """All, by name."""
     rows = conn.execute("SELECT provider, key, trust, policy, record, first_ms, heard_ms FROM peer ORDER BY provider")
-    return [PeerRow(*row) for row in rows]
+    return [
+        PeerRow(provider, key, Trust(trust), PeerPolicy(policy), *rest) for provider, key, trust, policy, *rest in rows
+    ]
 
 
 # ── helpers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
