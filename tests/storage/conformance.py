@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.storage import check_directory, check_mail, check_restart
+from tests.storage.samples import watch_usage
 
 from waypost.storage.store import Store
 
@@ -19,6 +20,7 @@ RESTART_CHECKS = check_restart.CHECKS
 
 async def _run(make: Make, check: Callable[[Store], Awaitable[None]], path: Path) -> None:
     async with make(path) as store:
+        await watch_usage(store)
         await check(store)
 
 

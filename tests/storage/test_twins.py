@@ -12,6 +12,7 @@ from tests.storage.samples import BOB, CAROL, MANY, NOW, deposit, device, item, 
 from waypost.clock import HOUR_MS, SECOND_MS
 from waypost.errors import Refused
 from waypost.ids import Provider
+from waypost.protocol.custody.fate import Event
 from waypost.storage.store import Deposit, Item, Keep, MailboxKind, Parcel, Placed, Settlement, Store, Trace
 
 STEPS = 120
@@ -90,7 +91,7 @@ class Twins:
             expires_ms = chance.choice([0, 1]) * (parcel.expires_ms + 7_000)
             keeps.append(Keep(parcel.seq, tuple(indexes), due_ms, expires_ms))
         known = [item(chance.randint(1, self.made + 1)) for _ in range(chance.randint(1, 3))]
-        trace = Trace(self.now_ms, "held", "p0.example", 0, b"".join(one.id for one in known))
+        trace = Trace(self.now_ms, Event.HELD, "p0.example", 0, b"".join(one.id for one in known))
         reports = [(chance.choice(self.boxes), [outcome(*known)] * chance.randint(0, 2))] * chance.randint(0, 1)
         mine = Settlement(mailbox, [one.seq for one in some[:1]], keeps, [trace], reports, self.now_ms + HOUR_MS)
         theirs = replace(
