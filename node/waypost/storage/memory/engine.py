@@ -1,11 +1,13 @@
 """The Store in memory: the slow and obvious twin of the SQLite one, for tests and for the lab.
 
-An operation has taken effect when `submit` returns; those who wait and those who take changes learn a moment later.
+An operation has taken effect when `submit` returns. Whoever awaits it then has its answer without waiting; those who
+take changes, and those who are called, have learnt of it before that, or else do so in trio's next round.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +24,20 @@ from waypost.storage.store import Store
 T = TypeVar("T")
 
 
+class _Pending(Pending[T]):
+    """Concluded, at the latest, by whoever awaits it."""
+
+    __slots__ = ("_conclude",)
+
+    def __init__(self, conclude: Callable[[], None]) -> None:
+        super().__init__()
+        self._conclude = conclude
+
+    async def _wait(self) -> T:
+        self._conclude()
+        return await super()._wait()
+
+
 class MemoryStore(Store):
     """What one process has of a state, which may be one of several: see `Store.changes`.
 
@@ -36,7 +52,7 @@ class MemoryStore(Store):
         self._commits: deque[tuple[Pending[Any], Any, WaypostError | None, tuple[Change, ...]]] = deque()
 
     def submit(self, operation: Operation[T]) -> Pending[T]:
-        pending: Pending[T] = Pending()
+        pending: Pending[T] = _Pending(self._conclude)
         changes: list[Change] = []
         value, error = None, None
         try:
@@ -50,10 +66,9 @@ class MemoryStore(Store):
 
     def _conclude(self) -> None:
         while self._commits:
-            pending, value, error, changes = self._commits[0]
+            pending, value, error, changes = self._commits.popleft()
             self._feed.give(changes)
             pending.resolve(value, error, self._feed.report)
-            self._commits.popleft()
 
     async def read(self, question: Question[T]) -> T:
         return answer(self.state, question)
