@@ -75,12 +75,12 @@ MUTANTS = (
     ),
     Mutant(
         "no-drain",
-        "a node that ends drops what it has not begun to write",
+        "a node that ends does not wait for its writer",
         "waypost.storage.commit",
         (
             (
                 "        self._closing = True\n        if",
-                "        self._closing = True\n        self._queue.clear()\n        if",
+                "        self._closing = True\n        self._closed.set()\n        if",
             ),
         ),
     ),
