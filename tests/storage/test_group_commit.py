@@ -14,8 +14,17 @@ import trio.testing
 
 from waypost.errors import Code, LocalError, Refused, WaypostError
 from waypost.limits import COMMIT_MAX_BYTES, COMMIT_MAX_OPERATIONS
-from waypost.storage import schema, seam
-from waypost.storage.commit import COMPANY_S, Connection, Disk, GroupCommit, Haste, Pending, Transactions, in_thread
+from waypost.storage.sqlite import schema, seam
+from waypost.storage.sqlite.commit import (
+    COMPANY_S,
+    Connection,
+    Disk,
+    GroupCommit,
+    Haste,
+    Pending,
+    Transactions,
+    in_thread,
+)
 
 
 class Gate:
@@ -285,6 +294,7 @@ async def test_a_fault_in_the_program_comes_out_of_run_and_leaves_nobody_waiting
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run)
             gate = await made.shut()
+            waiting: list[Pending[Any]]
             if where == "in the thread":
                 waiting = [made.submit("row 1"), made.commit.submit(fault, (), 1)]
             else:

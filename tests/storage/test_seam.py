@@ -12,8 +12,8 @@ import pytest
 import trio
 
 from waypost.errors import Code, LocalError
-from waypost.storage import seam
-from waypost.storage.sqlite import open_store
+from waypost.storage.sqlite import seam
+from waypost.storage.sqlite.engine import open_store
 
 
 async def connect(path: Path | str) -> aiosqlite.Connection:
@@ -23,13 +23,12 @@ async def connect(path: Path | str) -> aiosqlite.Connection:
 def watched(kind: type[Any], asked: set[str]) -> type[Any]:
     """The same, and notes which of its attributes others than the seam look up."""
 
-    class Watched(kind):
-        def __getattribute__(self, name: str) -> object:
-            if sys._getframe(1).f_globals["__name__"] != seam.__name__:
-                asked.add(name)
-            return super().__getattribute__(name)
+    def look_up(self: object, name: str) -> object:
+        if sys._getframe(1).f_globals["__name__"] != seam.__name__:
+            asked.add(name)
+        return object.__getattribute__(self, name)
 
-    return Watched
+    return type(kind.__name__, (kind,), {"__getattribute__": look_up})
 
 
 async def test_aiosqlite_asks_for_what_the_seam_has_and_no_more(
@@ -47,7 +46,7 @@ async def test_aiosqlite_asks_for_what_the_seam_has_and_no_more(
     with pytest.raises(sqlite3.OperationalError, match="syntax error"):
         await seam.finished(one.execute_fetchall("nonsense"))
     await seam.finished(one.backup(other))
-    assert await seam.finished(other.execute_fetchall("SELECT x FROM t")) == [(1,)]
+    assert list(await seam.finished(other.execute_fetchall("SELECT x FROM t"))) == [(1,)]
     await seam.finished(one.close())
     await seam.finished(other.close())
 
@@ -69,7 +68,7 @@ async def test_what_the_seam_has_not_is_named() -> None:
 
 
 async def test_the_loop_runs_only_while_its_coroutine_does() -> None:
-    loops = []
+    loops: list[object] = []
 
     async def look() -> None:
         loops.append(asyncio.get_running_loop())
@@ -102,7 +101,7 @@ async def test_cancelling_does_not_lose_an_answer() -> None:
     connection = await seam.finished(connect(":memory:"))
     with trio.CancelScope() as scope:
         scope.cancel()
-        assert await seam.finished(connection.execute_fetchall("SELECT 7")) == [(7,)]
+        assert list(await seam.finished(connection.execute_fetchall("SELECT 7"))) == [(7,)]
         await seam.finished(connection.close())
         await trio.lowlevel.checkpoint()
     assert scope.cancelled_caught
