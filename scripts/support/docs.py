@@ -7,7 +7,7 @@ from waypost.errors import Code, Kind
 from waypost.lab.conformance.check import Check, Stage
 from waypost.lab.conformance.checks import CHECKS
 from waypost.lab.conformance.unobservable import UNOBSERVABLE
-from waypost.mls.errors import Fault
+from waypost.mls.base.errors import Fault
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -98,7 +98,7 @@ _MLS_SECTIONS = (
 )
 _MLS_HEAD = """# Errors of MLS
 
-Generated from `node/waypost/mls/errors.py` by `scripts/generate-docs`; do not edit.
+Generated from `node/waypost/mls/base/errors.py` by `scripts/generate-docs`; do not edit.
 
 From bytes that others sent nothing but `MlsError` comes out. Its `fault` is one of these; nothing has changed when it
 is raised. A number is never given to another meaning. Clauses are of RFC 9420. See [mls.md](mls.md).

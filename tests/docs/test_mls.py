@@ -4,8 +4,8 @@ import doctest
 import re
 from pathlib import Path
 
-from waypost.mls import bounds
-from waypost.mls.errors import Fault
+from waypost.mls.base import bounds
+from waypost.mls.base.errors import Fault
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "node" / "waypost" / "mls"
@@ -23,8 +23,9 @@ def test_the_life_of_a_group_goes_as_it_is_told() -> None:
 
 
 def test_the_table_leads_to_every_module() -> None:
-    named = set(re.findall(r"\]\(\.\./node/waypost/mls/(\w+)\.py\)", PAGE))
-    assert named == {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+    named = set(re.findall(r"\]\(\.\./node/waypost/mls/([\w/]+)\.py\)", PAGE))
+    modules = {path for path in PACKAGE.rglob("*.py") if path.stem != "__init__"}
+    assert named == {path.relative_to(PACKAGE).with_suffix("").as_posix() for path in modules}
 
 
 def test_numbers_in_brackets_are_errors() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from waypost.mls.errors import Fault
+from waypost.mls.base.errors import Fault
 
 F: Final = Fault
 

@@ -7,25 +7,25 @@ import pytest
 from tests.mls.test_joining_refusals import Forged
 from tests.mls.world import GROUP_ID, LIFETIME, NOW, PUBLIC, World, bundle, commit_in, content, forge, refused, signer
 
-from waypost.mls.bounds import COMMIT_PROPOSALS_MAX, Rules
-from waypost.mls.commit import Commit, UpdatePath
-from waypost.mls.committing import CommitOptions
-from waypost.mls.errors import Fault
+from waypost.mls.base.bounds import COMMIT_PROPOSALS_MAX, Rules
+from waypost.mls.base.errors import Fault
+from waypost.mls.base.registry import ResumptionPskUsage
+from waypost.mls.base.suites import X25519_AES128, CipherSuite
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit
 from waypost.mls.group import Group
-from waypost.mls.joining import JoinOptions
-from waypost.mls.key_package import KeyPackage
-from waypost.mls.leaf_node import LeafNodePlace, sign_for_commit, sign_for_update
-from waypost.mls.parent_node import ParentNode
-from waypost.mls.proposals import Add, PreSharedKey, ReInit, Remove, Update
-from waypost.mls.psk import ExternalPskId, Psks, ResumptionPskId
-from waypost.mls.ratchet_tree import RatchetTree
-from waypost.mls.registry import ResumptionPskUsage
+from waypost.mls.objects.commit import Commit, UpdatePath
+from waypost.mls.objects.key_package import KeyPackage
+from waypost.mls.objects.leaf_node import LeafNodePlace, sign_for_commit, sign_for_update
+from waypost.mls.objects.parent_node import ParentNode
+from waypost.mls.objects.proposals import Add, PreSharedKey, ReInit, Remove, Update
+from waypost.mls.objects.psk import ExternalPskId, Psks, ResumptionPskId
+from waypost.mls.objects.welcome import EncryptedGroupSecrets, GroupSecrets, seal_secrets
 from waypost.mls.reinit import SuccessorOptions, reinitialise
-from waypost.mls.suites import X25519_AES128, CipherSuite
-from waypost.mls.tree_validation import parent_hash
-from waypost.mls.treekem import merge_path
-from waypost.mls.welcome import EncryptedGroupSecrets, GroupSecrets, seal_secrets
+from waypost.mls.steps.committing import CommitOptions
+from waypost.mls.steps.joining import JoinOptions
+from waypost.mls.tree.ratchet_tree import RatchetTree
+from waypost.mls.tree.tree_validation import parent_hash
+from waypost.mls.tree.treekem import merge_path
 
 # ── numbers at their ends ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -59,7 +59,7 @@ def test_a_welcome_has_no_more_psks_than_a_commit_can_have() -> None:
     # Only the joiner counts them: the forger has no such scruples.
     many = replace(some, psk_ids=ids)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("waypost.mls.psk.PSKS_MAX", 2**16)
+        patch.setattr("waypost.mls.objects.psk.PSKS_MAX", 2**16)
         message = many.message()
     refused(lambda: Group.join(message, many.bob, JoinOptions(psks)), Fault.TOO_MANY_PROPOSALS)
 
@@ -212,7 +212,7 @@ def test_a_joiner_is_told_the_secrets_of_its_path() -> None:
         return seal_secrets(suite, package, info, replace(secrets, path_secret=None))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("waypost.mls.committing.seal_secrets", sealed)
+        patch.setattr("waypost.mls.steps.committing.seal_secrets", sealed)
         (welcome,) = world.commit("alice", CommitOptions((Add(dave.key_package),)))
     refused(lambda: Group.join(welcome, dave), Fault.PATH_SECRET_MISMATCH)
 

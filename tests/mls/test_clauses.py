@@ -7,7 +7,7 @@ import pytest
 from tests.mls.clauses import CLAUSES
 from tests.mls.world import SEEN
 
-from waypost.mls.errors import Fault
+from waypost.mls.base.errors import Fault
 
 HERE = Path(__file__).parent
 

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.mls.world import refused
 
-from waypost.mls import codec
-from waypost.mls.bounds import ELEMENTS_MAX, MESSAGE_MAX_BYTES
-from waypost.mls.codec import Reader, decode
-from waypost.mls.errors import Fault, MlsError
+from waypost.mls.base import codec
+from waypost.mls.base.bounds import ELEMENTS_MAX, MESSAGE_MAX_BYTES
+from waypost.mls.base.codec import Reader, decode
+from waypost.mls.base.errors import Fault, MlsError
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from tests.mls.world import Seeded, refused
 from tests.vectors import load_vectors
 
-from waypost.mls.codec import opaque
-from waypost.mls.errors import Fault, MlsError
-from waypost.mls.hpke import XWingKem
-from waypost.mls.kdf import expand
-from waypost.mls.signing import SignatureKey, check_signature_key, verify_with_label
-from waypost.mls.suites import SUITES, X25519_AES128, XWING_AES128, CipherSuite, cipher_suite
+from waypost.mls.base.codec import opaque
+from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.hpke import XWingKem
+from waypost.mls.base.kdf import expand
+from waypost.mls.base.signing import SignatureKey, check_signature_key, verify_with_label
+from waypost.mls.base.suites import SUITES, X25519_AES128, XWING_AES128, CipherSuite, cipher_suite
 
 EVERY_SUITE = pytest.mark.parametrize("suite", SUITES.values(), ids=repr)
 LOW_ORDER_ED25519 = [bytes(32), b"\x01" + bytes(31), bytes.fromhex("ec" + "ff" * 30 + "7f")]

@@ -1,14 +1,14 @@
 import pytest
 from tests.mls.world import GROUP_ID, NOW, Seeded, World, bundle, content, proposal, refused, signer, staged
 
-from waypost.mls.committing import CommitOptions, TreeDelivery
-from waypost.mls.errors import Fault
-from waypost.mls.extensions import ExternalSender, external_senders_extension
+from waypost.mls.base.errors import Fault
+from waypost.mls.base.suites import SUITES, CipherSuite
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit, propose_externally, propose_own_add
 from waypost.mls.group import Group
-from waypost.mls.proposals import Add, ExternalInit, PreSharedKey, Remove
-from waypost.mls.psk import ExternalPskId, Psks
-from waypost.mls.suites import SUITES, CipherSuite
+from waypost.mls.objects.extensions import ExternalSender, external_senders_extension
+from waypost.mls.objects.proposals import Add, ExternalInit, PreSharedKey, Remove
+from waypost.mls.objects.psk import ExternalPskId, Psks
+from waypost.mls.steps.committing import CommitOptions, TreeDelivery
 
 SERVER = signer("server")
 SENDERS = (external_senders_extension((ExternalSender(SERVER.public, content("server").credential),)),)

@@ -17,20 +17,20 @@ from tests.mls.world import (
     staged,
 )
 
-from waypost.mls.bounds import Rules
-from waypost.mls.committing import CommitOptions, PathChoice, TreeDelivery, WelcomeSplit
-from waypost.mls.epoch import Status
-from waypost.mls.errors import Fault
-from waypost.mls.extensions import Extension, RequiredCapabilities
-from waypost.mls.grease import grease_extension, greased
+from waypost.mls.base.bounds import Rules
+from waypost.mls.base.errors import Fault
+from waypost.mls.base.registry import ResumptionPskUsage
+from waypost.mls.base.suites import SUITES, CipherSuite
 from waypost.mls.group import Group
-from waypost.mls.joining import JoinOptions
-from waypost.mls.key_package import KeyPackageBundle, KeyPackageSpec, make_key_package
-from waypost.mls.proposals import Add, GroupContextExtensions, PreSharedKey, Remove
-from waypost.mls.psk import ExternalPskId, Psks, ResumptionPskId
-from waypost.mls.registry import ResumptionPskUsage
-from waypost.mls.sending import Framing, UpdateOptions
-from waypost.mls.suites import SUITES, CipherSuite
+from waypost.mls.objects.extensions import Extension, RequiredCapabilities
+from waypost.mls.objects.grease import grease_extension, greased
+from waypost.mls.objects.key_package import KeyPackageBundle, KeyPackageSpec, make_key_package
+from waypost.mls.objects.proposals import Add, GroupContextExtensions, PreSharedKey, Remove
+from waypost.mls.objects.psk import ExternalPskId, Psks, ResumptionPskId
+from waypost.mls.steps.committing import CommitOptions, PathChoice, TreeDelivery, WelcomeSplit
+from waypost.mls.steps.epoch import Status
+from waypost.mls.steps.joining import JoinOptions
+from waypost.mls.steps.sending import Framing, UpdateOptions
 
 NAMES = [f"member {number}" for number in range(9)]
 

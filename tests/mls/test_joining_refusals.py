@@ -18,14 +18,20 @@ from tests.mls.world import (
     signer,
 )
 
-from waypost.mls.codec import Reader
-from waypost.mls.commit import Commit, ProposalOrRef, ProposalRef
-from waypost.mls.committing import CommitOptions
-from waypost.mls.credentials import read_credential
-from waypost.mls.errors import Fault
-from waypost.mls.extensions import Extension, Extensions, RequiredCapabilities
+from waypost.mls.base.codec import Reader
+from waypost.mls.base.errors import Fault
+from waypost.mls.base.kdf import ZERO
+from waypost.mls.base.registry import ExtensionType, ResumptionPskUsage, SenderType, WireFormat
+from waypost.mls.base.signing import SignatureKey
+from waypost.mls.base.suites import X25519_AES128, X25519_CHACHA20, CipherSuite
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit
-from waypost.mls.framing import (
+from waypost.mls.group import Group
+from waypost.mls.keys.key_schedule import schedule
+from waypost.mls.keys.protection import sign_content
+from waypost.mls.objects.commit import Commit, ProposalOrRef, ProposalRef
+from waypost.mls.objects.credentials import read_credential
+from waypost.mls.objects.extensions import Extension, Extensions, RequiredCapabilities
+from waypost.mls.objects.framing import (
     FramedContent,
     FramedContentAuthData,
     PublicMessage,
@@ -33,22 +39,16 @@ from waypost.mls.framing import (
     decode_message,
     encode_message,
 )
-from waypost.mls.group import Group
-from waypost.mls.group_context import GroupContext
-from waypost.mls.group_info import GroupInfo
-from waypost.mls.joining import JoinOptions
-from waypost.mls.kdf import ZERO
-from waypost.mls.key_package import KeyPackageBundle, KeyPackageSpec, make_key_package
-from waypost.mls.key_schedule import schedule
-from waypost.mls.leaf_node import LeafNode, LeafNodeContent, LeafNodePlace, sign_for_commit
-from waypost.mls.proposals import Add, ExternalInit, ReInit, Remove, read_proposal
-from waypost.mls.protection import sign_content
-from waypost.mls.psk import PskId, Psks, ResumptionPskId, psk_secret
-from waypost.mls.ratchet_tree import RatchetTree
-from waypost.mls.registry import ExtensionType, ResumptionPskUsage, SenderType, WireFormat
-from waypost.mls.signing import SignatureKey
-from waypost.mls.suites import X25519_AES128, X25519_CHACHA20, CipherSuite
-from waypost.mls.welcome import GroupSecrets, Welcome, seal_group_info, seal_secrets
+from waypost.mls.objects.group_context import GroupContext
+from waypost.mls.objects.group_info import GroupInfo
+from waypost.mls.objects.key_package import KeyPackageBundle, KeyPackageSpec, make_key_package
+from waypost.mls.objects.leaf_node import LeafNode, LeafNodeContent, LeafNodePlace, sign_for_commit
+from waypost.mls.objects.proposals import Add, ExternalInit, ReInit, Remove, read_proposal
+from waypost.mls.objects.psk import PskId, Psks, ResumptionPskId, psk_secret
+from waypost.mls.objects.welcome import GroupSecrets, Welcome, seal_group_info, seal_secrets
+from waypost.mls.steps.committing import CommitOptions
+from waypost.mls.steps.joining import JoinOptions
+from waypost.mls.tree.ratchet_tree import RatchetTree
 
 BOB = bundle("bob", Seeded(2))
 ALICE_LEAF = create("alice", Seeded(1)).member(0).leaf_node

@@ -23,14 +23,14 @@ from tests.mls.world import (
     staged,
 )
 
-from waypost.mls.applying import apply_list
-from waypost.mls.bounds import MESSAGE_MAX_BYTES, SKIPPED_PER_RATCHET_MAX, Rules
-from waypost.mls.commit import Commit, ProposalOrRef, ProposalRef, UpdatePath
-from waypost.mls.committing import CommitOptions
-from waypost.mls.epoch import provisional_context
-from waypost.mls.errors import Fault
-from waypost.mls.extensions import Extension, RequiredCapabilities
-from waypost.mls.framing import (
+from waypost.mls.base.bounds import MESSAGE_MAX_BYTES, SKIPPED_PER_RATCHET_MAX, Rules
+from waypost.mls.base.errors import Fault
+from waypost.mls.base.registry import ExtensionType, ResumptionPskUsage, SenderType, WireFormat
+from waypost.mls.base.suites import X25519_CHACHA20
+from waypost.mls.group import Group
+from waypost.mls.objects.commit import Commit, ProposalOrRef, ProposalRef, UpdatePath
+from waypost.mls.objects.extensions import Extension, RequiredCapabilities
+from waypost.mls.objects.framing import (
     Content,
     FramedContent,
     FramedContentAuthData,
@@ -40,10 +40,9 @@ from waypost.mls.framing import (
     decode_message,
     encode_message,
 )
-from waypost.mls.group import Group
-from waypost.mls.key_package import KeyPackage, KeyPackageSpec, make_key_package
-from waypost.mls.leaf_node import LeafNode, LeafNodePlace, Lifetime, sign_for_update
-from waypost.mls.proposals import (
+from waypost.mls.objects.key_package import KeyPackage, KeyPackageSpec, make_key_package
+from waypost.mls.objects.leaf_node import LeafNode, LeafNodePlace, Lifetime, sign_for_update
+from waypost.mls.objects.proposals import (
     Add,
     ExternalInit,
     GroupContextExtensions,
@@ -52,11 +51,12 @@ from waypost.mls.proposals import (
     Remove,
     Update,
 )
-from waypost.mls.psk import ExternalPskId, ResumptionPskId
-from waypost.mls.registry import ExtensionType, ResumptionPskUsage, SenderType, WireFormat
-from waypost.mls.sending import Framing
-from waypost.mls.suites import X25519_CHACHA20
-from waypost.mls.treekem import Committer, encrypt_path, make_path
+from waypost.mls.objects.psk import ExternalPskId, ResumptionPskId
+from waypost.mls.steps.applying import apply_list
+from waypost.mls.steps.committing import CommitOptions
+from waypost.mls.steps.epoch import provisional_context
+from waypost.mls.steps.sending import Framing
+from waypost.mls.tree.treekem import Committer, encrypt_path, make_path
 
 WORLD = World("alice", "bob", "carol")
 ALICE, BOB, CAROL = WORLD.groups.values()
@@ -446,14 +446,14 @@ def test_padding_is_zero() -> None:
 
 
 def test_so_many_proposals_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("waypost.mls.processing.PROPOSALS_MAX", 1)
+    monkeypatch.setattr("waypost.mls.steps.processing.PROPOSALS_MAX", 1)
     bob = proposal(Group.load(BOB.state()), forge(ALICE, Remove(2))).group
     refused(lambda: bob.process(forge(ALICE, Add(package())), NOW), Fault.TOO_MANY_PROPOSALS)
 
 
 def test_a_commit_has_so_many_proposals_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("processing", "committing"):
-        monkeypatch.setattr(f"waypost.mls.{module}.COMMIT_PROPOSALS_MAX", 1)
+        monkeypatch.setattr(f"waypost.mls.steps.{module}.COMMIT_PROPOSALS_MAX", 1)
     refused_by_bob(forged_commit(ALICE, Add(package()), Remove(2)), Fault.TOO_MANY_PROPOSALS)
     options = CommitOptions((Add(package()), Remove(2)))
     refused(lambda: BOB.commit(WORLD.random, NOW, options), Fault.TOO_MANY_PROPOSALS)

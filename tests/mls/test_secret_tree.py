@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.mls.world import refused
 
-from waypost.mls.bounds import MESSAGES_PER_EPOCH_MAX, SKIPPED_PER_EPOCH_MAX, SKIPPED_PER_RATCHET_MAX
-from waypost.mls.errors import Fault
-from waypost.mls.secret_tree import MessageKey, Ratchet, RatchetKind, SecretTree
+from waypost.mls.base.bounds import MESSAGES_PER_EPOCH_MAX, SKIPPED_PER_EPOCH_MAX, SKIPPED_PER_RATCHET_MAX
+from waypost.mls.base.errors import Fault
+from waypost.mls.keys.secret_tree import MessageKey, Ratchet, RatchetKind, SecretTree
 
 APPLICATION = RatchetKind.APPLICATION
 FRESH = SecretTree.start(b"encryption secret", 8, 16)

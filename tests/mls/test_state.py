@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.mls.world import LIFETIME, NOW, Seeded, World, application, bundle, refused, signer, staged
 
-from waypost.mls.bounds import MESSAGE_MAX_BYTES, Rules
-from waypost.mls.committing import CommitOptions
-from waypost.mls.creating import GroupSpec
-from waypost.mls.credentials import X509Credential
-from waypost.mls.errors import Fault, MlsError
+from waypost.mls.base.bounds import MESSAGE_MAX_BYTES, Rules
+from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.suites import SUITES, X25519_AES128, CipherSuite
 from waypost.mls.group import Group
-from waypost.mls.leaf_node import Capabilities, LeafNodeContent
-from waypost.mls.proposals import Add
-from waypost.mls.state_format import StoredState, split
-from waypost.mls.suites import SUITES, X25519_AES128, CipherSuite
+from waypost.mls.objects.credentials import X509Credential
+from waypost.mls.objects.leaf_node import Capabilities, LeafNodeContent
+from waypost.mls.objects.proposals import Add
+from waypost.mls.steps.committing import CommitOptions
+from waypost.mls.steps.creating import GroupSpec
+from waypost.mls.steps.state_format import StoredState, split
 
 
 def busy_world(suite: CipherSuite) -> World:

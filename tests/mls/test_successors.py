@@ -3,17 +3,17 @@ from functools import partial
 import pytest
 from tests.mls.world import GROUP_ID, LIFETIME, NOW, World, bundle, content, refused, signer
 
-from waypost.mls.committing import CommitOptions
-from waypost.mls.epoch import PendingCommit, Status
-from waypost.mls.errors import Fault
+from waypost.mls.base.errors import Fault
+from waypost.mls.base.registry import ResumptionPskUsage
+from waypost.mls.base.suites import SUITES, X25519_AES128, XWING_AES128, CipherSuite
 from waypost.mls.group import Group
-from waypost.mls.joining import JoinOptions
-from waypost.mls.key_package import KeyPackageBundle
-from waypost.mls.proposals import PreSharedKey, ReInit
-from waypost.mls.psk import ResumptionPskId
-from waypost.mls.registry import ResumptionPskUsage
+from waypost.mls.objects.key_package import KeyPackageBundle
+from waypost.mls.objects.proposals import PreSharedKey, ReInit
+from waypost.mls.objects.psk import ResumptionPskId
 from waypost.mls.reinit import SuccessorOptions, branch, reinitialise
-from waypost.mls.suites import SUITES, X25519_AES128, XWING_AES128, CipherSuite
+from waypost.mls.steps.committing import CommitOptions
+from waypost.mls.steps.epoch import PendingCommit, Status
+from waypost.mls.steps.joining import JoinOptions
 
 NEW_ID = b"the new group"
 

@@ -6,17 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.mls.world import GROUP_ID, World, bundle, refused
 
-from waypost.mls import bounds, tree_math
-from waypost.mls.codec import decode, vector
-from waypost.mls.committing import CommitOptions, PathChoice
-from waypost.mls.errors import Fault
-from waypost.mls.leaf_node import LeafNode
-from waypost.mls.leaf_validation import GroupParameters
-from waypost.mls.parent_node import ParentNode
-from waypost.mls.proposals import Add
-from waypost.mls.ratchet_tree import RatchetTree
-from waypost.mls.suites import X25519_AES128
-from waypost.mls.tree_validation import check_parent_hashes, check_tree, check_uniqueness, check_unmerged_leaves
+from waypost.mls.base import bounds, tree_math
+from waypost.mls.base.codec import decode, vector
+from waypost.mls.base.errors import Fault
+from waypost.mls.base.suites import X25519_AES128
+from waypost.mls.objects.leaf_node import LeafNode
+from waypost.mls.objects.parent_node import ParentNode
+from waypost.mls.objects.proposals import Add
+from waypost.mls.steps.committing import CommitOptions, PathChoice
+from waypost.mls.tree.leaf_validation import GroupParameters
+from waypost.mls.tree.ratchet_tree import RatchetTree
+from waypost.mls.tree.tree_validation import check_parent_hashes, check_tree, check_uniqueness, check_unmerged_leaves
 
 
 def grown() -> RatchetTree:
@@ -175,5 +175,5 @@ def test_shapes_that_are_no_tree() -> None:
 
 
 def test_a_full_tree_does_not_grow_beyond_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("waypost.mls.ratchet_tree.LEAVES_MAX", 8)
+    monkeypatch.setattr("waypost.mls.tree.ratchet_tree.LEAVES_MAX", 8)
     refused(lambda: TREE.copy().free_leaf(), Fault.TREE_TOO_LARGE)

@@ -37,15 +37,15 @@ bytes that others sent, only `errors.MlsError` comes out.
 uses is `group.Group` and the values that it takes and gives. The life of a group of two:
 
 >>> from secrets import token_bytes
->>> from waypost.mls.committing import CommitOptions
->>> from waypost.mls.creating import GroupSpec
->>> from waypost.mls.credentials import BasicCredential
+>>> from waypost.mls.steps.committing import CommitOptions
+>>> from waypost.mls.steps.creating import GroupSpec
+>>> from waypost.mls.objects.credentials import BasicCredential
 >>> from waypost.mls.group import Group
->>> from waypost.mls.key_package import KeyPackageSpec, make_key_package
->>> from waypost.mls.leaf_node import LeafNodeContent, Lifetime
->>> from waypost.mls.proposals import Add
->>> from waypost.mls.signing import SignatureKey
->>> from waypost.mls.suites import X25519_AES128
+>>> from waypost.mls.objects.key_package import KeyPackageSpec, make_key_package
+>>> from waypost.mls.objects.leaf_node import LeafNodeContent, Lifetime
+>>> from waypost.mls.objects.proposals import Add
+>>> from waypost.mls.base.signing import SignatureKey
+>>> from waypost.mls.base.suites import X25519_AES128
 
 Bob publishes a key package. Alice creates a group, adds him, and goes on when the hub has accepted her commit.
 

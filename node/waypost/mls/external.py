@@ -5,10 +5,31 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from waypost.mls.applying import Applied, apply_list
-from waypost.mls.bounds import Rules
-from waypost.mls.commit import Commit, UpdatePath
-from waypost.mls.epoch import (
+from waypost.mls.base.bounds import Rules
+from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.hpke import Randomness
+from waypost.mls.base.registry import SenderType, WireFormat
+from waypost.mls.base.signing import SignatureKey
+from waypost.mls.group import Group
+from waypost.mls.keys.protection import sign_content
+from waypost.mls.keys.transcript import interim_transcript_hash
+from waypost.mls.objects.commit import Commit, UpdatePath
+from waypost.mls.objects.extensions import external_pub
+from waypost.mls.objects.framing import (
+    AuthenticatedContent,
+    FramedContent,
+    FramedContentAuthData,
+    PublicMessage,
+    Sender,
+    encode_message,
+)
+from waypost.mls.objects.group_context import GroupContext
+from waypost.mls.objects.key_package import KeyPackageBundle
+from waypost.mls.objects.leaf_node import LeafNodeContent, LeafNodePlace
+from waypost.mls.objects.proposals import Add, ExternalInit, PreSharedKey, Proposal, Remove
+from waypost.mls.objects.psk import PskId, Psks
+from waypost.mls.steps.applying import Applied, apply_list
+from waypost.mls.steps.epoch import (
     OwnKeys,
     Signed,
     StepSecrets,
@@ -17,32 +38,11 @@ from waypost.mls.epoch import (
     next_schedule,
     provisional_context,
 )
-from waypost.mls.errors import Fault, MlsError
-from waypost.mls.extensions import external_pub
-from waypost.mls.framing import (
-    AuthenticatedContent,
-    FramedContent,
-    FramedContentAuthData,
-    PublicMessage,
-    Sender,
-    encode_message,
-)
-from waypost.mls.group import Group
-from waypost.mls.group_context import GroupContext
-from waypost.mls.hpke import Randomness
-from waypost.mls.joining import check_group_info, check_own_support, read_group_info, tree_of
-from waypost.mls.key_package import KeyPackageBundle
-from waypost.mls.leaf_node import LeafNodeContent, LeafNodePlace
-from waypost.mls.leaf_validation import GroupParameters, check_leaf
-from waypost.mls.proposal_list import SentProposal, View, check_external_list, check_sender
-from waypost.mls.proposals import Add, ExternalInit, PreSharedKey, Proposal, Remove
-from waypost.mls.protection import sign_content
-from waypost.mls.psk import PskId, Psks
-from waypost.mls.registry import SenderType, WireFormat
-from waypost.mls.signing import SignatureKey
-from waypost.mls.transcript import interim_transcript_hash
-from waypost.mls.tree_validation import check_tree, check_uniqueness
-from waypost.mls.treekem import Committer, NewPath, encrypt_path, make_path
+from waypost.mls.steps.joining import check_group_info, check_own_support, read_group_info, tree_of
+from waypost.mls.steps.proposal_list import SentProposal, View, check_external_list, check_sender
+from waypost.mls.tree.leaf_validation import GroupParameters, check_leaf
+from waypost.mls.tree.tree_validation import check_tree, check_uniqueness
+from waypost.mls.tree.treekem import Committer, NewPath, encrypt_path, make_path
 
 _JOINER = Sender(SenderType.NEW_MEMBER_COMMIT)
 

@@ -13,13 +13,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from waypost.mls import committing, creating, joining, processing, sending, state_format
-from waypost.mls.bounds import EXPORT_MAX_BYTES, Rules
-from waypost.mls.codec import opaque
-from waypost.mls.commit import Commit
-from waypost.mls.committing import CommitOptions, Surroundings, TreeDelivery
-from waypost.mls.creating import GroupSpec
-from waypost.mls.epoch import (
+from waypost.mls.base.bounds import EXPORT_MAX_BYTES, Rules
+from waypost.mls.base.codec import opaque
+from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.hpke import Randomness
+from waypost.mls.base.registry import ContentType, ExtensionType, WireFormat
+from waypost.mls.base.signing import SignatureKey
+from waypost.mls.base.suites import CipherSuite
+from waypost.mls.objects.commit import Commit
+from waypost.mls.objects.extensions import Extension, Extensions
+from waypost.mls.objects.framing import PrivateMessage, PublicMessage, decode_message, encode_message
+from waypost.mls.objects.group_info import GroupInfo
+from waypost.mls.objects.key_package import KeyPackageBundle
+from waypost.mls.objects.proposals import Proposal
+from waypost.mls.objects.psk import Psks
+from waypost.mls.steps import committing, creating, joining, processing, sending, state_format
+from waypost.mls.steps.committing import CommitOptions, Surroundings, TreeDelivery
+from waypost.mls.steps.creating import GroupSpec
+from waypost.mls.steps.epoch import (
     CachedProposal,
     GroupState,
     Member,
@@ -30,23 +41,19 @@ from waypost.mls.epoch import (
     removed,
     unexpired,
 )
-from waypost.mls.errors import Fault, MlsError
-from waypost.mls.extensions import Extension, Extensions
-from waypost.mls.framing import PrivateMessage, PublicMessage, decode_message, encode_message
-from waypost.mls.group_info import GroupInfo
-from waypost.mls.hpke import Randomness
-from waypost.mls.joining import JoinOptions
-from waypost.mls.key_package import KeyPackageBundle
-from waypost.mls.processing import Opened, Reading
-from waypost.mls.proposal_list import SentProposal, View
-from waypost.mls.proposals import Proposal
-from waypost.mls.psk import Psks
-from waypost.mls.registry import ContentType, ExtensionType, WireFormat
-from waypost.mls.sending import Framing, UpdateOptions
-from waypost.mls.signing import SignatureKey
-from waypost.mls.staged import ApplicationMessage, Processed, ProposalMessage, StagedCommit, describe, describe_own
-from waypost.mls.state_format import StoredState
-from waypost.mls.suites import CipherSuite
+from waypost.mls.steps.joining import JoinOptions
+from waypost.mls.steps.processing import Opened, Reading
+from waypost.mls.steps.proposal_list import SentProposal, View
+from waypost.mls.steps.sending import Framing, UpdateOptions
+from waypost.mls.steps.staged import (
+    ApplicationMessage,
+    Processed,
+    ProposalMessage,
+    StagedCommit,
+    describe,
+    describe_own,
+)
+from waypost.mls.steps.state_format import StoredState
 
 _DEFAULT_RULES: Final = Rules()
 _DEFAULT_FRAMING: Final = Framing()

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from waypost.mls.committing import CommitOptions, TreeDelivery, WelcomeSplit
-from waypost.mls.creating import GroupSpec
-from waypost.mls.epoch import PendingCommit, Status
-from waypost.mls.errors import Fault, MlsError
-from waypost.mls.extensions import Extensions
+from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.hpke import Randomness
+from waypost.mls.base.kdf import NH
+from waypost.mls.base.registry import MLS10, ResumptionPskUsage
+from waypost.mls.base.signing import SignatureKey
+from waypost.mls.base.suites import cipher_suite
 from waypost.mls.group import Group
-from waypost.mls.hpke import Randomness
-from waypost.mls.kdf import NH
-from waypost.mls.key_package import KeyPackage
-from waypost.mls.leaf_node import LeafNodeContent, Lifetime
-from waypost.mls.proposals import Add, PreSharedKey, Proposal
-from waypost.mls.psk import ResumptionPskId
-from waypost.mls.registry import MLS10, ResumptionPskUsage
-from waypost.mls.signing import SignatureKey
-from waypost.mls.suites import cipher_suite
+from waypost.mls.objects.extensions import Extensions
+from waypost.mls.objects.key_package import KeyPackage
+from waypost.mls.objects.leaf_node import LeafNodeContent, Lifetime
+from waypost.mls.objects.proposals import Add, PreSharedKey, Proposal
+from waypost.mls.objects.psk import ResumptionPskId
+from waypost.mls.steps.committing import CommitOptions, TreeDelivery, WelcomeSplit
+from waypost.mls.steps.creating import GroupSpec
+from waypost.mls.steps.epoch import PendingCommit, Status
 
 
 @dataclass(frozen=True)

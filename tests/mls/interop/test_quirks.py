@@ -11,12 +11,12 @@ from tests.mls.interop.room import Room
 from tests.mls.interop.ts_mls import NodeProcess, TsMls, refuses_tree
 from tests.mls.world import refused
 
-from waypost.mls.credentials import BasicCredential
-from waypost.mls.errors import Fault
-from waypost.mls.extensions import ExternalSender, RequiredCapabilities, external_senders_extension
+from waypost.mls.base.errors import Fault
+from waypost.mls.base.signing import SignatureKey
 from waypost.mls.external import propose_externally
-from waypost.mls.proposals import Remove
-from waypost.mls.signing import SignatureKey
+from waypost.mls.objects.credentials import BasicCredential
+from waypost.mls.objects.extensions import ExternalSender, RequiredCapabilities, external_senders_extension
+from waypost.mls.objects.proposals import Remove
 
 
 def test_it_refuses_trees_whose_nodes_have_different_unmerged_leaves(node: NodeProcess) -> None:

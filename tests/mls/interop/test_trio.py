@@ -7,8 +7,8 @@ import pytest
 from tests.mls.interop.clients import Client, Ours, Refusal, Wanted
 from tests.mls.interop.room import Room
 
-from waypost.mls.committing import PathChoice
-from waypost.mls.epoch import Status
+from waypost.mls.steps.committing import PathChoice
+from waypost.mls.steps.epoch import Status
 
 Maker = Callable[[str, str], Client]
 TRIO = ["ours", "ts-mls", "mls-rs"]

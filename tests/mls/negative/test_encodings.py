@@ -7,19 +7,19 @@ from functools import partial
 import pytest
 from tests.mls.world import NOW, PUBLIC, Seeded, World, bundle, content, forge, refused, signer
 
-from waypost.mls.bounds import MESSAGE_MAX_BYTES
-from waypost.mls.codec import Reader
-from waypost.mls.commit import Commit
-from waypost.mls.committing import CommitOptions
-from waypost.mls.errors import Fault, MlsError
+from waypost.mls.base.bounds import MESSAGE_MAX_BYTES
+from waypost.mls.base.codec import Reader
+from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.registry import WireFormat
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit
-from waypost.mls.framing import decode_message
 from waypost.mls.group import Group
-from waypost.mls.joining import JoinOptions
-from waypost.mls.key_package import KeyPackageBundle
-from waypost.mls.proposals import Add, Remove
-from waypost.mls.registry import WireFormat
-from waypost.mls.sending import Framing
+from waypost.mls.objects.commit import Commit
+from waypost.mls.objects.framing import decode_message
+from waypost.mls.objects.key_package import KeyPackageBundle
+from waypost.mls.objects.proposals import Add, Remove
+from waypost.mls.steps.committing import CommitOptions
+from waypost.mls.steps.joining import JoinOptions
+from waypost.mls.steps.sending import Framing
 
 WORLD = World("alice", "bob", "carol")
 ALICE, BOB, _ = WORLD.groups.values()

@@ -21,17 +21,17 @@ from tests.mls.world import (
     staged,
 )
 
-from waypost.mls.bounds import Rules
-from waypost.mls.commit import Commit, ProposalRef
-from waypost.mls.committing import CommitOptions
-from waypost.mls.epoch import GroupState
-from waypost.mls.errors import Fault
+from waypost.mls.base.bounds import Rules
+from waypost.mls.base.errors import Fault
+from waypost.mls.base.registry import ContentType, WireFormat
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit, propose_externally, propose_own_add
-from waypost.mls.framing import Content, PrivateMessage, PublicMessage, decode_message, encode_message
 from waypost.mls.group import Group
-from waypost.mls.proposals import Add, Remove
-from waypost.mls.registry import ContentType, WireFormat
-from waypost.mls.sending import Framing
+from waypost.mls.objects.commit import Commit, ProposalRef
+from waypost.mls.objects.framing import Content, PrivateMessage, PublicMessage, decode_message, encode_message
+from waypost.mls.objects.proposals import Add, Remove
+from waypost.mls.steps.committing import CommitOptions
+from waypost.mls.steps.epoch import GroupState
+from waypost.mls.steps.sending import Framing
 
 FRAMINGS = [pytest.param(Framing(), id="private"), pytest.param(PUBLIC, id="public")]
 HANDSHAKE: list[Content] = [Remove(2), Commit((), None)]

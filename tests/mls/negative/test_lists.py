@@ -24,18 +24,16 @@ from tests.mls.world import (
     staged,
 )
 
-from waypost.mls.bounds import Rules
-from waypost.mls.commit import Commit, ProposalOrRef, ProposalRef
-from waypost.mls.committing import CommitOptions
-from waypost.mls.creating import GroupSpec
-from waypost.mls.errors import Fault, MlsError
-from waypost.mls.extensions import Extension, ExternalSender, RequiredCapabilities, external_senders_extension
-from waypost.mls.framing import Sender
+from waypost.mls.base.bounds import Rules
+from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.registry import GREASE, CredentialType, ExtensionType, ResumptionPskUsage, SenderType
 from waypost.mls.group import Group
-from waypost.mls.key_package import KeyPackage, KeyPackageSpec, make_key_package
-from waypost.mls.leaf_node import LeafNodeContent, LeafNodePlace, sign_for_update
-from waypost.mls.proposal_list import SentProposal, View, check_external_list, check_sender
-from waypost.mls.proposals import (
+from waypost.mls.objects.commit import Commit, ProposalOrRef, ProposalRef
+from waypost.mls.objects.extensions import Extension, ExternalSender, RequiredCapabilities, external_senders_extension
+from waypost.mls.objects.framing import Sender
+from waypost.mls.objects.key_package import KeyPackage, KeyPackageSpec, make_key_package
+from waypost.mls.objects.leaf_node import LeafNodeContent, LeafNodePlace, sign_for_update
+from waypost.mls.objects.proposals import (
     Add,
     ExternalInit,
     GroupContextExtensions,
@@ -45,9 +43,11 @@ from waypost.mls.proposals import (
     Remove,
     Update,
 )
-from waypost.mls.psk import ExternalPskId, PskId, Psks, ResumptionPskId
-from waypost.mls.registry import GREASE, CredentialType, ExtensionType, ResumptionPskUsage, SenderType
-from waypost.mls.sending import Framing
+from waypost.mls.objects.psk import ExternalPskId, PskId, Psks, ResumptionPskId
+from waypost.mls.steps.committing import CommitOptions
+from waypost.mls.steps.creating import GroupSpec
+from waypost.mls.steps.proposal_list import SentProposal, View, check_external_list, check_sender
+from waypost.mls.steps.sending import Framing
 
 GREASY = {
     "cipher_suites": (1, GREASE[0]),

@@ -25,15 +25,17 @@ from tests.mls.world import (
 )
 from tests.vectors import load_vectors
 
-from waypost.mls import signing
-from waypost.mls.bounds import Rules
-from waypost.mls.codec import Reader, opaque
-from waypost.mls.commit import Commit
-from waypost.mls.committing import CommitOptions
-from waypost.mls.epoch import Signed
-from waypost.mls.errors import Fault, MlsError
+from waypost.mls.base import signing
+from waypost.mls.base.bounds import Rules
+from waypost.mls.base.codec import Reader, opaque
+from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.registry import SenderType, WireFormat
+from waypost.mls.base.signing import SignatureKey
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit
-from waypost.mls.framing import (
+from waypost.mls.group import Group
+from waypost.mls.keys.protection import framed_content_tbs, sign_content
+from waypost.mls.objects.commit import Commit
+from waypost.mls.objects.framing import (
     Content,
     FramedContent,
     FramedContentAuthData,
@@ -42,15 +44,13 @@ from waypost.mls.framing import (
     decode_message,
     encode_message,
 )
-from waypost.mls.group import Group
-from waypost.mls.joining import read_group_info
-from waypost.mls.key_package import KeyPackage
-from waypost.mls.leaf_node import LeafNode, LeafNodePlace, sign_for_commit, sign_for_update
-from waypost.mls.proposals import Add, Remove, Update
-from waypost.mls.protection import framed_content_tbs, sign_content
-from waypost.mls.registry import SenderType, WireFormat
-from waypost.mls.sending import Framing, UpdateOptions, protect, sign
-from waypost.mls.signing import SignatureKey
+from waypost.mls.objects.key_package import KeyPackage
+from waypost.mls.objects.leaf_node import LeafNode, LeafNodePlace, sign_for_commit, sign_for_update
+from waypost.mls.objects.proposals import Add, Remove, Update
+from waypost.mls.steps.committing import CommitOptions
+from waypost.mls.steps.epoch import Signed
+from waypost.mls.steps.joining import read_group_info
+from waypost.mls.steps.sending import Framing, UpdateOptions, protect, sign
 
 WORLD = World("alice", "bob", "carol")
 ALICE, BOB_GROUP, CAROL = WORLD.groups.values()

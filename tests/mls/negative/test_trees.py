@@ -7,12 +7,15 @@ from functools import partial
 import pytest
 from tests.mls.world import GROUP_ID, NOW, PUBLIC, Seeded, World, bundle, content, forge, refused, signer, staged
 
-from waypost.mls.bounds import Rules
-from waypost.mls.commit import Commit, UpdatePath
-from waypost.mls.committing import CommitOptions, TreeDelivery
-from waypost.mls.errors import Fault, MlsError
+from waypost.mls.base.bounds import Rules
+from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.registry import SenderType, WireFormat
+from waypost.mls.base.suites import X25519_AES128
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit
-from waypost.mls.framing import (
+from waypost.mls.group import Group
+from waypost.mls.keys.protection import sign_content
+from waypost.mls.objects.commit import Commit, UpdatePath
+from waypost.mls.objects.framing import (
     FramedContent,
     FramedContentAuthData,
     PublicMessage,
@@ -20,16 +23,13 @@ from waypost.mls.framing import (
     decode_message,
     encode_message,
 )
-from waypost.mls.group import Group
-from waypost.mls.joining import JoinOptions
-from waypost.mls.leaf_node import LeafNodePlace, sign_for_commit
-from waypost.mls.parent_node import ParentNode
-from waypost.mls.proposals import Add, ExternalInit, PreSharedKey, Remove
-from waypost.mls.protection import sign_content
-from waypost.mls.psk import ExternalPskId
-from waypost.mls.ratchet_tree import RatchetTree
-from waypost.mls.registry import SenderType, WireFormat
-from waypost.mls.suites import X25519_AES128
+from waypost.mls.objects.leaf_node import LeafNodePlace, sign_for_commit
+from waypost.mls.objects.parent_node import ParentNode
+from waypost.mls.objects.proposals import Add, ExternalInit, PreSharedKey, Remove
+from waypost.mls.objects.psk import ExternalPskId
+from waypost.mls.steps.committing import CommitOptions, TreeDelivery
+from waypost.mls.steps.joining import JoinOptions
+from waypost.mls.tree.ratchet_tree import RatchetTree
 
 NAMES = tuple(f"member {number}" for number in range(6))
 

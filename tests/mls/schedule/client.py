@@ -9,15 +9,15 @@ from tests.mls.schedule.hub import Hub, Kind, Letter, Violation
 from tests.mls.schedule.steps import Crash
 from tests.mls.world import NOW, Seeded, bundle, content, signer
 
-from waypost.mls.epoch import GroupState, Status
-from waypost.mls.errors import Fault, MlsError
+from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.suites import CipherSuite
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit
 from waypost.mls.group import Group
-from waypost.mls.joining import JoinOptions
-from waypost.mls.key_package import KeyPackage, KeyPackageBundle
-from waypost.mls.psk import Psks
-from waypost.mls.staged import ApplicationMessage, Processed, ProposalMessage, StagedCommit
-from waypost.mls.suites import CipherSuite
+from waypost.mls.objects.key_package import KeyPackage, KeyPackageBundle
+from waypost.mls.objects.psk import Psks
+from waypost.mls.steps.epoch import GroupState, Status
+from waypost.mls.steps.joining import JoinOptions
+from waypost.mls.steps.staged import ApplicationMessage, Processed, ProposalMessage, StagedCommit
 
 PSKS = Psks({b"shared": b"by all of them"})
 #: What an honest message may meet when it comes late or again.

@@ -10,14 +10,14 @@ from tests.mls.schedule.hub import Kind, Letter, Violation
 from tests.mls.schedule.steps import Action, Crash, Step
 from tests.mls.world import NOW, signer
 
-from waypost.mls.committing import CommitOptions, PathChoice
-from waypost.mls.errors import Fault, MlsError
+from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.registry import ResumptionPskUsage, WireFormat
 from waypost.mls.external import propose_externally
 from waypost.mls.group import Group
-from waypost.mls.proposals import Add, PreSharedKey, Proposal, Remove
-from waypost.mls.psk import ExternalPskId, ResumptionPskId
-from waypost.mls.registry import ResumptionPskUsage, WireFormat
-from waypost.mls.sending import Framing, UpdateOptions
+from waypost.mls.objects.proposals import Add, PreSharedKey, Proposal, Remove
+from waypost.mls.objects.psk import ExternalPskId, ResumptionPskId
+from waypost.mls.steps.committing import CommitOptions, PathChoice
+from waypost.mls.steps.sending import Framing, UpdateOptions
 
 if TYPE_CHECKING:
     from tests.mls.schedule.play import Play

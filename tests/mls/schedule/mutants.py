@@ -11,17 +11,18 @@ from tests.mls.schedule.client import Client, Disk
 from tests.mls.schedule.hub import Hub, Letter
 from tests.mls.schedule.steps import Crash
 
-from waypost.mls import applying, epoch, group, processing, state_format
-from waypost.mls.bounds import Rules
-from waypost.mls.epoch import CachedProposal, GroupState, PastEpoch, Step, StepSecrets
-from waypost.mls.framing import PrivateMessage
-from waypost.mls.kdf import ZERO
-from waypost.mls.processing import Opened
-from waypost.mls.psk import Psks
-from waypost.mls.ratchet_tree import RatchetTree
-from waypost.mls.registry import PATH_REQUIRED, ProposalType
-from waypost.mls.secret_tree import MessageKey, RatchetKind, SecretTree
-from waypost.mls.state_format import StoredState
+from waypost.mls import group
+from waypost.mls.base.bounds import Rules
+from waypost.mls.base.kdf import ZERO
+from waypost.mls.base.registry import PATH_REQUIRED, ProposalType
+from waypost.mls.keys.secret_tree import MessageKey, RatchetKind, SecretTree
+from waypost.mls.objects.framing import PrivateMessage
+from waypost.mls.objects.psk import Psks
+from waypost.mls.steps import applying, epoch, processing, state_format
+from waypost.mls.steps.epoch import CachedProposal, GroupState, PastEpoch, Step, StepSecrets
+from waypost.mls.steps.processing import Opened
+from waypost.mls.steps.state_format import StoredState
+from waypost.mls.tree.ratchet_tree import RatchetTree
 
 Mutate = Callable[[pytest.MonkeyPatch], None]
 
