@@ -15,7 +15,7 @@ from waypost.mls.base.errors import Fault, MlsError
 from waypost.mls.base.registry import WireFormat
 from waypost.mls.base.signing import SignatureKey
 from waypost.mls.base.suites import X25519_AES128, CipherSuite
-from waypost.mls.group import Group
+from waypost.mls.group import ApplicationMessage, Group, ProposalMessage, StagedCommit
 from waypost.mls.objects.commit import Commit, ProposalOrRef
 from waypost.mls.objects.credentials import BasicCredential
 from waypost.mls.objects.extensions import Extensions
@@ -27,7 +27,6 @@ from waypost.mls.objects.psk import Psks
 from waypost.mls.steps.committing import CommitOptions
 from waypost.mls.steps.creating import GroupSpec
 from waypost.mls.steps.sending import Framing, protect, sign
-from waypost.mls.steps.staged import ApplicationMessage, ProposalMessage, StagedCommit
 
 NOW = 1_700_000_000
 LIFETIME = Lifetime(NOW - 3_600, NOW + 86_400)

@@ -9,31 +9,30 @@ nothing has happened and the group is not spent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from waypost.mls.base.bounds import EXPORT_MAX_BYTES, Rules
+from waypost.mls.base.bounds import Rules
 from waypost.mls.base.codec import opaque
 from waypost.mls.base.errors import Fault, MlsError
 from waypost.mls.base.hpke import Randomness
 from waypost.mls.base.registry import ContentType, ExtensionType, WireFormat
 from waypost.mls.base.signing import SignatureKey
-from waypost.mls.base.suites import CipherSuite
 from waypost.mls.objects.commit import Commit
+from waypost.mls.objects.credentials import Credential
 from waypost.mls.objects.extensions import Extension, Extensions
-from waypost.mls.objects.framing import PrivateMessage, PublicMessage, decode_message, encode_message
-from waypost.mls.objects.group_info import GroupInfo
+from waypost.mls.objects.framing import PrivateMessage, PublicMessage, Sender, decode_message, encode_message
 from waypost.mls.objects.key_package import KeyPackageBundle
 from waypost.mls.objects.proposals import Proposal
 from waypost.mls.objects.psk import Psks
 from waypost.mls.steps import committing, creating, joining, processing, sending, state_format
+from waypost.mls.steps.changes import Changes, describe, describe_own
 from waypost.mls.steps.committing import CommitOptions, Surroundings, TreeDelivery
 from waypost.mls.steps.creating import GroupSpec
 from waypost.mls.steps.epoch import (
     CachedProposal,
     GroupState,
-    Member,
     PastEpoch,
     PendingCommit,
     Status,
@@ -43,33 +42,26 @@ from waypost.mls.steps.epoch import (
 )
 from waypost.mls.steps.joining import JoinOptions
 from waypost.mls.steps.processing import Opened, Reading
-from waypost.mls.steps.proposal_list import SentProposal, View
+from waypost.mls.steps.proposal_list import View
 from waypost.mls.steps.sending import Framing, UpdateOptions
-from waypost.mls.steps.staged import (
-    ApplicationMessage,
-    Processed,
-    ProposalMessage,
-    StagedCommit,
-    describe,
-    describe_own,
-)
 from waypost.mls.steps.state_format import StoredState
+from waypost.mls.steps.view import GroupView
 
 _DEFAULT_RULES: Final = Rules()
 _DEFAULT_FRAMING: Final = Framing()
 _NO_PSKS: Final = Psks()
 
 
-class Group:
+class Group(GroupView):
     """A member's view of a group. See the module's text for how its values follow each other.
 
     Times are seconds since 1970; `random` is a source of secret random bytes.
     """
 
-    __slots__ = ("_spent", "_state", "rules")
+    __slots__ = ("_spent", "rules")
 
     def __init__(self, state: GroupState, rules: Rules) -> None:
-        self._state = state
+        super().__init__(state)
         self._spent = False
         self.rules: Final = rules
 
@@ -117,85 +109,6 @@ class Group:
         """
         self._check_unspent()
         return state_format.dump(self._state)
-
-    # ── looking ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-    @property
-    def group_id(self) -> bytes:
-        return self._state.epoch.context.group_id
-
-    @property
-    def epoch(self) -> int:
-        return self._state.epoch.context.epoch
-
-    @property
-    def suite(self) -> CipherSuite:
-        return self._state.epoch.suite
-
-    @property
-    def extensions(self) -> Extensions:
-        """Those of the group context."""
-        return self._state.epoch.context.extensions
-
-    @property
-    def status(self) -> Status:
-        return self._state.status
-
-    @property
-    def own_leaf_index(self) -> int:
-        return self._state.epoch.leaf_index
-
-    def members(self) -> Sequence[Member]:
-        """All members, by leaf index."""
-        return tuple(self._state.epoch.members())
-
-    def member(self, leaf_index: int) -> Member:
-        """Raises MlsError(LEAF_BLANK)."""
-        return Member.of(leaf_index, self._state.epoch.tree.member(leaf_index))
-
-    @property
-    def epoch_authenticator(self) -> bytes:
-        """Equal for all members that agree on the group's state; compare it out of band to find a fork (§8.7)."""
-        return self._state.epoch.secrets.epoch_authenticator
-
-    def export_secret(self, label: bytes, context: bytes, length: int) -> bytes:
-        """MLS-Exporter (§8.5), up to `EXPORT_MAX_BYTES` long. Raises MlsError: BAD_ARGUMENT, GROUP_CLOSED."""
-        if self._state.status is Status.REMOVED:
-            raise MlsError(Fault.GROUP_CLOSED)
-        if not 0 <= length <= EXPORT_MAX_BYTES:
-            raise MlsError(Fault.BAD_ARGUMENT, f"{length} bytes of an exporter")
-        return self._state.epoch.secrets.export(label, context, length)
-
-    def resumption_psk(self, epoch: int | None = None) -> bytes:
-        """That of the current or a kept past epoch (§8.6). Raises MlsError(PSK_NOT_FOUND)."""
-        found = self._state.resumption_psks.get(self.epoch if epoch is None else epoch)
-        if found is None:
-            raise MlsError(Fault.PSK_NOT_FOUND)
-        return found
-
-    def ratchet_tree(self) -> bytes:
-        """The encoded tree, for those who get it apart from a Welcome or GroupInfo."""
-        return self._state.epoch.tree.encode()
-
-    @property
-    def proposals(self) -> Sequence[SentProposal]:
-        """Those that wait for a commit, in the order in which they came."""
-        return tuple(cached.sent for cached in self._state.proposals.values())
-
-    @property
-    def pending(self) -> PendingCommit | None:
-        """This member's commit that has been neither merged nor dropped."""
-        return self._state.pending
-
-    @property
-    def snapshot(self) -> GroupState:
-        """The state itself, to be looked at: as `JoinOptions.predecessor`, for instance."""
-        return self._state
-
-    def __repr__(self) -> str:
-        number = sum(1 for _ in self._state.epoch.members())
-        name = self.group_id.hex()[:8]
-        return f"<Group {name}… epoch {self.epoch}, leaf {self.own_leaf_index} of {number}>"
 
     # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -303,11 +216,6 @@ class Group:
         self._check_unspent()
         return self._next(replace(self._state, past=()))
 
-    @property
-    def past_epochs(self) -> Sequence[int]:
-        """Those whose late application messages can still be read."""
-        return tuple(past.number for past in self._state.past)
-
     # ── for joiners ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def group_info(self, extensions: Extensions = (), tree: TreeDelivery = TreeDelivery.IN_WELCOME) -> bytes:
@@ -315,11 +223,8 @@ class Group:
         self._check_sending()
         epoch = self._state.epoch
         public = epoch.secrets.external_key_pair(epoch.suite).public
-        extensions = (*extensions, Extension(ExtensionType.EXTERNAL_PUB, opaque(public)))
-        if tree is TreeDelivery.IN_WELCOME:
-            extensions = (*extensions, Extension(ExtensionType.RATCHET_TREE, epoch.tree.encode()))
-        tag = epoch.confirmation_tag()
-        info = GroupInfo.sign(epoch.context, extensions, tag, epoch.leaf_index, epoch.signature_key)
+        external = Extension(ExtensionType.EXTERNAL_PUB, opaque(public))
+        info = committing.sign_group_info(epoch, (*extensions, external), tree)
         return encode_message(WireFormat.GROUP_INFO, info.encode())
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -403,3 +308,42 @@ class Group:
 
 def _content_type(body: PublicMessage | PrivateMessage) -> ContentType:
     return body.content.content_type if isinstance(body, PublicMessage) else body.content_type
+
+
+@dataclass(frozen=True)
+class ApplicationMessage:
+    """Application data. Store `group` before the data is acknowledged, else it can be read twice."""
+
+    group: Group = field(repr=False)
+    data: bytes = field(repr=False)
+    authenticated_data: bytes = field(repr=False)
+    epoch: int
+    sender: int
+    credential: Credential
+    generation: int
+
+
+@dataclass(frozen=True)
+class ProposalMessage:
+    """A valid proposal that now waits for a commit. `Group.discard_proposal(reference)` forgets it."""
+
+    group: Group = field(repr=False)
+    reference: bytes
+    proposal: Proposal
+    sender: Sender
+
+
+@dataclass(frozen=True)
+class StagedCommit:
+    """A valid commit that has not been applied. Drop it to refuse it; the group is as it was.
+
+    `apply(now)` makes the next `Group`; it raises MlsError(COMMIT_CHANGED_UNDER) if the group has moved on since.
+    """
+
+    changes: Changes
+    own: bool
+    apply: Callable[[int], Group] = field(repr=False)
+
+
+#: What a message turns out to be.
+Processed = ApplicationMessage | ProposalMessage | StagedCommit

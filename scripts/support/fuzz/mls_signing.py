@@ -17,7 +17,7 @@ from waypost.mls.base.errors import MlsError
 from waypost.mls.base.registry import ContentType, ExtensionType, SenderType, WireFormat
 from waypost.mls.base.signing import SignatureKey
 from waypost.mls.base.suites import NONCE_BYTES, WELCOME
-from waypost.mls.group import Group
+from waypost.mls.group import Group, StagedCommit
 from waypost.mls.keys.key_schedule import schedule, welcome_secret
 from waypost.mls.keys.protection import membership_tag, sender_data_key, sign_content
 from waypost.mls.keys.secret_tree import RatchetKind
@@ -41,7 +41,6 @@ from waypost.mls.objects.psk import psk_secret
 from waypost.mls.objects.welcome import EncryptedGroupSecrets, GroupSecrets, Welcome, seal_group_info
 from waypost.mls.steps import processing
 from waypost.mls.steps.committing import CommitOptions
-from waypost.mls.steps.staged import StagedCommit
 from waypost.mls.tree.ratchet_tree import RatchetTree
 
 _ALICE = Sender(SenderType.MEMBER, 0)

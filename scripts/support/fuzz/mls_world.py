@@ -11,7 +11,7 @@ from scripts.support.mls.members import LIFETIME, NOW, Seeded, adding, bundle, c
 from waypost.mls.base.registry import GREASE, WireFormat
 from waypost.mls.base.suites import SUITES, CipherSuite
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit, propose_externally, propose_own_add
-from waypost.mls.group import Group
+from waypost.mls.group import Group, Processed, ProposalMessage, StagedCommit
 from waypost.mls.objects.credentials import BasicCredential
 from waypost.mls.objects.extensions import Extension, ExternalSender, external_senders_extension
 from waypost.mls.objects.key_package import KeyPackageBundle, KeyPackageSpec, make_key_package
@@ -22,7 +22,6 @@ from waypost.mls.steps.committing import CommitOptions, PathChoice, TreeDelivery
 from waypost.mls.steps.epoch import PendingCommit
 from waypost.mls.steps.joining import JoinOptions
 from waypost.mls.steps.sending import Framing
-from waypost.mls.steps.staged import Processed, ProposalMessage, StagedCommit
 
 PSKS = Psks({b"shared": bytes(range(32))})
 PSK = PreSharedKey(ExternalPskId(b"shared", bytes(32)))

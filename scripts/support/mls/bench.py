@@ -15,12 +15,11 @@ from scripts.support.mls.members import NOW, Seeded, adding, bundles_of, create,
 
 from waypost.mls.base.registry import WireFormat
 from waypost.mls.base.suites import SUITES, X25519_AES128, CipherSuite
-from waypost.mls.group import Group
+from waypost.mls.group import ApplicationMessage, Group, StagedCommit
 from waypost.mls.objects.commit import Commit
 from waypost.mls.objects.framing import PublicMessage, decode_message
 from waypost.mls.steps.committing import CommitOptions, TreeDelivery
 from waypost.mls.steps.sending import Framing
-from waypost.mls.steps.staged import ApplicationMessage, StagedCommit
 
 #: What an application message carries: random bytes of a text's size.
 TEXT = Seeded(7)(200)

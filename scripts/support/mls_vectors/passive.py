@@ -8,12 +8,11 @@ from scripts.support.mls_vectors.check import NOW, RULES, same, unhex
 
 from waypost.mls.base.signing import SignatureKey
 from waypost.mls.base.suites import cipher_suite
-from waypost.mls.group import Group
+from waypost.mls.group import Group, ProposalMessage, StagedCommit
 from waypost.mls.objects.framing import decode_message
 from waypost.mls.objects.key_package import KeyPackage, KeyPackageBundle
 from waypost.mls.objects.psk import Psks
 from waypost.mls.steps.joining import JoinOptions
-from waypost.mls.steps.staged import ProposalMessage, StagedCommit
 
 Case = dict[str, Any]
 

@@ -12,7 +12,7 @@ from waypost.mls.base.registry import ResumptionPskUsage, WireFormat
 from waypost.mls.base.signing import SignatureKey
 from waypost.mls.base.suites import X25519_AES128, CipherSuite
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit
-from waypost.mls.group import Group
+from waypost.mls.group import ApplicationMessage, Group, StagedCommit
 from waypost.mls.objects.credentials import BasicCredential
 from waypost.mls.objects.extensions import Extensions, RequiredCapabilities
 from waypost.mls.objects.framing import decode_message
@@ -25,7 +25,6 @@ from waypost.mls.steps.committing import CommitOptions, PathChoice
 from waypost.mls.steps.creating import GroupSpec
 from waypost.mls.steps.joining import JoinOptions
 from waypost.mls.steps.sending import Framing
-from waypost.mls.steps.staged import ApplicationMessage, StagedCommit
 
 PRIVATE: Final = Framing(padding=32)
 PUBLIC: Final = Framing(WireFormat.PUBLIC_MESSAGE)

@@ -12,12 +12,11 @@ from tests.mls.world import NOW, Seeded, bundle, content, signer
 from waypost.mls.base.errors import Fault, MlsError
 from waypost.mls.base.suites import CipherSuite
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit
-from waypost.mls.group import Group
+from waypost.mls.group import ApplicationMessage, Group, Processed, ProposalMessage, StagedCommit
 from waypost.mls.objects.key_package import KeyPackage, KeyPackageBundle
 from waypost.mls.objects.psk import Psks
 from waypost.mls.steps.epoch import GroupState, Status
 from waypost.mls.steps.joining import JoinOptions
-from waypost.mls.steps.staged import ApplicationMessage, Processed, ProposalMessage, StagedCommit
 
 PSKS = Psks({b"shared": b"by all of them"})
 #: What an honest message may meet when it comes late or again.

@@ -113,6 +113,13 @@ def make_commit(state: GroupState, options: CommitOptions, given: Surroundings) 
     return _make(state, options, given, fitting)
 
 
+def sign_group_info(epoch: Epoch, extensions: Extensions, tree: TreeDelivery) -> GroupInfo:
+    """The GroupInfo of an epoch, signed by this member, with those extensions and perhaps the tree (§12.4.3)."""
+    if tree is TreeDelivery.IN_WELCOME:
+        extensions = (*extensions, Extension(ExtensionType.RATCHET_TREE, epoch.encoded_tree))
+    return GroupInfo.sign(epoch.context, extensions, epoch.confirmation_tag(), epoch.leaf_index, epoch.signature_key)
+
+
 def _make(
     state: GroupState, options: CommitOptions, given: Surroundings, proposals: tuple[SentProposal, ...]
 ) -> tuple[SecretTree, PendingCommit]:
@@ -227,10 +234,7 @@ def _welcomes(epoch: Epoch, begun: Schedule, newcomers: _Newcomers, options: Com
     applied = newcomers.applied
     if not applied.added:
         return ()
-    extensions = options.group_info_extensions
-    if options.tree is TreeDelivery.IN_WELCOME:
-        extensions = (*extensions, Extension(ExtensionType.RATCHET_TREE, epoch.encoded_tree))
-    info = GroupInfo.sign(epoch.context, extensions, epoch.confirmation_tag(), epoch.leaf_index, epoch.signature_key)
+    info = sign_group_info(epoch, options.group_info_extensions, options.tree)
     encrypted_info = seal_group_info(epoch.suite, begun.welcome_secret, info)
     sealed = []
     for leaf_index, package in applied.added:

@@ -1,45 +1,15 @@
-"""What `Group.process` returns. A commit is described before it is applied, so that policy can refuse it."""
+"""What a commit does to a group, told before it is applied, so that policy can refuse it (RFC 9420 §14)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from waypost.mls.base.registry import LeafNodeSource
-from waypost.mls.objects.credentials import Credential
 from waypost.mls.objects.extensions import Extensions
-from waypost.mls.objects.framing import Sender
-from waypost.mls.objects.proposals import Proposal, ReInit
+from waypost.mls.objects.proposals import ReInit
 from waypost.mls.objects.psk import PskId
 from waypost.mls.steps.epoch import Epoch, Member, PendingCommit
 from waypost.mls.steps.processing import Outcome
-
-if TYPE_CHECKING:
-    from waypost.mls.group import Group
-
-
-@dataclass(frozen=True)
-class ApplicationMessage:
-    """Application data. Store `group` before the data is acknowledged, else it can be read twice."""
-
-    group: Group = field(repr=False)
-    data: bytes = field(repr=False)
-    authenticated_data: bytes = field(repr=False)
-    epoch: int
-    sender: int
-    credential: Credential
-    generation: int
-
-
-@dataclass(frozen=True)
-class ProposalMessage:
-    """A valid proposal that now waits for a commit. `Group.discard_proposal(reference)` forgets it."""
-
-    group: Group = field(repr=False)
-    reference: bytes
-    proposal: Proposal
-    sender: Sender
 
 
 @dataclass(frozen=True)
@@ -68,18 +38,6 @@ class Changes:
     extensions: Extensions | None
     reinit: ReInit | None
     removes_self: bool
-
-
-@dataclass(frozen=True)
-class StagedCommit:
-    """A valid commit that has not been applied. Drop it to refuse it; the group is as it was.
-
-    `apply(now)` makes the next `Group`; it raises MlsError(COMMIT_CHANGED_UNDER) if the group has moved on since.
-    """
-
-    changes: Changes
-    own: bool
-    apply: Callable[[int], Group] = field(repr=False)
 
 
 def describe(epoch: Epoch, outcome: Outcome) -> Changes:
@@ -130,7 +88,3 @@ def describe_own(epoch: Epoch, pending: PendingCommit) -> Changes:
         reinit=pending.step.reinit,
         removes_self=False,
     )
-
-
-#: What a message turns out to be.
-Processed = ApplicationMessage | ProposalMessage | StagedCommit
