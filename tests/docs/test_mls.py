@@ -4,6 +4,7 @@ import doctest
 import re
 from pathlib import Path
 
+from waypost import mls
 from waypost.mls.base import bounds
 from waypost.mls.base.errors import Fault
 
@@ -20,6 +21,12 @@ def test_the_life_of_a_group_goes_as_it_is_told() -> None:
     result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example)
     assert result.attempted > 40
     assert result.failed == 0
+
+
+def test_what_an_app_imports_is_told() -> None:
+    table = PAGE.partition("From `waypost.mls` itself:")[2].partition("The rest is imported")[0]
+    named = set(re.findall(r"`(\w+)`", table)) - {"commit", "process"}
+    assert named == set(mls.__all__)
 
 
 def test_the_table_leads_to_every_module() -> None:
