@@ -7,7 +7,7 @@ from waypost.errors import Code, Kind
 from waypost.lab.conformance.check import Check, Stage
 from waypost.lab.conformance.checks import CHECKS
 from waypost.lab.conformance.unobservable import UNOBSERVABLE
-from waypost.mls.base.errors import Fault
+from waypost.mls.base.errors import MlsFault
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -111,7 +111,7 @@ def mls_errors_page() -> str:
     for title, numbers in _MLS_SECTIONS:
         rows = [
             (str(fault.number), f"`{fault.name}`", fault.clause, fault.sentence)
-            for fault in sorted(Fault, key=lambda fault: fault.number)
+            for fault in sorted(MlsFault, key=lambda fault: fault.number)
             if fault.number in numbers
         ]
         parts.append(f"## {title}\n")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from waypost import mls
 from waypost.mls.base import bounds
-from waypost.mls.base.errors import Fault
+from waypost.mls.base.errors import MlsFault
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "node" / "waypost" / "mls"
@@ -42,7 +42,7 @@ def test_numbers_in_brackets_are_errors() -> None:
 
 
 def test_every_error_is_on_its_page() -> None:
-    assert all(f"| {each.number} | `{each.name}` | {each.clause} | {each.sentence} |" in ERRORS for each in Fault)
+    assert all(f"| {each.number} | `{each.name}` | {each.clause} | {each.sentence} |" in ERRORS for each in MlsFault)
 
 
 def test_bounds_are_those_of_the_code() -> None:

@@ -23,7 +23,7 @@ from tests.mls.world import (
 from waypost.mls.base import signing
 from waypost.mls.base.bounds import NEW_MEMBER_PROPOSALS_MAX, NEW_MEMBER_PROPOSALS_MAX_BYTES, PROPOSALS_MAX_BYTES
 from waypost.mls.base.codec import Reader, opaque, u16
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.registry import GREASE
 from waypost.mls.base.suites import X25519_AES128
 from waypost.mls.external import propose_own_add
@@ -134,7 +134,7 @@ def test_outsiders_do_not_crowd_out_members() -> None:
     for number in range(NEW_MEMBER_PROPOSALS_MAX):
         bob = proposal(bob, propose_own_add(GROUP_ID, 1, bundle(f"mallory {number}", world.random))).group
     one_more = propose_own_add(GROUP_ID, 1, bundle("mallory", world.random))
-    refused(lambda: bob.process(one_more, NOW), Fault.TOO_MANY_PROPOSALS)
+    refused(lambda: bob.process(one_more, NOW), MlsFault.TOO_MANY_PROPOSALS)
     assert proposal(bob, forge(world.groups["alice"], updated("alice", fresh(world)))).group.proposals
 
 
@@ -148,11 +148,11 @@ def test_what_waits_for_a_commit_has_an_upper_size() -> None:
     world = World("alice", "bob")
     bob = world.groups["bob"]
     too_big = propose_own_add(GROUP_ID, 1, big_add("mallory", NEW_MEMBER_PROPOSALS_MAX_BYTES))
-    refused(lambda: bob.process(too_big, NOW), Fault.TOO_MANY_PROPOSALS)
+    refused(lambda: bob.process(too_big, NOW), MlsFault.TOO_MANY_PROPOSALS)
     for name in ("dave", "eve", "frank"):
         half = forge(world.groups["alice"], Add(big_add(name, PROPOSALS_MAX_BYTES // 2 - 1_000).key_package))
         if name == "frank":
-            refused(partial(bob.process, half, NOW), Fault.TOO_MANY_PROPOSALS)
+            refused(partial(bob.process, half, NOW), MlsFault.TOO_MANY_PROPOSALS)
         else:
             bob = proposal(bob, half).group
     assert len(bob.proposals) == 2

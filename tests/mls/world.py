@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from waypost.mls.base.bounds import Rules
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.registry import WireFormat
 from waypost.mls.base.signing import SignatureKey
 from waypost.mls.base.suites import X25519_AES128, CipherSuite
@@ -141,10 +141,10 @@ def application(group: Group, message: bytes) -> ApplicationMessage:
 
 
 #: The tests that have seen each fault come out of the library, in this run.
-SEEN: defaultdict[Fault, set[str]] = defaultdict(set)
+SEEN: defaultdict[MlsFault, set[str]] = defaultdict(set)
 
 
-def refused(call: Callable[[], object], fault: Fault) -> MlsError:
+def refused(call: Callable[[], object], fault: MlsFault) -> MlsError:
     """The call is refused with that fault and no other."""
     with pytest.raises(MlsError) as caught:
         call()

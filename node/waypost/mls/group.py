@@ -15,7 +15,7 @@ from typing import Final
 
 from waypost.mls.base.bounds import Rules
 from waypost.mls.base.codec import opaque
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.hpke import Randomness
 from waypost.mls.base.registry import ContentType, ExtensionType, WireFormat
 from waypost.mls.base.signing import SignatureKey
@@ -33,16 +33,16 @@ from waypost.mls.steps.creating import GroupSpec
 from waypost.mls.steps.epoch import (
     CachedProposal,
     GroupState,
+    GroupStatus,
     PastEpoch,
     PendingCommit,
-    Status,
     advance,
     removed,
     unexpired,
 )
 from waypost.mls.steps.joining import JoinOptions
-from waypost.mls.steps.processing import Opened, Reading
-from waypost.mls.steps.proposal_list import View
+from waypost.mls.steps.processing import Reading, VerifiedMessage
+from waypost.mls.steps.proposal_list import ProposalView
 from waypost.mls.steps.sending import Framing, UpdateOptions
 from waypost.mls.steps.state_format import StoredState
 from waypost.mls.steps.view import GroupView
@@ -152,7 +152,7 @@ class Group(GroupView):
         """
         self._check_sending()
         if self._state.pending is not None:
-            raise MlsError(Fault.ALREADY_PENDING)
+            raise MlsError(MlsFault.ALREADY_PENDING)
         given = Surroundings(random, now, psks, self.rules)
         left, pending = committing.make_commit(self._state, options or CommitOptions(), given)
         return self._next(replace(self._state, secret_tree=left, pending=pending)), pending
@@ -162,14 +162,14 @@ class Group(GroupView):
         self._check_unspent()
         pending = self._state.pending
         if pending is None:
-            raise MlsError(Fault.NOTHING_PENDING)
+            raise MlsError(MlsFault.NOTHING_PENDING)
         return self._next(advance(self._state, pending.step, now, self.rules))
 
     def drop_pending(self) -> Group:
         """Forget this member's own commit, because it has been refused."""
         self._check_unspent()
         if self._state.pending is None:
-            raise MlsError(Fault.NOTHING_PENDING)
+            raise MlsError(MlsFault.NOTHING_PENDING)
         return self._next(replace(self._state, pending=None))
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -185,19 +185,19 @@ class Group(GroupView):
         """
         self._check_unspent()
         state = self._state
-        if state.status is Status.REMOVED:
-            raise MlsError(Fault.GROUP_CLOSED)
+        if state.status is GroupStatus.REMOVED:
+            raise MlsError(MlsFault.GROUP_CLOSED)
         if state.pending is not None and message == state.pending.message:
             return self._own_commit(state.pending)
         body = decode_message(message)
         if not isinstance(body, PublicMessage | PrivateMessage):
-            raise MlsError(Fault.WRONG_WIRE_FORMAT)
+            raise MlsError(MlsFault.WRONG_WIRE_FORMAT)
         if body.group_id != self.group_id:
-            raise MlsError(Fault.WRONG_GROUP)
+            raise MlsError(MlsFault.WRONG_GROUP)
         if body.epoch != self.epoch:
             return self._read_past(body)
-        if state.status is Status.REINITIALISED and _content_type(body) is not ContentType.APPLICATION:
-            raise MlsError(Fault.GROUP_REINITIALISED)
+        if state.status is GroupStatus.REINITIALISED and _content_type(body) is not ContentType.APPLICATION:
+            raise MlsError(MlsFault.GROUP_REINITIALISED)
         opened = processing.open_current(state.epoch, state.secret_tree, body)
         content = opened.message.content.content
         if isinstance(content, bytes):
@@ -235,34 +235,34 @@ class Group(GroupView):
 
     def _check_unspent(self) -> None:
         if self._spent:
-            raise MlsError(Fault.STATE_SPENT)
+            raise MlsError(MlsFault.STATE_SPENT)
 
     def _check_sending(self) -> None:
         self._check_unspent()
-        if self._state.status is Status.REMOVED:
-            raise MlsError(Fault.GROUP_CLOSED)
-        if self._state.status is Status.REINITIALISED:
-            raise MlsError(Fault.GROUP_REINITIALISED)
+        if self._state.status is GroupStatus.REMOVED:
+            raise MlsError(MlsFault.GROUP_CLOSED)
+        if self._state.status is GroupStatus.REINITIALISED:
+            raise MlsError(MlsFault.GROUP_REINITIALISED)
 
-    def _view(self, now: int) -> View:
+    def _view(self, now: int) -> ProposalView:
         epoch = self._state.epoch
-        return View(epoch.tree, epoch.parameters, now, self.rules)
+        return ProposalView(epoch.tree, epoch.parameters, now, self.rules)
 
     def _read_past(self, body: PublicMessage | PrivateMessage) -> ApplicationMessage:
         if body.epoch > self.epoch:
-            raise MlsError(Fault.EPOCH_AHEAD, f"epoch {body.epoch}")
+            raise MlsError(MlsFault.EPOCH_AHEAD, f"epoch {body.epoch}")
         if isinstance(body, PublicMessage) or body.content_type is not ContentType.APPLICATION:
-            raise MlsError(Fault.WRONG_EPOCH, f"epoch {body.epoch}")
+            raise MlsError(MlsFault.WRONG_EPOCH, f"epoch {body.epoch}")
         past = next((past for past in self._state.past if past.number == body.epoch), None)
         if past is None:
-            raise MlsError(Fault.EPOCH_FORGOTTEN, f"epoch {body.epoch}")
+            raise MlsError(MlsFault.EPOCH_FORGOTTEN, f"epoch {body.epoch}")
         opened = processing.open_past(past, body)
         data = opened.message.content.content
         if not isinstance(data, bytes):
-            raise MlsError(Fault.WRONG_EPOCH)
+            raise MlsError(MlsFault.WRONG_EPOCH)
         return self._application(opened, data, past)
 
-    def _application(self, opened: Opened, data: bytes, past: PastEpoch | None) -> ApplicationMessage:
+    def _application(self, opened: VerifiedMessage, data: bytes, past: PastEpoch | None) -> ApplicationMessage:
         content = opened.message.content
         state, index = self._state, content.sender.index
         if past is None:
@@ -276,7 +276,7 @@ class Group(GroupView):
             self._next(after), data, content.authenticated_data, content.epoch, index, credential, opened.generation
         )
 
-    def _proposal(self, opened: Opened, proposal: Proposal, view: View) -> ProposalMessage:
+    def _proposal(self, opened: VerifiedMessage, proposal: Proposal, view: ProposalView) -> ProposalMessage:
         sent = processing.read_proposal_message(opened, proposal, view)
         cached = processing.cache(self._state, CachedProposal(sent))
         after = self._next(replace(self._state, secret_tree=opened.secret_tree, proposals=cached))
@@ -289,7 +289,7 @@ class Group(GroupView):
 
         return StagedCommit(describe_own(self._state.epoch, pending), own=True, apply=apply)
 
-    def _commit(self, opened: Opened, commit: Commit, given: Reading) -> StagedCommit:
+    def _commit(self, opened: VerifiedMessage, commit: Commit, given: Reading) -> StagedCommit:
         outcome = processing.process_commit(self._state, opened, commit, given)
 
         def apply(at: int) -> Group:
@@ -303,7 +303,7 @@ class Group(GroupView):
 
     def _check_base(self) -> None:
         if self._spent:
-            raise MlsError(Fault.COMMIT_CHANGED_UNDER)
+            raise MlsError(MlsFault.COMMIT_CHANGED_UNDER)
 
 
 def _content_type(body: PublicMessage | PrivateMessage) -> ContentType:

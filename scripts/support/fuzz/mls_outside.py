@@ -15,7 +15,7 @@ from scripts.support.mls.members import NOW, Seeded
 
 from waypost.mls.base import codec
 from waypost.mls.base.bounds import Rules
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit
 from waypost.mls.group import Group
 from waypost.mls.objects.framing import decode_message
@@ -95,7 +95,7 @@ def _joined_with_tree(data: bytes) -> object:
 def _added(data: bytes) -> object:
     package = decode_message(data)
     if not isinstance(package, KeyPackage):
-        raise MlsError(Fault.WRONG_WIRE_FORMAT)
+        raise MlsError(MlsFault.WRONG_WIRE_FORMAT)
     world = _chosen(lambda world: package.cipher_suite == world.suite.value)
     parameters = GroupParameters.of(world.suite, world.alice.group_id, world.alice.extensions)
     check_key_package(package, parameters, NOW, Rules())

@@ -10,15 +10,15 @@ from typing import Any
 from scripts.support.mls_vectors.check import same, unhex
 
 from waypost.mls.base.codec import Reader, decode
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.kdf import ZERO, mac
 from waypost.mls.base.registry import ContentType, SenderType, WireFormat
 from waypost.mls.base.signing import SignatureKey
 from waypost.mls.base.suites import cipher_suite
 from waypost.mls.keys.key_schedule import schedule, welcome_secret
 from waypost.mls.keys.protection import (
-    Envelope,
     EpochKeys,
+    PrivateMessageChoices,
     check_signature,
     protect_private,
     protect_public,
@@ -164,12 +164,12 @@ def message_protection_case(case: Case) -> None:
         assert isinstance(private, PrivateMessage)
         given.check_private(private, encoded)
         signed = given.sign(WireFormat.PRIVATE_MESSAGE, content)
-        _, made = protect_private(signed, given.keys, given.tree, Envelope(7, secrets.token_bytes(4)))
+        _, made = protect_private(signed, given.keys, given.tree, PrivateMessageChoices(7, secrets.token_bytes(4)))
         given.check_private(decode(made.encode(), PrivateMessage.read), encoded)
     try:
         protect_public(given.sign(WireFormat.PUBLIC_MESSAGE, application), given.keys)
     except MlsError as error:
-        same("application in public", error.fault, Fault.APPLICATION_NOT_PRIVATE)
+        same("application in public", error.fault, MlsFault.APPLICATION_NOT_PRIVATE)
     else:
         raise AssertionError("application data went into a PublicMessage")
 

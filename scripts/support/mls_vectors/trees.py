@@ -8,7 +8,7 @@ from typing import Any
 from scripts.support.mls_vectors.check import same, unhex
 
 from waypost.mls.base.codec import decode
-from waypost.mls.base.errors import Fault
+from waypost.mls.base.errors import MlsFault
 from waypost.mls.base.registry import SenderType
 from waypost.mls.base.signing import SignatureKey
 from waypost.mls.base.suites import CipherSuite, cipher_suite
@@ -27,9 +27,9 @@ from waypost.mls.tree.tree_validation import check_tree
 from waypost.mls.tree.treekem import (
     Committer,
     MergedPath,
+    PathRecipient,
     PathSecrets,
     PrivateKeys,
-    Receiver,
     decrypt_path,
     derive_upward,
     encrypt_path,
@@ -96,7 +96,7 @@ class _Group:
         same("leaf key", found and found.encryption_key, keys[leaf].public)
         for each in given["path_secrets"]:
             secret = unhex(each["path_secret"])
-            told = derive_upward(self.tree, self.suite, [each["node"]], secret, Fault.PATH_SECRET_MISMATCH)
+            told = derive_upward(self.tree, self.suite, [each["node"]], secret, MlsFault.PATH_SECRET_MISMATCH)
             keys.update(told.private_keys)
         return keys
 
@@ -114,7 +114,7 @@ class _Group:
         found = {}
         for index, keys in self.private.items():
             if index != sender:
-                found[index] = decrypt_path(merged, self.suite, Receiver(index, keys))
+                found[index] = decrypt_path(merged, self.suite, PathRecipient(index, keys))
         return tree, found
 
 

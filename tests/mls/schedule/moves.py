@@ -10,7 +10,7 @@ from tests.mls.schedule.hub import Kind, Letter, Violation
 from tests.mls.schedule.steps import Action, Crash, Step
 from tests.mls.world import NOW, signer
 
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.registry import ResumptionPskUsage, WireFormat
 from waypost.mls.external import propose_externally
 from waypost.mls.group import Group
@@ -97,7 +97,7 @@ def _propose(play: Play, client: Client, proposal: Proposal | None, crash: Crash
         after, message = group.propose(proposal, play.random, NOW, _framing(play))
     except MlsError as error:
         # The same PublicMessage again: signatures are deterministic.
-        if error.fault is Fault.PROPOSAL_REPLAYED:
+        if error.fault is MlsFault.PROPOSAL_REPLAYED:
             return False
         raise Violation(f"{client.name} cannot propose {proposal}: {error}") from error
     return client.keep(client.stored(after), crash, Letter(Kind.PROPOSAL, client.name, message, epoch))

@@ -20,7 +20,7 @@ from waypost.mls.objects.framing import PrivateMessage
 from waypost.mls.objects.psk import Psks
 from waypost.mls.steps import applying, epoch, processing, state_format
 from waypost.mls.steps.epoch import CachedProposal, GroupState, PastEpoch, Step, StepSecrets
-from waypost.mls.steps.processing import Opened
+from waypost.mls.steps.processing import VerifiedMessage
 from waypost.mls.steps.state_format import StoredState
 from waypost.mls.tree.ratchet_tree import RatchetTree
 
@@ -74,7 +74,7 @@ def reads_again(patch: pytest.MonkeyPatch) -> None:
 def reads_late_messages_again(patch: pytest.MonkeyPatch) -> None:
     right = processing.open_past
 
-    def open_past(past: PastEpoch, message: PrivateMessage) -> Opened:
+    def open_past(past: PastEpoch, message: PrivateMessage) -> VerifiedMessage:
         return replace(right(past, message), secret_tree=past.secret_tree)
 
     patch.setattr(processing, "open_past", open_past)

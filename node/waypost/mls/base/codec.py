@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from waypost.mls.base.bounds import FOREIGN, InputBound
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ def varint(value: int) -> bytes:
         return (value | 0x4000).to_bytes(2, "big")
     if value <= _VARINT_MAX:
         return (value | 0x8000_0000).to_bytes(4, "big")
-    raise MlsError(Fault.TOO_LARGE, f"a vector of {value} bytes")
+    raise MlsError(MlsFault.TOO_LARGE, f"a vector of {value} bytes")
 
 
 def opaque(data: bytes) -> bytes:
@@ -83,7 +83,7 @@ class Reader:
 
     def __init__(self, data: bytes, bound: InputBound = FOREIGN) -> None:
         if len(data) > bound.max_bytes:
-            raise MlsError(Fault.TOO_LARGE, f"{len(data)} bytes")
+            raise MlsError(MlsFault.TOO_LARGE, f"{len(data)} bytes")
         self.data = data
         self.position = 0
         self.end = len(data)
@@ -94,14 +94,14 @@ class Reader:
         start = self.position
         stop = start + size
         if stop > self.end:
-            raise MlsError(Fault.TRUNCATED)
+            raise MlsError(MlsFault.TRUNCATED)
         self.position = stop
         return self.data[start:stop]
 
     def u8(self) -> int:
         position = self.position
         if position >= self.end:
-            raise MlsError(Fault.TRUNCATED)
+            raise MlsError(MlsFault.TRUNCATED)
         self.position = position + 1
         return self.data[position]
 
@@ -120,7 +120,7 @@ class Reader:
         if prefix == 0:
             return first
         if prefix == 3:
-            raise MlsError(Fault.VARINT_INVALID)
+            raise MlsError(MlsFault.VARINT_INVALID)
         if prefix == 1:
             value = (first & 0x3F) << 8 | self.u8()
             least = 0x40
@@ -128,7 +128,7 @@ class Reader:
             value = (first & 0x3F) << 24 | int.from_bytes(self.raw(3), "big")
             least = 0x4000
         if value < least:
-            raise MlsError(Fault.VARINT_NOT_MINIMAL)
+            raise MlsError(MlsFault.VARINT_NOT_MINIMAL)
         return value
 
     def opaque(self) -> bytes:
@@ -141,7 +141,7 @@ class Reader:
             start = self.position
         stop = start + size
         if stop > self.end:
-            raise MlsError(Fault.TRUNCATED)
+            raise MlsError(MlsFault.TRUNCATED)
         self.position = stop
         return self.data[start:stop]
 
@@ -150,7 +150,7 @@ class Reader:
         size = self.varint()
         stop = self.position + size
         if stop > self.end:
-            raise MlsError(Fault.TRUNCATED)
+            raise MlsError(MlsFault.TRUNCATED)
         outer, self.end = self.end, stop
         items = []
         while self.position < stop:
@@ -162,27 +162,27 @@ class Reader:
     def u16_vector(self) -> tuple[int, ...]:
         data = self.opaque()
         if len(data) % 2:
-            raise MlsError(Fault.VECTOR_NOT_WHOLE)
+            raise MlsError(MlsFault.VECTOR_NOT_WHOLE)
         self._count(len(data) // _NUMBERS_BYTES)
         return struct.unpack(f">{len(data) // 2}H", data)
 
     def u32_vector(self) -> tuple[int, ...]:
         data = self.opaque()
         if len(data) % 4:
-            raise MlsError(Fault.VECTOR_NOT_WHOLE)
+            raise MlsError(MlsFault.VECTOR_NOT_WHOLE)
         self._count(len(data) // _NUMBERS_BYTES)
         return struct.unpack(f">{len(data) // 4}I", data)
 
     def optional(self, value: Callable[[Reader], T]) -> T | None:
         present = self.u8()
         if present > 1:
-            raise MlsError(Fault.OPTIONAL_INVALID)
+            raise MlsError(MlsFault.OPTIONAL_INVALID)
         return value(self) if present else None
 
     def _count(self, elements: int) -> None:
         self._elements_left -= elements
         if self._elements_left < 0:
-            raise MlsError(Fault.TOO_LARGE, "too many elements of vectors")
+            raise MlsError(MlsFault.TOO_LARGE, "too many elements of vectors")
 
     def rest(self) -> bytes:
         """All that has not been read."""
@@ -191,7 +191,7 @@ class Reader:
     def done(self) -> None:
         """Return if everything has been read."""
         if self.position != self.end:
-            raise MlsError(Fault.TRAILING_BYTES)
+            raise MlsError(MlsFault.TRAILING_BYTES)
 
 
 def decode(data: bytes, value: Callable[[Reader], T], bound: InputBound = FOREIGN) -> T:

@@ -16,7 +16,7 @@ class _Entry(NamedTuple):
     sentence: str
 
 
-class Fault(Enum):
+class MlsFault(Enum):
     """Why something was refused: `.number`, `.clause` (of RFC 9420 unless another document is named), `.sentence`."""
 
     # 100–199: bytes that are not an encoding of what was expected.
@@ -189,7 +189,7 @@ class Fault(Enum):
 class MlsError(Exception):
     """Something was refused. `fault` says why; `detail` may say where. Nothing has changed."""
 
-    def __init__(self, fault: Fault, detail: str = "") -> None:
+    def __init__(self, fault: MlsFault, detail: str = "") -> None:
         super().__init__(fault, detail)
         self.fault = fault
         self.detail = detail

@@ -19,7 +19,7 @@ from nacl import bindings
 
 from waypost.crypto import kem as xwing
 from waypost.mls.base.codec import u16
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.kdf import NH, expand, extract
 
 #: A source of that many random bytes. Everything random in this package comes from such an argument, except what
@@ -73,7 +73,7 @@ class X25519Key:
 
     def __init__(self, data: bytes) -> None:
         if len(data) != 32:
-            raise MlsError(Fault.BAD_SECRET_KEY, f"an X25519 key of {len(data)} bytes")
+            raise MlsError(MlsFault.BAD_SECRET_KEY, f"an X25519 key of {len(data)} bytes")
         self.data = data
 
     @cached_property
@@ -88,13 +88,13 @@ class X25519Key:
         try:
             return suite.decrypt(sealed, self._loaded, info)
         except (InvalidTag, ValueError):
-            raise MlsError(Fault.HPKE_OPEN_FAILED) from None
+            raise MlsError(MlsFault.HPKE_OPEN_FAILED) from None
 
     def decapsulate(self, kem_output: bytes) -> bytes:
         try:
             shared = self._loaded.exchange(X25519PublicKey.from_public_bytes(kem_output))
         except ValueError:
-            raise MlsError(Fault.HPKE_OPEN_FAILED) from None
+            raise MlsError(MlsFault.HPKE_OPEN_FAILED) from None
         return _dhkem_secret(shared, kem_output + self.public)
 
 
@@ -120,7 +120,7 @@ class X25519Kem:
         try:
             shared = ephemeral.exchange(self.public_key(public))
         except ValueError:
-            raise MlsError(Fault.BAD_HPKE_KEY) from None
+            raise MlsError(MlsFault.BAD_HPKE_KEY) from None
         return _dhkem_secret(shared, kem_output + public), kem_output
 
 
@@ -129,7 +129,7 @@ class XWingKey:
 
     def __init__(self, data: bytes) -> None:
         if len(data) != xwing.SEED_BYTES:
-            raise MlsError(Fault.BAD_SECRET_KEY, f"an X-Wing seed of {len(data)} bytes")
+            raise MlsError(MlsFault.BAD_SECRET_KEY, f"an X-Wing seed of {len(data)} bytes")
         self.data = data
         self._key = xwing.KemKey(data)
 
@@ -141,7 +141,7 @@ class XWingKey:
         try:
             return suite.decrypt(sealed, self._key.loaded, info)
         except (InvalidTag, ValueError):
-            raise MlsError(Fault.HPKE_OPEN_FAILED) from None
+            raise MlsError(MlsFault.HPKE_OPEN_FAILED) from None
 
     def decapsulate(self, kem_output: bytes) -> bytes:
         mlkem, x25519 = self._key.parts
@@ -150,7 +150,7 @@ class XWingKey:
             secret_m = mlkem.decapsulate(kem_output[:_MLKEM_ENC_BYTES])
             secret_x = x25519.exchange(X25519PublicKey.from_public_bytes(enc_x))
         except ValueError:
-            raise MlsError(Fault.HPKE_OPEN_FAILED) from None
+            raise MlsError(MlsFault.HPKE_OPEN_FAILED) from None
         return _combine(secret_m, secret_x, enc_x, self.public[_MLKEM_PUBLIC_BYTES:])
 
 
@@ -176,7 +176,7 @@ class XWingKem:
             secret_m, enc_m = mlkem.encapsulate()
             secret_x = ephemeral.exchange(x25519)
         except ValueError:
-            raise MlsError(Fault.BAD_HPKE_KEY) from None
+            raise MlsError(MlsFault.BAD_HPKE_KEY) from None
         enc_x = ephemeral.public_key().public_bytes_raw()
         return _combine(secret_m, secret_x, enc_x, public[_MLKEM_PUBLIC_BYTES:]), enc_m + enc_x
 
@@ -214,11 +214,11 @@ def _x25519_public(data: bytes) -> X25519PublicKey:
     # another a key that is in use would look like a new one.
     coordinate = int.from_bytes(data, "little")
     if coordinate >= _P or coordinate in _LOW_ORDER:
-        raise MlsError(Fault.BAD_HPKE_KEY)
+        raise MlsError(MlsFault.BAD_HPKE_KEY)
     try:
         return X25519PublicKey.from_public_bytes(data)
     except ValueError:
-        raise MlsError(Fault.BAD_HPKE_KEY) from None
+        raise MlsError(MlsFault.BAD_HPKE_KEY) from None
 
 
 @lru_cache(_LOADED_MAX)
@@ -226,7 +226,7 @@ def _xwing_public(data: bytes) -> tuple[MLKEM768PublicKey, X25519PublicKey]:
     try:
         mlkem = MLKEM768PublicKey.from_public_bytes(data[:_MLKEM_PUBLIC_BYTES])
     except ValueError:
-        raise MlsError(Fault.BAD_HPKE_KEY) from None
+        raise MlsError(MlsFault.BAD_HPKE_KEY) from None
     return mlkem, _x25519_public(data[_MLKEM_PUBLIC_BYTES:])
 
 

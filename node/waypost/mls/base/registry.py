@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, TypeVar
 
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 
 E = TypeVar("E", bound=IntEnum)
 
@@ -117,4 +117,4 @@ def known(kind: type[E], value: int) -> E:
     try:
         return kind(value)
     except ValueError:
-        raise MlsError(Fault.UNKNOWN_ENUM, f"{kind.__name__} {value}") from None
+        raise MlsError(MlsFault.UNKNOWN_ENUM, f"{kind.__name__} {value}") from None

@@ -11,7 +11,7 @@ from nacl import bindings
 from nacl.exceptions import BadSignatureError
 
 from waypost.mls.base.codec import opaque
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.kdf import labelled
 
 PUBLIC_BYTES: Final = 32
@@ -32,7 +32,7 @@ class SignatureKey:
 
     def __init__(self, seed: bytes) -> None:
         if len(seed) != SEED_BYTES:
-            raise MlsError(Fault.BAD_SECRET_KEY, f"a seed of {len(seed)} bytes")
+            raise MlsError(MlsFault.BAD_SECRET_KEY, f"a seed of {len(seed)} bytes")
         self.seed: Final = seed
         public, self._secret = bindings.crypto_sign_seed_keypair(seed)
         self.public: Final[bytes] = public
@@ -63,4 +63,4 @@ def check_signature_key(public: bytes) -> None:
     For keys that come without a signature of theirs beside them; `verify_with_label` refuses bad keys itself.
     """
     if len(public) != PUBLIC_BYTES or not bindings.crypto_core_ed25519_is_valid_point(public):
-        raise MlsError(Fault.BAD_SIGNATURE_KEY)
+        raise MlsError(MlsFault.BAD_SIGNATURE_KEY)

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from waypost.mls.base.codec import opaque
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.hpke import Kem, PrivateKey, Randomness, X25519Kem, XWingKem, export_secret
 from waypost.mls.base.kdf import labelled
 
@@ -52,7 +52,7 @@ class CipherSuite:
             sealed = self._hpke.encrypt(plaintext, key, labelled(label) + opaque(context))
         except ValueError:
             # An X25519 point of low order.
-            raise MlsError(Fault.BAD_HPKE_KEY) from None
+            raise MlsError(MlsFault.BAD_HPKE_KEY) from None
         size = self.kem.enc_bytes
         return sealed[:size], sealed[size:]
 
@@ -60,7 +60,7 @@ class CipherSuite:
         """DecryptWithLabel (§5.1.3) of kem_output and ciphertext. Raises MlsError(HPKE_OPEN_FAILED)."""
         kem_output, ciphertext = sealed
         if len(kem_output) != self.kem.enc_bytes:
-            raise MlsError(Fault.HPKE_OPEN_FAILED)
+            raise MlsError(MlsFault.HPKE_OPEN_FAILED)
         return key.open(self._hpke, kem_output + ciphertext, labelled(label) + opaque(context))
 
     def external_init_send(self, external_pub: bytes, random: Randomness) -> tuple[bytes, bytes]:
@@ -71,7 +71,7 @@ class CipherSuite:
     def external_init_receive(self, external_priv: PrivateKey, kem_output: bytes) -> bytes:
         """The same init secret on the other side. Raises MlsError(HPKE_OPEN_FAILED)."""
         if len(kem_output) != self.kem.enc_bytes:
-            raise MlsError(Fault.HPKE_OPEN_FAILED)
+            raise MlsError(MlsFault.HPKE_OPEN_FAILED)
         shared = external_priv.decapsulate(kem_output)
         return export_secret(self.kem.kem_id, self._aead_id, shared, _EXTERNAL_INIT)
 
@@ -91,5 +91,5 @@ def cipher_suite(value: int) -> CipherSuite:
     """The suite of that number. Raises MlsError(UNKNOWN_SUITE)."""
     suite = SUITES.get(value)
     if suite is None:
-        raise MlsError(Fault.UNKNOWN_SUITE, f"0x{value:04x}")
+        raise MlsError(MlsFault.UNKNOWN_SUITE, f"0x{value:04x}")
     return suite

@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidTag
 
 from waypost.mls.base import signing
 from waypost.mls.base.codec import Reader, decode, opaque, u8, u16, u32, u64
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.kdf import NH, expand_with_label, mac
 from waypost.mls.base.registry import MLS10, ContentType, SenderType, WireFormat
 from waypost.mls.base.signing import SignatureKey, verify_with_label
@@ -58,7 +58,7 @@ def check_signature(message: AuthenticatedContent, context: bytes, signature_key
     """Raises MlsError(MESSAGE_SIGNATURE)."""
     tbs = framed_content_tbs(message.wire_format, message.content, context)
     if not verify_with_label(signature_key, signing.FRAMED_CONTENT, tbs, message.auth.signature):
-        raise MlsError(Fault.MESSAGE_SIGNATURE)
+        raise MlsError(MlsFault.MESSAGE_SIGNATURE)
 
 
 def membership_tag(message: AuthenticatedContent, keys: EpochKeys) -> bytes:
@@ -70,7 +70,7 @@ def membership_tag(message: AuthenticatedContent, keys: EpochKeys) -> bytes:
 def protect_public(message: AuthenticatedContent, keys: EpochKeys | None) -> PublicMessage:
     """A PublicMessage; `keys` are needed for a member's. Raises MlsError(APPLICATION_NOT_PRIVATE)."""
     if message.content.content_type is ContentType.APPLICATION:
-        raise MlsError(Fault.APPLICATION_NOT_PRIVATE)
+        raise MlsError(MlsFault.APPLICATION_NOT_PRIVATE)
     tag = None
     if message.content.sender.type is SenderType.MEMBER and keys is not None:
         tag = membership_tag(message, keys)
@@ -80,12 +80,12 @@ def protect_public(message: AuthenticatedContent, keys: EpochKeys | None) -> Pub
 def unprotect_public(message: PublicMessage, keys: EpochKeys) -> AuthenticatedContent:
     """The content; its signature is yet to be checked. Raises MlsError: APPLICATION_NOT_PRIVATE, MEMBERSHIP_TAG."""
     if message.content.content_type is ContentType.APPLICATION:
-        raise MlsError(Fault.APPLICATION_NOT_PRIVATE)
+        raise MlsError(MlsFault.APPLICATION_NOT_PRIVATE)
     content = AuthenticatedContent(WireFormat.PUBLIC_MESSAGE, message.content, message.auth)
     if message.content.sender.type is SenderType.MEMBER:
         tag = message.membership_tag or b""
         if not hmac.compare_digest(tag, membership_tag(content, keys)):
-            raise MlsError(Fault.MEMBERSHIP_TAG)
+            raise MlsError(MlsFault.MEMBERSHIP_TAG)
     return content
 
 
@@ -93,7 +93,7 @@ def unprotect_public(message: PublicMessage, keys: EpochKeys) -> AuthenticatedCo
 
 
 @dataclass(frozen=True)
-class Envelope:
+class PrivateMessageChoices:
     """What a sender chooses for a PrivateMessage: bytes of padding, and the four-byte reuse guard."""
 
     padding: int
@@ -101,7 +101,7 @@ class Envelope:
 
 
 def protect_private(
-    message: AuthenticatedContent, keys: EpochKeys, tree: SecretTree, envelope: Envelope
+    message: AuthenticatedContent, keys: EpochKeys, tree: SecretTree, envelope: PrivateMessageChoices
 ) -> tuple[SecretTree, PrivateMessage]:
     """A PrivateMessage of a member, with the next key of that member's ratchet."""
     content = message.content
@@ -141,7 +141,7 @@ def unprotect_private(
     try:
         sender_data = keys.suite.aead(data_key).decrypt(data_nonce, message.encrypted_sender_data, head)
     except InvalidTag:
-        raise MlsError(Fault.SENDER_DATA_OPEN_FAILED) from None
+        raise MlsError(MlsFault.SENDER_DATA_OPEN_FAILED) from None
     leaf_index, generation, reuse_guard = decode(sender_data, _read_sender_data)
     check_sender(leaf_index)
     tree, (key, nonce) = tree.take_key(leaf_index, RatchetKind.of(message.content_type), generation)
@@ -150,13 +150,13 @@ def unprotect_private(
             _guarded(nonce, reuse_guard), message.ciphertext, head + opaque(message.authenticated_data)
         )
     except InvalidTag:
-        raise MlsError(Fault.CONTENT_OPEN_FAILED) from None
+        raise MlsError(MlsFault.CONTENT_OPEN_FAILED) from None
     reader = Reader(plaintext)
     content = read_content(reader, message.content_type)
     encoded = plaintext[: reader.position]
     auth = FramedContentAuthData.read(reader, message.content_type)
     if reader.rest().strip(b"\0"):
-        raise MlsError(Fault.NON_ZERO_PADDING)
+        raise MlsError(MlsFault.NON_ZERO_PADDING)
     sender = Sender(SenderType.MEMBER, leaf_index)
     framed = FramedContent.with_body(
         message.group_id, message.epoch, sender, message.authenticated_data, (content, encoded)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from waypost.mls.base import tree_math
 from waypost.mls.base.bounds import MESSAGES_PER_EPOCH_MAX, SKIPPED_PER_EPOCH_MAX, SKIPPED_PER_RATCHET_MAX
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.kdf import NH, derive_tree_secret, expand_with_label
 from waypost.mls.base.registry import ContentType
 from waypost.mls.base.suites import NONCE_BYTES
@@ -70,7 +70,7 @@ class SecretTree:
         """
         tree, ratchet = self._ratchet(leaf_index, kind)
         if ratchet.generation > _GENERATION_MAX:
-            raise MlsError(Fault.GENERATION_EXHAUSTED)
+            raise MlsError(MlsFault.GENERATION_EXHAUSTED)
         key, secret = self._step(ratchet.secret, ratchet.generation)
         after = Ratchet(secret, ratchet.generation + 1, ratchet.skipped)
         return _with(tree, leaf_index, kind, after, self.skipped), ratchet.generation, key
@@ -86,12 +86,12 @@ class SecretTree:
         if generation < ratchet.generation:
             found = skipped.pop(generation, None)
             if found is None:
-                raise MlsError(Fault.GENERATION_CONSUMED, f"leaf {leaf_index}, generation {generation}")
+                raise MlsError(MlsFault.GENERATION_CONSUMED, f"leaf {leaf_index}, generation {generation}")
             after = Ratchet(ratchet.secret, ratchet.generation, skipped)
             return _with(tree, leaf_index, kind, after, self.skipped - 1), found
         ahead = generation - ratchet.generation
         if ahead > SKIPPED_PER_RATCHET_MAX:
-            raise MlsError(Fault.GENERATION_TOO_FAR, f"leaf {leaf_index}, {ahead} ahead")
+            raise MlsError(MlsFault.GENERATION_TOO_FAR, f"leaf {leaf_index}, {ahead} ahead")
         secret = ratchet.secret
         for step in range(ratchet.generation, generation):
             skipped[step], secret = self._step(secret, step)
@@ -100,7 +100,7 @@ class SecretTree:
             del skipped[old]
         total = self.skipped + len(skipped) - before
         if total > SKIPPED_PER_EPOCH_MAX:
-            raise MlsError(Fault.TOO_MANY_SKIPPED)
+            raise MlsError(MlsFault.TOO_MANY_SKIPPED)
         key, secret = self._step(secret, generation)
         return _with(tree, leaf_index, kind, Ratchet(secret, generation + 1, skipped), total), key
 
@@ -126,7 +126,7 @@ def _consume(nodes: dict[int, bytes], leaf_index: int, leaf_count: int) -> bytes
     """The leaf's secret. What lies on the way to it is deleted from `nodes`; what branches off is put there."""
     leaf = 2 * leaf_index
     if leaf_index >= leaf_count:
-        raise MlsError(Fault.SENDER_BLANK, f"leaf {leaf_index}")
+        raise MlsError(MlsFault.SENDER_BLANK, f"leaf {leaf_index}")
     node = next(node for node in (leaf, *tree_math.direct_path(leaf, leaf_count)) if node in nodes)
     secret = nodes.pop(node)
     while node != leaf:
@@ -145,6 +145,6 @@ def _consume(nodes: dict[int, bytes], leaf_index: int, leaf_count: int) -> bytes
 def _with(tree: SecretTree, leaf_index: int, kind: RatchetKind, ratchet: Ratchet, skipped: int) -> SecretTree:
     """The tree after a key has been used, with that ratchet and so many skipped keys."""
     if tree.used >= MESSAGES_PER_EPOCH_MAX:
-        raise MlsError(Fault.AEAD_LIMIT)
+        raise MlsError(MlsFault.AEAD_LIMIT)
     ratchets = {**tree.ratchets, (leaf_index, int(kind)): ratchet}
     return SecretTree(tree.key_bytes, tree.leaf_count, tree.nodes, ratchets, tree.used + 1, skipped)

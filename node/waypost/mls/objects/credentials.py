@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from waypost.mls.base.codec import Reader, opaque, u16, vector
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.registry import CredentialType
 
 
@@ -41,4 +41,4 @@ def read_credential(reader: Reader) -> Credential:
         return BasicCredential(reader.opaque())
     if kind == CredentialType.X509:
         return X509Credential(reader.vector(Reader.opaque))
-    raise MlsError(Fault.UNKNOWN_CREDENTIAL, f"0x{kind:04x}")
+    raise MlsError(MlsFault.UNKNOWN_CREDENTIAL, f"0x{kind:04x}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from waypost.mls.base.codec import Reader, decode, opaque, u16, u16_vector, vector
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.registry import ExtensionType
 from waypost.mls.objects.credentials import Credential, read_credential
 
@@ -30,7 +30,7 @@ def read_extensions(reader: Reader) -> Extensions:
     """`Extension extensions<V>`. Raises MlsError(DUPLICATE_EXTENSION)."""
     extensions = reader.vector(_read_extension)
     if len(extensions) > 1 and len({extension.type for extension in extensions}) != len(extensions):
-        raise MlsError(Fault.DUPLICATE_EXTENSION)
+        raise MlsError(MlsFault.DUPLICATE_EXTENSION)
     return extensions
 
 
@@ -109,4 +109,4 @@ def _content(data: bytes, value: Callable[[Reader], T]) -> T:
     try:
         return decode(data, value)
     except MlsError as error:
-        raise MlsError(Fault.BAD_EXTENSION, str(error)) from None
+        raise MlsError(MlsFault.BAD_EXTENSION, str(error)) from None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from waypost.mls.base.bounds import MESSAGE_MAX_BYTES
 from waypost.mls.base.codec import Reader, decode, opaque, u8, u16, u32, u64
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.registry import MLS10, ContentType, SenderType, WireFormat, known
 from waypost.mls.objects.commit import Commit
 from waypost.mls.objects.group_info import GroupInfo
@@ -197,7 +197,7 @@ Body = PublicMessage | PrivateMessage | Welcome | GroupInfo | KeyPackage
 def encode_message(wire_format: WireFormat, body: bytes) -> bytes:
     """MLSMessage around an encoded body. Raises MlsError(TOO_LARGE) for what nobody would read."""
     if len(body) + 4 > MESSAGE_MAX_BYTES:
-        raise MlsError(Fault.TOO_LARGE, f"{len(body)} bytes")
+        raise MlsError(MlsFault.TOO_LARGE, f"{len(body)} bytes")
     return u16(MLS10) + u16(wire_format) + body
 
 
@@ -208,7 +208,7 @@ def decode_message(data: bytes) -> Body:
 
 def _read_message(reader: Reader) -> Body:
     if reader.u16() != MLS10:
-        raise MlsError(Fault.WRONG_VERSION)
+        raise MlsError(MlsFault.WRONG_VERSION)
     kind = known(WireFormat, reader.u16())
     if kind is WireFormat.PUBLIC_MESSAGE:
         return PublicMessage.read(reader)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from waypost.mls.base.codec import Reader, opaque, u16, u64
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.registry import MLS10
 from waypost.mls.objects.extensions import Extensions, encode_extensions, read_extensions
 
@@ -38,7 +38,7 @@ class GroupContext:
     def read(cls, reader: Reader) -> GroupContext:
         """Raises MlsError(WRONG_VERSION) for another version than mls10."""
         if reader.u16() != MLS10:
-            raise MlsError(Fault.WRONG_VERSION)
+            raise MlsError(MlsFault.WRONG_VERSION)
         return cls(
             reader.u16(), reader.opaque(), reader.u64(), reader.opaque(), reader.opaque(), read_extensions(reader)
         )

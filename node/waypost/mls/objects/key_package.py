@@ -7,7 +7,7 @@ from functools import cached_property
 
 from waypost.mls.base import signing
 from waypost.mls.base.codec import Reader, decode, opaque, u16
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.hpke import PrivateKey, Randomness
 from waypost.mls.base.kdf import NH, make_key_package_ref
 from waypost.mls.base.registry import MLS10, WireFormat
@@ -81,7 +81,7 @@ class KeyPackageBundle:
             or self.encryption_private.public != leaf.encryption_key
             or self.signature_key.public != leaf.signature_key
         ):
-            raise MlsError(Fault.PRIVATE_KEY_MISMATCH)
+            raise MlsError(MlsFault.PRIVATE_KEY_MISMATCH)
 
     def serialize(self) -> bytes:
         """Secret bytes from which `restore` makes the bundle again."""
@@ -96,7 +96,7 @@ class KeyPackageBundle:
     @classmethod
     def _read(cls, reader: Reader) -> KeyPackageBundle:
         if reader.u16() != 1:
-            raise MlsError(Fault.STATE_VERSION)
+            raise MlsError(MlsFault.STATE_VERSION)
         package = KeyPackage.read(reader)
         kem = cipher_suite(package.cipher_suite).kem
         init, encryption = kem.private_key(reader.opaque()), kem.private_key(reader.opaque())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from waypost.mls.base.codec import Reader, opaque, u32_vector
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ParentNode:
         node = cls(reader.opaque(), reader.opaque(), reader.u32_vector())
         leaves = node.unmerged_leaves
         if any(leaves[i] >= leaves[i + 1] for i in range(len(leaves) - 1)):
-            raise MlsError(Fault.UNMERGED_NOT_SORTED)
+            raise MlsError(MlsFault.UNMERGED_NOT_SORTED)
         return node
 
     def with_unmerged(self, leaf_index: int) -> ParentNode:

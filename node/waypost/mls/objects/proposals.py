@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from waypost.mls.base.codec import Reader, opaque, u16, u32
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.registry import ProposalType
 from waypost.mls.objects.extensions import Extensions, encode_extensions, read_extensions
 from waypost.mls.objects.key_package import KeyPackage
@@ -133,5 +133,5 @@ def read_proposal(reader: Reader) -> Proposal:
     kind = reader.u16()
     read = _READERS.get(kind)
     if read is None:
-        raise MlsError(Fault.UNKNOWN_PROPOSAL, f"0x{kind:04x}")
+        raise MlsError(MlsFault.UNKNOWN_PROPOSAL, f"0x{kind:04x}")
     return read(reader)

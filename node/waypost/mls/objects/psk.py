@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from waypost.mls.base.bounds import PSKS_MAX
 from waypost.mls.base.codec import Reader, opaque, u8, u16, u64
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.kdf import NH, ZERO, expand_with_label, extract
 from waypost.mls.base.registry import PskType, ResumptionPskUsage, known
 
@@ -68,7 +68,7 @@ class Psks:
         else:
             found = self.resumption.get((psk_id.psk_group_id, psk_id.psk_epoch))
         if found is None:
-            raise MlsError(Fault.PSK_NOT_FOUND)
+            raise MlsError(MlsFault.PSK_NOT_FOUND)
         return found
 
     def with_resumption(self, group_id: bytes, secrets: Mapping[int, bytes]) -> Psks:
@@ -80,14 +80,14 @@ class Psks:
 def check_nonce(psk_id: PskId) -> None:
     """§12.1.4. Raises MlsError(PSK_NONCE_LENGTH)."""
     if len(psk_id.psk_nonce) != NH:
-        raise MlsError(Fault.PSK_NONCE_LENGTH, f"{len(psk_id.psk_nonce)} bytes")
+        raise MlsError(MlsFault.PSK_NONCE_LENGTH, f"{len(psk_id.psk_nonce)} bytes")
 
 
 def psk_secret(psk_ids: Iterable[PskId], psks: Psks) -> bytes:
     """The PSK secret of these, in their order; zero for none. Raises MlsError: PSK_NOT_FOUND, TOO_MANY_PROPOSALS."""
     ids = list(psk_ids)
     if len(ids) > PSKS_MAX:
-        raise MlsError(Fault.TOO_MANY_PROPOSALS, f"{len(ids)} PSKs")
+        raise MlsError(MlsFault.TOO_MANY_PROPOSALS, f"{len(ids)} PSKs")
     secret = ZERO
     for index, psk_id in enumerate(ids):
         extracted = extract(ZERO, psks.secret(psk_id))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import InvalidTag
 
 from waypost.mls.base.codec import Reader, decode, opaque, optional, u16, vector
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.kdf import expand_with_label
 from waypost.mls.base.suites import NONCE_BYTES, WELCOME, CipherSuite
 from waypost.mls.objects.commit import Sealed, encode_sealed, read_sealed
@@ -63,9 +63,9 @@ class Welcome:
         ref = bundle.key_package.ref
         sealed = next((secret.sealed for secret in self.secrets if secret.new_member == ref), None)
         if sealed is None:
-            raise MlsError(Fault.NO_KEY_PACKAGE)
+            raise MlsError(MlsFault.NO_KEY_PACKAGE)
         if self.cipher_suite != bundle.key_package.cipher_suite:
-            raise MlsError(Fault.WELCOME_SUITE)
+            raise MlsError(MlsFault.WELCOME_SUITE)
         opened = bundle.suite.decrypt_with_label(bundle.init_private, WELCOME, self.encrypted_group_info, sealed)
         return decode(opened, GroupSecrets.read)
 
@@ -75,7 +75,7 @@ class Welcome:
         try:
             opened = suite.aead(key).decrypt(nonce, self.encrypted_group_info, None)
         except InvalidTag:
-            raise MlsError(Fault.GROUP_INFO_OPEN_FAILED) from None
+            raise MlsError(MlsFault.GROUP_INFO_OPEN_FAILED) from None
         return decode(opened, GroupInfo.read)
 
 

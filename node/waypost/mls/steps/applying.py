@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.registry import PATH_REQUIRED
 from waypost.mls.objects.extensions import Extensions
 from waypost.mls.objects.key_package import KeyPackage
@@ -94,8 +94,8 @@ def apply_list(proposals: Iterable[SentProposal], tree: RatchetTree, parameters:
 def _check_everyone_supports(tree: RatchetTree, parameters: GroupParameters) -> None:
     """§12.1.7, §13.4: those who stay and those who come support the new extensions."""
     faults = {
-        Fault.LEAF_LACKS_REQUIRED: Fault.REQUIRED_NOT_SUPPORTED,
-        Fault.LEAF_LACKS_GROUP_EXTENSION: Fault.CONTEXT_EXTENSION_NOT_SUPPORTED,
+        MlsFault.LEAF_LACKS_REQUIRED: MlsFault.REQUIRED_NOT_SUPPORTED,
+        MlsFault.LEAF_LACKS_GROUP_EXTENSION: MlsFault.CONTEXT_EXTENSION_NOT_SUPPORTED,
     }
     for leaf_index, leaf in tree.members():
         try:

@@ -9,7 +9,7 @@ from waypost.mls.objects.extensions import Extensions
 from waypost.mls.objects.proposals import ReInit
 from waypost.mls.objects.psk import PskId
 from waypost.mls.steps.epoch import Epoch, Member, PendingCommit
-from waypost.mls.steps.processing import Outcome
+from waypost.mls.steps.processing import CommitOutcome
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Changes:
     removes_self: bool
 
 
-def describe(epoch: Epoch, outcome: Outcome) -> Changes:
+def describe(epoch: Epoch, outcome: CommitOutcome) -> Changes:
     """The changes that another's commit makes to that epoch."""
     applied, committer = outcome.applied, outcome.committer
     updated = [Change(Member.of(index, before), Member.of(index, after)) for index, before, after in applied.updated]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from waypost.mls.base.bounds import COMMIT_PROPOSALS_MAX, Rules
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.hpke import Randomness
 from waypost.mls.base.kdf import ZERO
 from waypost.mls.base.registry import ExtensionType, ResumptionPskUsage, SenderType, WireFormat
@@ -26,7 +26,7 @@ from waypost.mls.steps.applying import Applied, apply_list, new_parameters
 from waypost.mls.steps.epoch import (
     Epoch,
     GroupState,
-    OwnKeys,
+    MemberKeys,
     PendingCommit,
     Step,
     StepSecrets,
@@ -35,7 +35,7 @@ from waypost.mls.steps.epoch import (
     next_schedule,
     provisional_context,
 )
-from waypost.mls.steps.proposal_list import SentProposal, View, check_list, check_shape, choose
+from waypost.mls.steps.proposal_list import ProposalView, SentProposal, check_list, check_shape, choose
 from waypost.mls.steps.sending import Framing, protect, sign
 from waypost.mls.tree.leaf_validation import GroupParameters, check_leaf
 from waypost.mls.tree.tree_validation import check_uniqueness
@@ -125,7 +125,7 @@ def _make(
 ) -> tuple[SecretTree, PendingCommit]:
     epoch = state.epoch
     parameters = new_parameters(proposals, epoch.parameters)
-    check_list(proposals, epoch.leaf_index, View(epoch.tree, parameters, given.now, given.rules, options.usage))
+    check_list(proposals, epoch.leaf_index, ProposalView(epoch.tree, parameters, given.now, given.rules, options.usage))
     applied = apply_list(proposals, epoch.tree, parameters)
     path = _path(epoch, applied, parameters, options, given.random)
     check_uniqueness(applied.tree)
@@ -145,7 +145,7 @@ def _make(
 class _Path:
     """The path of a commit, if it has one, and what its maker has afterwards."""
 
-    own: OwnKeys
+    own: MemberKeys
     commit_secret: bytes = field(default=ZERO, repr=False)
     made: NewPath | None = None
     update_path: UpdatePath | None = None
@@ -157,7 +157,7 @@ def _path(
     index, signer = epoch.leaf_index, options.signature_key or epoch.signature_key
     changed = options.leaf is not None or options.signature_key is not None
     if not applied.path_required and options.path is PathChoice.WHEN_REQUIRED and not changed:
-        return _Path(OwnKeys(index, current_keys(applied.tree, epoch.private_keys), signer))
+        return _Path(MemberKeys(index, current_keys(applied.tree, epoch.private_keys), signer))
     place = LeafNodePlace(epoch.context.group_id, index)
     committer = Committer(place, options.leaf or epoch.own_leaf.content, signer)
     made = make_path(applied.tree, epoch.suite, committer, random)
@@ -165,25 +165,25 @@ def _path(
     context = provisional_context(epoch.context, applied).encoded
     update_path = encrypt_path(applied.tree, epoch.suite, made, context, applied.new_leaves)
     private_keys = current_keys(applied.tree, {**epoch.private_keys, **made.secrets.private_keys})
-    return _Path(OwnKeys(index, private_keys, signer), made.secrets.commit_secret, made, update_path)
+    return _Path(MemberKeys(index, private_keys, signer), made.secrets.commit_secret, made, update_path)
 
 
 def _proposals(state: GroupState, options: CommitOptions, given: Surroundings) -> tuple[SentProposal, ...]:
     """References first, in the order in which they came, then what is committed by value."""
     if len(options.proposals) > COMMIT_PROPOSALS_MAX:
-        raise MlsError(Fault.TOO_MANY_PROPOSALS, f"{len(options.proposals)} in a commit")
+        raise MlsError(MlsFault.TOO_MANY_PROPOSALS, f"{len(options.proposals)} in a commit")
     epoch = state.epoch
     own = Sender(SenderType.MEMBER, epoch.leaf_index)
     by_value = [SentProposal(proposal, own) for proposal in options.proposals]
     if options.references is None:
-        view = View(epoch.tree, new_parameters(by_value, epoch.parameters), given.now, given.rules)
+        view = ProposalView(epoch.tree, new_parameters(by_value, epoch.parameters), given.now, given.rules)
         cached = (cached.sent for cached in state.proposals.values())
         return (*choose(cached, by_value, epoch.leaf_index, view), *by_value)
     by_reference = []
     for reference in options.references:
         found = state.proposals.get(reference)
         if found is None:
-            raise MlsError(Fault.PROPOSAL_NOT_FOUND, reference.hex())
+            raise MlsError(MlsFault.PROPOSAL_NOT_FOUND, reference.hex())
         by_reference.append(found.sent)
     return (*by_reference, *by_value)
 

@@ -12,7 +12,7 @@ from waypost.mls.keys.key_schedule import Schedule, from_epoch_secret
 from waypost.mls.objects.extensions import Extensions
 from waypost.mls.objects.group_context import GroupContext
 from waypost.mls.objects.leaf_node import LeafNodeContent, Lifetime, sign_for_key_package
-from waypost.mls.steps.epoch import GroupState, OwnKeys, begin_epoch, first_state
+from waypost.mls.steps.epoch import GroupState, MemberKeys, begin_epoch, first_state
 from waypost.mls.steps.proposal_list import check_context_extensions
 from waypost.mls.tree.leaf_validation import GroupParameters, check_leaf
 from waypost.mls.tree.ratchet_tree import RatchetTree
@@ -39,5 +39,5 @@ def create(spec: GroupSpec, signature_key: SignatureKey, random: Randomness) -> 
     context = GroupContext(spec.suite.value, spec.group_id, 0, tree.root_hash(), b"", spec.extensions)
     secrets, encryption_secret = from_epoch_secret(random(NH))
     begun = Schedule(b"", b"", encryption_secret, secrets)
-    own = OwnKeys(0, {0: encryption_key}, signature_key)
+    own = MemberKeys(0, {0: encryption_key}, signature_key)
     return first_state(*begin_epoch(spec.suite, context, tree, begun, own))

@@ -13,7 +13,7 @@ from typing import Final
 
 from waypost.mls.base.bounds import RESUMPTION_PSKS_MAX, Rules
 from waypost.mls.base.codec import opaque, u32, vector
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.hpke import PrivateKey
 from waypost.mls.base.registry import WireFormat
 from waypost.mls.base.signing import SignatureKey
@@ -124,7 +124,7 @@ class CachedProposal:
     update_signature_key: SignatureKey | None = field(default=None, repr=False)
 
 
-class Status(Enum):
+class GroupStatus(Enum):
     ACTIVE = 1
     #: A commit has removed this member.
     REMOVED = 2
@@ -180,7 +180,7 @@ class GroupState:
     pending: PendingCommit | None = None
     #: By epoch, the current one included.
     resumption_psks: Mapping[int, bytes] = field(default_factory=dict, repr=False)
-    status: Status = Status.ACTIVE
+    status: GroupStatus = GroupStatus.ACTIVE
     #: That of the last commit, when the status is REINITIALISED.
     reinit: ReInit | None = None
 
@@ -194,8 +194,8 @@ class GroupState:
 
 
 @dataclass(frozen=True)
-class Signed:
-    """A framed commit and its signature, which the next epoch's transcript covers."""
+class SignedContent:
+    """Framed content and its signature. Of a commit, the next epoch's transcript covers it."""
 
     wire_format: WireFormat
     content: FramedContent
@@ -222,12 +222,12 @@ def provisional_context(before: GroupContext, applied: Applied) -> GroupContext:
     Raises MlsError(EPOCH_EXHAUSTED): who creates a group chooses where it begins.
     """
     if before.epoch >= _EPOCH_MAX:
-        raise MlsError(Fault.EPOCH_EXHAUSTED)
+        raise MlsError(MlsFault.EPOCH_EXHAUSTED)
     return replace(before, epoch=before.epoch + 1, tree_hash=applied.tree.root_hash(), extensions=applied.extensions)
 
 
 def next_schedule(
-    before: GroupContext, interim: bytes, applied: Applied, signed: Signed, secrets: StepSecrets
+    before: GroupContext, interim: bytes, applied: Applied, signed: SignedContent, secrets: StepSecrets
 ) -> tuple[GroupContext, Schedule]:
     """The next epoch's context and key schedule (§8)."""
     confirmed = confirmed_transcript_hash(interim, signed.wire_format, signed.content, signed.signature)
@@ -237,7 +237,7 @@ def next_schedule(
 
 
 @dataclass(frozen=True)
-class OwnKeys:
+class MemberKeys:
     """A member's own place and keys."""
 
     leaf_index: int
@@ -246,7 +246,7 @@ class OwnKeys:
 
 
 def begin_epoch(
-    suite: CipherSuite, context: GroupContext, tree: RatchetTree, begun: Schedule, own: OwnKeys
+    suite: CipherSuite, context: GroupContext, tree: RatchetTree, begun: Schedule, own: MemberKeys
 ) -> tuple[Epoch, SecretTree]:
     """An epoch from its key schedule, and its secret tree."""
     tag = begun.secrets.confirmation_tag(context.confirmed_transcript_hash)
@@ -267,7 +267,7 @@ def advance(state: GroupState, step: Step, now: int, rules: Rules) -> GroupState
     past = unexpired((ended, *state.past), now, rules)
     resumption = {**state.resumption_psks, epoch.context.epoch: epoch.secrets.resumption_psk}
     kept = sorted(resumption)[-RESUMPTION_PSKS_MAX:]
-    status = Status.ACTIVE if step.reinit is None else Status.REINITIALISED
+    status = GroupStatus.ACTIVE if step.reinit is None else GroupStatus.REINITIALISED
     psks = {number: resumption[number] for number in kept}
     return GroupState(epoch, step.secret_tree, past, {}, None, psks, status, step.reinit)
 
@@ -286,4 +286,4 @@ def removed(state: GroupState) -> GroupState:
     authenticator = state.epoch.secrets.epoch_authenticator
     epoch = replace(state.epoch, secrets=replace(NO_SECRETS, epoch_authenticator=authenticator), private_keys={})
     tree = replace(state.secret_tree, nodes={}, ratchets={})
-    return GroupState(epoch, tree, status=Status.REMOVED)
+    return GroupState(epoch, tree, status=GroupStatus.REMOVED)

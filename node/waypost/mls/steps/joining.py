@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from waypost.mls.base import tree_math
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.registry import DEFAULT_EXTENSIONS, GREASE, MLS10, ExtensionType, ResumptionPskUsage
 from waypost.mls.base.suites import cipher_suite
 from waypost.mls.keys.key_schedule import schedule, welcome_secret
@@ -18,7 +18,7 @@ from waypost.mls.objects.key_package import KeyPackageBundle
 from waypost.mls.objects.leaf_node import LeafNode
 from waypost.mls.objects.psk import PskId, Psks, ResumptionPskId, check_nonce, psk_secret
 from waypost.mls.objects.welcome import Welcome
-from waypost.mls.steps.epoch import Epoch, GroupState, OwnKeys, begin_epoch, first_state
+from waypost.mls.steps.epoch import Epoch, GroupState, MemberKeys, begin_epoch, first_state
 from waypost.mls.tree.leaf_validation import GroupParameters
 from waypost.mls.tree.ratchet_tree import RatchetTree
 from waypost.mls.tree.tree_validation import check_tree
@@ -41,7 +41,7 @@ def join_by_welcome(message: bytes, bundle: KeyPackageBundle, options: JoinOptio
     """The state of the new member. Raises MlsError if anything is not as it must be."""
     welcome = decode_message(message)
     if not isinstance(welcome, Welcome):
-        raise MlsError(Fault.WRONG_WIRE_FORMAT)
+        raise MlsError(MlsFault.WRONG_WIRE_FORMAT)
     bundle.check()
     suite, secrets = bundle.suite, welcome.open_secrets(bundle)
     successor = _successor_psk(secrets.psks)
@@ -51,25 +51,25 @@ def join_by_welcome(message: bytes, bundle: KeyPackageBundle, options: JoinOptio
     secret = psk_secret(secrets.psks, psks)
     info = welcome.open_group_info(suite, welcome_secret(secrets.joiner_secret, secret))
     if info.group_context.cipher_suite != suite.value:
-        raise MlsError(Fault.WELCOME_SUITE)
+        raise MlsError(MlsFault.WELCOME_SUITE)
     leaf_index, tree = _check_group(info, options, bundle.key_package.leaf_node)
     private_keys: PrivateKeys = {2 * leaf_index: bundle.encryption_private}
     if secrets.path_secret is not None:
         nodes = _common_path(tree, leaf_index, info.signer)
-        told = derive_upward(tree, suite, nodes, secrets.path_secret, Fault.PATH_SECRET_MISMATCH)
+        told = derive_upward(tree, suite, nodes, secrets.path_secret, MlsFault.PATH_SECRET_MISMATCH)
         private_keys.update(told.private_keys)
     _check_told(tree, leaf_index, private_keys)
     context = info.group_context
     begun = schedule(secrets.joiner_secret, secret, context.encoded)
     tag = begun.secrets.confirmation_tag(context.confirmed_transcript_hash)
     if not hmac.compare_digest(tag, info.confirmation_tag):
-        raise MlsError(Fault.GROUP_INFO_CONFIRMATION)
-    own = OwnKeys(leaf_index, private_keys, bundle.signature_key)
+        raise MlsError(MlsFault.GROUP_INFO_CONFIRMATION)
+    own = MemberKeys(leaf_index, private_keys, bundle.signature_key)
     epoch, secret_tree = begin_epoch(suite, context, tree, begun, own)
     if successor is not None:
         _check_successor(epoch, successor, options.predecessor)
     elif options.predecessor is not None:
-        raise MlsError(Fault.NOT_A_SUCCESSOR)
+        raise MlsError(MlsFault.NOT_A_SUCCESSOR)
     return first_state(epoch, secret_tree)
 
 
@@ -78,13 +78,13 @@ def check_group_info(info: GroupInfo, tree: RatchetTree, groups: Collection[byte
     context = info.group_context
     signer = tree.leaf(info.signer)
     if signer is None:
-        raise MlsError(Fault.GROUP_INFO_SIGNER, f"leaf {info.signer}")
+        raise MlsError(MlsFault.GROUP_INFO_SIGNER, f"leaf {info.signer}")
     if not info.verify(signer.signature_key):
-        raise MlsError(Fault.GROUP_INFO_SIGNATURE)
+        raise MlsError(MlsFault.GROUP_INFO_SIGNATURE)
     if context.group_id in groups:
-        raise MlsError(Fault.GROUP_EXISTS)
+        raise MlsError(MlsFault.GROUP_EXISTS)
     if tree.root_hash() != context.tree_hash:
-        raise MlsError(Fault.TREE_HASH_MISMATCH)
+        raise MlsError(MlsFault.TREE_HASH_MISMATCH)
     return GroupParameters.of(cipher_suite(context.cipher_suite), context.group_id, context.extensions)
 
 
@@ -94,7 +94,7 @@ def tree_of(info: GroupInfo, given: bytes | None) -> RatchetTree:
     if data is None:
         data = given
     if data is None:
-        raise MlsError(Fault.NO_TREE)
+        raise MlsError(MlsFault.NO_TREE)
     return RatchetTree.decode(data)
 
 
@@ -104,7 +104,7 @@ def check_own_support(own: LeafNode, extensions: Extensions) -> None:
     supported = DEFAULT_EXTENSIONS.union(own.capabilities.extensions).difference(GREASE)
     for extension in extensions:
         if extension.type not in supported:
-            raise MlsError(Fault.EXTENSION_NOT_SUPPORTED, f"0x{extension.type:04x}")
+            raise MlsError(MlsFault.EXTENSION_NOT_SUPPORTED, f"0x{extension.type:04x}")
 
 
 def _check_group(info: GroupInfo, options: JoinOptions, own: LeafNode) -> tuple[int, RatchetTree]:
@@ -114,17 +114,17 @@ def _check_group(info: GroupInfo, options: JoinOptions, own: LeafNode) -> tuple[
     check_tree(tree, parameters)
     leaf_index = next((index for index, leaf in tree.members() if leaf.encoded == own.encoded), None)
     if leaf_index is None:
-        raise MlsError(Fault.NOT_IN_TREE)
+        raise MlsError(MlsFault.NOT_IN_TREE)
     return leaf_index, tree
 
 
 def _common_path(tree: RatchetTree, leaf_index: int, signer: int) -> list[int]:
     """The nodes above both leaves that have keys, from the bottom up; the lowest one must have one."""
     if signer == leaf_index:
-        raise MlsError(Fault.GROUP_INFO_SIGNER, "a path secret from oneself")
+        raise MlsError(MlsFault.GROUP_INFO_SIGNER, "a path secret from oneself")
     ancestor = tree_math.common_ancestor(leaf_index, signer)
     if tree.node(ancestor) is None:
-        raise MlsError(Fault.PATH_SECRET_MISMATCH, f"node {ancestor} is blank")
+        raise MlsError(MlsFault.PATH_SECRET_MISMATCH, f"node {ancestor} is blank")
     upward = (ancestor, *tree_math.direct_path(ancestor, tree.leaf_count))
     return [node for node in upward if tree.node(node) is not None]
 
@@ -137,7 +137,7 @@ def _check_told(tree: RatchetTree, leaf_index: int, private_keys: PrivateKeys) -
     for node in tree_math.direct_path(2 * leaf_index, tree.leaf_count):
         parent = tree.parent_node(node)
         if parent is not None and leaf_index not in parent.unmerged_leaves and node not in private_keys:
-            raise MlsError(Fault.PATH_SECRET_MISMATCH, f"nothing has been told of node {node}")
+            raise MlsError(MlsFault.PATH_SECRET_MISMATCH, f"nothing has been told of node {node}")
 
 
 def _successor_psk(psks: tuple[PskId, ...]) -> ResumptionPskId | None:
@@ -148,42 +148,42 @@ def _successor_psk(psks: tuple[PskId, ...]) -> ResumptionPskId | None:
         psk for psk in psks if isinstance(psk, ResumptionPskId) and psk.usage is not ResumptionPskUsage.APPLICATION
     ]
     if len(found) > 1:
-        raise MlsError(Fault.PSK_NOT_ALONE)
+        raise MlsError(MlsFault.PSK_NOT_ALONE)
     return found[0] if found else None
 
 
 def _check_successor(epoch: Epoch, psk: ResumptionPskId, predecessor: GroupState | None) -> None:
     """§12.4.3.1, last step. Members are the same to us if their credentials are."""
     if epoch.context.epoch != 1:
-        raise MlsError(Fault.SUCCESSOR_EPOCH, f"epoch {epoch.context.epoch}")
+        raise MlsError(MlsFault.SUCCESSOR_EPOCH, f"epoch {epoch.context.epoch}")
     if predecessor is None or predecessor.epoch.context.group_id != psk.psk_group_id:
-        raise MlsError(Fault.NO_PREDECESSOR)
+        raise MlsError(MlsFault.NO_PREDECESSOR)
     before = {leaf.credential for _, leaf in predecessor.epoch.tree.members()}
     after = {leaf.credential for _, leaf in epoch.tree.members()}
     if psk.usage is ResumptionPskUsage.BRANCH:
         if epoch.suite is not predecessor.epoch.suite:
-            raise MlsError(Fault.BRANCH_MISMATCH)
+            raise MlsError(MlsFault.BRANCH_MISMATCH)
         if not after <= before:
-            raise MlsError(Fault.BRANCH_MEMBERS)
+            raise MlsError(MlsFault.BRANCH_MEMBERS)
         return
     asked, context = predecessor.reinit, epoch.context
     if asked is None or psk.psk_epoch != predecessor.epoch.context.epoch:
-        raise MlsError(Fault.REINIT_MISMATCH, "the group has not been reinitialised in that epoch")
+        raise MlsError(MlsFault.REINIT_MISMATCH, "the group has not been reinitialised in that epoch")
     if asked.version != MLS10:
-        raise MlsError(Fault.REINIT_MISMATCH, f"version {asked.version}")
+        raise MlsError(MlsFault.REINIT_MISMATCH, f"version {asked.version}")
     if (asked.group_id, asked.cipher_suite, asked.extensions) != (
         context.group_id,
         context.cipher_suite,
         context.extensions,
     ):
-        raise MlsError(Fault.REINIT_MISMATCH)
+        raise MlsError(MlsFault.REINIT_MISMATCH)
     if not before <= after:
-        raise MlsError(Fault.REINIT_MEMBERS)
+        raise MlsError(MlsFault.REINIT_MEMBERS)
 
 
 def read_group_info(message: bytes) -> GroupInfo:
     """The GroupInfo of an MLSMessage. Raises MlsError(WRONG_WIRE_FORMAT) for another message."""
     info = decode_message(message)
     if not isinstance(info, GroupInfo):
-        raise MlsError(Fault.WRONG_WIRE_FORMAT)
+        raise MlsError(MlsFault.WRONG_WIRE_FORMAT)
     return info

@@ -16,7 +16,7 @@ from waypost.mls.base.bounds import (
     PROPOSALS_MAX_BYTES,
     Rules,
 )
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.kdf import ZERO, make_proposal_ref
 from waypost.mls.base.registry import ContentType, LeafNodeSource, SenderType
 from waypost.mls.keys.protection import check_signature, unprotect_private, unprotect_public
@@ -33,23 +33,23 @@ from waypost.mls.steps.epoch import (
     Epoch,
     GroupState,
     Member,
-    OwnKeys,
+    MemberKeys,
     PastEpoch,
-    Signed,
+    SignedContent,
     Step,
     StepSecrets,
     begin_epoch,
     next_schedule,
     provisional_context,
 )
-from waypost.mls.steps.proposal_list import SentProposal, View, check_external_list, check_list, check_proposal
+from waypost.mls.steps.proposal_list import ProposalView, SentProposal, check_external_list, check_list, check_proposal
 from waypost.mls.tree.leaf_validation import GroupParameters, check_leaf, check_source
 from waypost.mls.tree.tree_validation import check_uniqueness
-from waypost.mls.tree.treekem import MergedPath, Receiver, current_keys, decrypt_path, merge_path
+from waypost.mls.tree.treekem import MergedPath, PathRecipient, current_keys, decrypt_path, merge_path
 
 
 @dataclass(frozen=True)
-class Opened:
+class VerifiedMessage:
     """A message whose protection and signature hold. `secret_tree` is what is left of the epoch's."""
 
     message: AuthenticatedContent
@@ -57,39 +57,39 @@ class Opened:
     generation: int = 0
 
 
-def open_current(epoch: Epoch, secret_tree: SecretTree, message: PublicMessage | PrivateMessage) -> Opened:
+def open_current(epoch: Epoch, secret_tree: SecretTree, message: PublicMessage | PrivateMessage) -> VerifiedMessage:
     """A message of the current epoch. Raises MlsError."""
     if isinstance(message, PrivateMessage):
         opened = unprotect_private(message, epoch.keys, secret_tree, lambda leaf: _check_member(epoch, leaf))
         check_signature(
             opened.message, epoch.context.encoded, epoch.tree.member(opened.message.content.sender.index).signature_key
         )
-        return Opened(opened.message, opened.secret_tree, opened.generation)
+        return VerifiedMessage(opened.message, opened.secret_tree, opened.generation)
     content = unprotect_public(message, epoch.keys)
     check_signature(content, epoch.context.encoded, _signature_key(epoch, content))
-    return Opened(content, secret_tree)
+    return VerifiedMessage(content, secret_tree)
 
 
-def open_past(past: PastEpoch, message: PrivateMessage) -> Opened:
+def open_past(past: PastEpoch, message: PrivateMessage) -> VerifiedMessage:
     """A late application message. Raises MlsError."""
     opened = unprotect_private(message, past.keys, past.secret_tree, lambda leaf: _check_past_member(past, leaf))
     signature_key, _ = past.senders[opened.message.content.sender.index]
     check_signature(opened.message, past.keys.context, signature_key)
-    return Opened(opened.message, opened.secret_tree, opened.generation)
+    return VerifiedMessage(opened.message, opened.secret_tree, opened.generation)
 
 
 def _check_member(epoch: Epoch, leaf_index: int) -> None:
     if epoch.tree.leaf(leaf_index) is None:
-        raise MlsError(Fault.SENDER_BLANK, f"leaf {leaf_index}")
+        raise MlsError(MlsFault.SENDER_BLANK, f"leaf {leaf_index}")
     if leaf_index == epoch.leaf_index:
-        raise MlsError(Fault.SENDER_SELF)
+        raise MlsError(MlsFault.SENDER_SELF)
 
 
 def _check_past_member(past: PastEpoch, leaf_index: int) -> None:
     if leaf_index not in past.senders:
-        raise MlsError(Fault.SENDER_BLANK, f"leaf {leaf_index}")
+        raise MlsError(MlsFault.SENDER_BLANK, f"leaf {leaf_index}")
     if leaf_index == past.leaf_index:
-        raise MlsError(Fault.SENDER_SELF)
+        raise MlsError(MlsFault.SENDER_SELF)
 
 
 def _signature_key(epoch: Epoch, message: AuthenticatedContent) -> bytes:
@@ -102,28 +102,28 @@ def _signature_key(epoch: Epoch, message: AuthenticatedContent) -> bytes:
         case SenderType.EXTERNAL:
             senders = external_senders(epoch.context.extensions)
             if message.content.content_type is not ContentType.PROPOSAL:
-                raise MlsError(Fault.SENDER_TYPE)
+                raise MlsError(MlsFault.SENDER_TYPE)
             if sender.index >= len(senders):
-                raise MlsError(Fault.SENDER_UNKNOWN, f"sender {sender.index} of {len(senders)}")
+                raise MlsError(MlsFault.SENDER_UNKNOWN, f"sender {sender.index} of {len(senders)}")
             return senders[sender.index].signature_key
         case SenderType.NEW_MEMBER_PROPOSAL:
             if message.content.content_type is not ContentType.PROPOSAL:
-                raise MlsError(Fault.SENDER_TYPE)
+                raise MlsError(MlsFault.SENDER_TYPE)
             if not isinstance(content, Add):
-                raise MlsError(Fault.NEW_MEMBER_PROPOSAL_TYPE)
+                raise MlsError(MlsFault.NEW_MEMBER_PROPOSAL_TYPE)
             return content.key_package.leaf_node.signature_key
         case SenderType.NEW_MEMBER_COMMIT:
             if not isinstance(content, Commit):
-                raise MlsError(Fault.SENDER_TYPE)
+                raise MlsError(MlsFault.SENDER_TYPE)
             if content.path is None:
-                raise MlsError(Fault.PATH_REQUIRED)
+                raise MlsError(MlsFault.PATH_REQUIRED)
             return content.path.leaf_node.signature_key
 
 
 # ── proposals ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_proposal_message(opened: Opened, proposal: Proposal, view: View) -> SentProposal:
+def read_proposal_message(opened: VerifiedMessage, proposal: Proposal, view: ProposalView) -> SentProposal:
     """A proposal that is valid by itself, ready to be cached. Raises MlsError."""
     sender = opened.message.content.sender
     sent = SentProposal(proposal, sender, make_proposal_ref(opened.message.encode()))
@@ -134,7 +134,7 @@ def read_proposal_message(opened: Opened, proposal: Proposal, view: View) -> Sen
 def cache(state: GroupState, proposal: CachedProposal) -> dict[bytes, CachedProposal]:
     """The cached proposals with one more. Raises MlsError: PROPOSAL_REPLAYED, TOO_MANY_PROPOSALS."""
     if proposal.sent.reference in state.proposals:
-        raise MlsError(Fault.PROPOSAL_REPLAYED)
+        raise MlsError(MlsFault.PROPOSAL_REPLAYED)
     waiting = [cached.sent for cached in state.proposals.values()]
     _check_room([*waiting, proposal.sent], PROPOSALS_MAX, PROPOSALS_MAX_BYTES)
     if proposal.sent.by_new_member:
@@ -146,14 +146,14 @@ def cache(state: GroupState, proposal: CachedProposal) -> dict[bytes, CachedProp
 def _check_room(proposals: list[SentProposal], most: int, most_bytes: int) -> None:
     size = sum(len(sent.proposal.body()) for sent in proposals)
     if len(proposals) > most or size > most_bytes:
-        raise MlsError(Fault.TOO_MANY_PROPOSALS, f"{len(proposals)} of {size} bytes")
+        raise MlsError(MlsFault.TOO_MANY_PROPOSALS, f"{len(proposals)} of {size} bytes")
 
 
 # ── commits ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CommitOutcome:
     """What a commit would do. `committer` is as it was before, or who joins; `step` is None if we are removed."""
 
     committer: Member
@@ -172,18 +172,20 @@ class Reading:
     rules: Rules
 
 
-def process_commit(state: GroupState, opened: Opened, commit: Commit, given: Reading) -> Outcome:
+def process_commit(state: GroupState, opened: VerifiedMessage, commit: Commit, given: Reading) -> CommitOutcome:
     """Everything of §12.4.2 but for making it the state. Raises MlsError."""
     epoch, content = state.epoch, opened.message.content
     proposals = _resolve(state, commit, content.sender)
     parameters = new_parameters(proposals, epoch.parameters)
-    applied, leaf_index = _apply(proposals, content.sender, View(epoch.tree, parameters, given.now, given.rules))
+    applied, leaf_index = _apply(
+        proposals, content.sender, ProposalView(epoch.tree, parameters, given.now, given.rules)
+    )
     merged = None
     if commit.path is not None:
         _check_path_leaf(epoch, applied, commit.path.leaf_node, leaf_index, parameters)
         merged = _merge(epoch, applied, commit.path, leaf_index)
     elif applied.path_required:
-        raise MlsError(Fault.PATH_REQUIRED)
+        raise MlsError(MlsFault.PATH_REQUIRED)
     check_uniqueness(applied.tree)
     outcome = _outcome(epoch, content.sender, leaf_index, applied, commit.path)
     if any(index == epoch.leaf_index for index, _ in applied.removed):
@@ -192,16 +194,16 @@ def process_commit(state: GroupState, opened: Opened, commit: Commit, given: Rea
     if merged is not None:
         own, commit_secret = _receive_path(epoch, merged, applied.new_leaves, own)
     secrets = StepSecrets.of(_init_secret(epoch, applied), commit_secret, applied, state.psks(given.psks))
-    signed = Signed(opened.message.wire_format, content, opened.message.auth.signature)
+    signed = SignedContent(opened.message.wire_format, content, opened.message.auth.signature)
     context, begun = next_schedule(epoch.context, epoch.interim_transcript_hash, applied, signed, secrets)
     own = replace(own, private_keys=current_keys(applied.tree, own.private_keys))
     after, secret_tree = begin_epoch(epoch.suite, context, applied.tree, begun, own)
     if not hmac.compare_digest(after.confirmation_tag(), opened.message.auth.confirmation_tag or b""):
-        raise MlsError(Fault.CONFIRMATION_TAG)
+        raise MlsError(MlsFault.CONFIRMATION_TAG)
     return replace(outcome, step=Step(after, secret_tree, applied.reinit))
 
 
-def _apply(proposals: tuple[SentProposal, ...], sender: Sender, view: View) -> tuple[Applied, int]:
+def _apply(proposals: tuple[SentProposal, ...], sender: Sender, view: ProposalView) -> tuple[Applied, int]:
     """The proposals, checked as a list and applied, and the leaf index of the committer in the new tree."""
     if sender.type is SenderType.NEW_MEMBER_COMMIT:
         check_external_list(proposals, view)
@@ -211,11 +213,11 @@ def _apply(proposals: tuple[SentProposal, ...], sender: Sender, view: View) -> t
     return apply_list(proposals, view.tree, view.parameters), sender.index
 
 
-def _outcome(epoch: Epoch, sender: Sender, leaf_index: int, applied: Applied, path: UpdatePath | None) -> Outcome:
+def _outcome(epoch: Epoch, sender: Sender, leaf_index: int, applied: Applied, path: UpdatePath | None) -> CommitOutcome:
     external = sender.type is SenderType.NEW_MEMBER_COMMIT
     leaf = None if path is None else path.leaf_node
     before = leaf if external and leaf is not None else epoch.tree.member(leaf_index)
-    return Outcome(Member.of(leaf_index, before), external, applied, leaf, None)
+    return CommitOutcome(Member.of(leaf_index, before), external, applied, leaf, None)
 
 
 def _init_secret(epoch: Epoch, applied: Applied) -> bytes:
@@ -228,17 +230,17 @@ def _init_secret(epoch: Epoch, applied: Applied) -> bytes:
 
 def _resolve(state: GroupState, commit: Commit, sender: Sender) -> tuple[SentProposal, ...]:
     if len(commit.proposals) > COMMIT_PROPOSALS_MAX:
-        raise MlsError(Fault.TOO_MANY_PROPOSALS, f"{len(commit.proposals)} in a commit")
+        raise MlsError(MlsFault.TOO_MANY_PROPOSALS, f"{len(commit.proposals)} in a commit")
     proposals = []
     for proposal in commit.proposals:
         if not isinstance(proposal, ProposalRef):
             proposals.append(SentProposal(proposal, sender))
             continue
         if sender.type is SenderType.NEW_MEMBER_COMMIT:
-            raise MlsError(Fault.EXTERNAL_COMMIT_REFERENCE)
+            raise MlsError(MlsFault.EXTERNAL_COMMIT_REFERENCE)
         found = state.proposals.get(proposal.reference)
         if found is None:
-            raise MlsError(Fault.PROPOSAL_NOT_FOUND, proposal.reference.hex())
+            raise MlsError(MlsFault.PROPOSAL_NOT_FOUND, proposal.reference.hex())
         proposals.append(found.sent)
     return tuple(proposals)
 
@@ -250,26 +252,26 @@ def _check_path_leaf(
     check_source(leaf, LeafNodeSource.COMMIT)
     if applied.kem_output is None:
         if leaf.encryption_key == epoch.tree.member(leaf_index).encryption_key:
-            raise MlsError(Fault.ENCRYPTION_KEY_UNCHANGED)
+            raise MlsError(MlsFault.ENCRYPTION_KEY_UNCHANGED)
     else:
         for _, replaced in applied.removed:
             if leaf.credential != replaced.credential:
-                raise MlsError(Fault.RESYNC_OF_OTHER)
+                raise MlsError(MlsFault.RESYNC_OF_OTHER)
             if leaf.encryption_key == replaced.encryption_key:
-                raise MlsError(Fault.RESYNC_KEY_UNCHANGED)
+                raise MlsError(MlsFault.RESYNC_KEY_UNCHANGED)
     check_leaf(leaf, leaf_index, parameters)
 
 
-def _own(state: GroupState, applied: Applied) -> OwnKeys:
+def _own(state: GroupState, applied: Applied) -> MemberKeys:
     """This member's keys, with those of its own Update if the commit has it."""
     epoch = state.epoch
-    own = OwnKeys(epoch.leaf_index, epoch.private_keys, epoch.signature_key)
+    own = MemberKeys(epoch.leaf_index, epoch.private_keys, epoch.signature_key)
     leaf = next((after for index, _, after in applied.updated if index == epoch.leaf_index), None)
     for cached in state.proposals.values():
         key = cached.update_key
         if leaf is not None and key is not None and key.public == leaf.encryption_key:
             private_keys = {**epoch.private_keys, 2 * epoch.leaf_index: key}
-            return OwnKeys(epoch.leaf_index, private_keys, cached.update_signature_key or epoch.signature_key)
+            return MemberKeys(epoch.leaf_index, private_keys, cached.update_signature_key or epoch.signature_key)
     return own
 
 
@@ -282,8 +284,10 @@ def _merge(epoch: Epoch, applied: Applied, path: UpdatePath, committer_leaf: int
     return MergedPath(applied.tree, path, filtered, provisional_context(epoch.context, applied).encoded)
 
 
-def _receive_path(epoch: Epoch, merged: MergedPath, new_leaves: frozenset[int], own: OwnKeys) -> tuple[OwnKeys, bytes]:
+def _receive_path(
+    epoch: Epoch, merged: MergedPath, new_leaves: frozenset[int], own: MemberKeys
+) -> tuple[MemberKeys, bytes]:
     """Decrypt the path: this member's keys after it, and the commit secret."""
-    receiver = Receiver(own.leaf_index, own.private_keys, new_leaves)
+    receiver = PathRecipient(own.leaf_index, own.private_keys, new_leaves)
     _, secrets = decrypt_path(merged, epoch.suite, receiver)
     return replace(own, private_keys={**own.private_keys, **secrets.private_keys}), secrets.commit_secret

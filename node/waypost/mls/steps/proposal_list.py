@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from waypost.mls.base.bounds import Rules
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.registry import EXTERNAL_ALLOWED, MLS10, LeafNodeSource, ResumptionPskUsage, SenderType
 from waypost.mls.base.signing import check_signature_key
 from waypost.mls.objects.extensions import Extensions, external_senders
@@ -42,7 +42,7 @@ class SentProposal:
 
 
 @dataclass(frozen=True)
-class View:
+class ProposalView:
     """What proposals are judged against. `usage` is the resumption PSK usage allowed now, beside application."""
 
     tree: RatchetTree
@@ -58,12 +58,12 @@ class View:
 def check_sender(proposal: Proposal, sender: Sender) -> None:
     """§6.1, §12.1.8: who may send what. Raises MlsError."""
     if sender.type is SenderType.EXTERNAL and proposal.type not in EXTERNAL_ALLOWED:
-        raise MlsError(Fault.EXTERNAL_PROPOSAL_TYPE, proposal.type.name)
+        raise MlsError(MlsFault.EXTERNAL_PROPOSAL_TYPE, proposal.type.name)
     if sender.type is SenderType.NEW_MEMBER_PROPOSAL and not isinstance(proposal, Add):
-        raise MlsError(Fault.NEW_MEMBER_PROPOSAL_TYPE, proposal.type.name)
+        raise MlsError(MlsFault.NEW_MEMBER_PROPOSAL_TYPE, proposal.type.name)
 
 
-def check_proposal(sent: SentProposal, view: View) -> None:
+def check_proposal(sent: SentProposal, view: ProposalView) -> None:
     """§12.1: what makes this proposal invalid by itself. Raises the MlsError of the first check that fails."""
     proposal = sent.proposal
     check_sender(proposal, sent.sender)
@@ -74,17 +74,17 @@ def check_proposal(sent: SentProposal, view: View) -> None:
             _check_update(proposal, sent.sender.index, view)
         case Remove():
             if view.tree.leaf(proposal.removed) is None:
-                raise MlsError(Fault.REMOVE_OF_BLANK, f"leaf {proposal.removed}")
+                raise MlsError(MlsFault.REMOVE_OF_BLANK, f"leaf {proposal.removed}")
         case PreSharedKey():
             _check_psk(proposal, view.usage)
         case ReInit():
             if proposal.version < MLS10:
-                raise MlsError(Fault.REINIT_DOWNGRADE, f"version {proposal.version}")
+                raise MlsError(MlsFault.REINIT_DOWNGRADE, f"version {proposal.version}")
         case GroupContextExtensions():
             check_context_extensions(proposal.extensions)
         case ExternalInit():
             if sent.sender.type is not SenderType.NEW_MEMBER_COMMIT:
-                raise MlsError(Fault.EXTERNAL_INIT_BY_MEMBER)
+                raise MlsError(MlsFault.EXTERNAL_INIT_BY_MEMBER)
 
 
 def check_context_extensions(extensions: Extensions) -> None:
@@ -93,11 +93,11 @@ def check_context_extensions(extensions: Extensions) -> None:
         check_signature_key(sender.signature_key)
 
 
-def _check_update(proposal: Update, leaf_index: int, view: View) -> None:
+def _check_update(proposal: Update, leaf_index: int, view: ProposalView) -> None:
     leaf = proposal.leaf_node
     check_source(leaf, LeafNodeSource.UPDATE)
     if leaf.encryption_key == view.tree.member(leaf_index).encryption_key:
-        raise MlsError(Fault.ENCRYPTION_KEY_UNCHANGED)
+        raise MlsError(MlsFault.ENCRYPTION_KEY_UNCHANGED)
     check_leaf(leaf, leaf_index, view.parameters)
 
 
@@ -106,13 +106,13 @@ def _check_psk(proposal: PreSharedKey, allowed: ResumptionPskUsage) -> None:
     if isinstance(proposal.psk, ResumptionPskId):
         usage = proposal.psk.usage
         if usage not in (ResumptionPskUsage.APPLICATION, allowed):
-            raise MlsError(Fault.PSK_USAGE, usage.name)
+            raise MlsError(MlsFault.PSK_USAGE, usage.name)
 
 
 # ── the list of a commit ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def check_list(proposals: Iterable[SentProposal], committer: int, view: View) -> None:
+def check_list(proposals: Iterable[SentProposal], committer: int, view: ProposalView) -> None:
     """§12.2 for a member's commit. Raises the MlsError of the first rule that is broken."""
     proposals = tuple(proposals)
     check_shape(proposals, committer, view.tree)
@@ -124,11 +124,11 @@ def check_shape(proposals: tuple[SentProposal, ...], committer: int, tree: Ratch
     """The same for what proposals are together, each being valid by itself."""
     kinds = Counter(type(sent.proposal) for sent in proposals)
     if kinds[ReInit] and len(proposals) > 1:
-        raise MlsError(Fault.REINIT_NOT_ALONE)
+        raise MlsError(MlsFault.REINIT_NOT_ALONE)
     if kinds[ExternalInit]:
-        raise MlsError(Fault.EXTERNAL_INIT_BY_MEMBER)
+        raise MlsError(MlsFault.EXTERNAL_INIT_BY_MEMBER)
     if kinds[GroupContextExtensions] > 1:
-        raise MlsError(Fault.CONTEXT_EXTENSIONS_TWICE)
+        raise MlsError(MlsFault.CONTEXT_EXTENSIONS_TWICE)
     _check_changed_leaves(proposals, committer)
     _check_psks_differ(proposals)
     _check_adds(proposals, tree)
@@ -140,22 +140,22 @@ def _check_changed_leaves(proposals: tuple[SentProposal, ...], committer: int) -
         if isinstance(sent.proposal, Update):
             leaf = sent.sender.index
             if leaf == committer:
-                raise MlsError(Fault.UPDATE_BY_COMMITTER)
+                raise MlsError(MlsFault.UPDATE_BY_COMMITTER)
         elif isinstance(sent.proposal, Remove):
             leaf = sent.proposal.removed
             if leaf == committer:
-                raise MlsError(Fault.REMOVE_OF_COMMITTER)
+                raise MlsError(MlsFault.REMOVE_OF_COMMITTER)
         else:
             continue
         if leaf in changed:
-            raise MlsError(Fault.LEAF_CHANGED_TWICE, f"leaf {leaf}")
+            raise MlsError(MlsFault.LEAF_CHANGED_TWICE, f"leaf {leaf}")
         changed.add(leaf)
 
 
 def _check_psks_differ(proposals: tuple[SentProposal, ...]) -> None:
     psks = [sent.proposal.psk for sent in proposals if isinstance(sent.proposal, PreSharedKey)]
     if len(set(psks)) != len(psks):
-        raise MlsError(Fault.PSK_TWICE)
+        raise MlsError(MlsFault.PSK_TWICE)
 
 
 def _check_adds(proposals: tuple[SentProposal, ...], tree: RatchetTree) -> None:
@@ -163,32 +163,32 @@ def _check_adds(proposals: tuple[SentProposal, ...], tree: RatchetTree) -> None:
     if not added:
         return
     if len(set(added)) != len(added):
-        raise MlsError(Fault.ADD_TWICE)
+        raise MlsError(MlsFault.ADD_TWICE)
     removed = {sent.proposal.removed for sent in proposals if isinstance(sent.proposal, Remove)}
     staying = {leaf.signature_key for index, leaf in tree.members() if index not in removed}
     if not staying.isdisjoint(added):
-        raise MlsError(Fault.ADD_OF_MEMBER)
+        raise MlsError(MlsFault.ADD_OF_MEMBER)
 
 
-def check_external_list(proposals: Iterable[SentProposal], view: View) -> None:
+def check_external_list(proposals: Iterable[SentProposal], view: ProposalView) -> None:
     """§12.2 for an external commit. Raises the MlsError of the first rule that is broken."""
     proposals = tuple(proposals)
     if any(sent.reference for sent in proposals):
-        raise MlsError(Fault.EXTERNAL_COMMIT_REFERENCE)
+        raise MlsError(MlsFault.EXTERNAL_COMMIT_REFERENCE)
     kinds = Counter(type(sent.proposal) for sent in proposals)
     if kinds[ExternalInit] != 1:
-        raise MlsError(Fault.EXTERNAL_COMMIT_INIT, f"{kinds[ExternalInit]} of them")
+        raise MlsError(MlsFault.EXTERNAL_COMMIT_INIT, f"{kinds[ExternalInit]} of them")
     if kinds[Remove] > 1:
-        raise MlsError(Fault.EXTERNAL_COMMIT_REMOVES)
+        raise MlsError(MlsFault.EXTERNAL_COMMIT_REMOVES)
     if kinds.keys() - {ExternalInit, Remove, PreSharedKey}:
-        raise MlsError(Fault.EXTERNAL_COMMIT_PROPOSAL)
+        raise MlsError(MlsFault.EXTERNAL_COMMIT_PROPOSAL)
     _check_psks_differ(proposals)
     for sent in proposals:
         check_proposal(sent, view)
 
 
 def choose(
-    cached: Iterable[SentProposal], by_value: Iterable[SentProposal], committer: int, view: View
+    cached: Iterable[SentProposal], by_value: Iterable[SentProposal], committer: int, view: ProposalView
 ) -> list[SentProposal]:
     """Of the cached proposals, those that go together with each other and with what is committed by value (§12.2).
 
@@ -229,7 +229,7 @@ def _subject(sent: SentProposal) -> object:
             return type(other)
 
 
-def _is_valid(sent: SentProposal, view: View) -> bool:
+def _is_valid(sent: SentProposal, view: ProposalView) -> bool:
     try:
         check_proposal(sent, view)
     except MlsError:

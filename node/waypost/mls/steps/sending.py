@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.hpke import Randomness
 from waypost.mls.base.kdf import NH, make_proposal_ref
 from waypost.mls.base.registry import SenderType, WireFormat
 from waypost.mls.base.signing import SignatureKey
-from waypost.mls.keys.protection import Envelope, protect_private, protect_public, sign_content
+from waypost.mls.keys.protection import PrivateMessageChoices, protect_private, protect_public, sign_content
 from waypost.mls.keys.secret_tree import SecretTree
 from waypost.mls.objects.framing import (
     AuthenticatedContent,
@@ -21,9 +21,9 @@ from waypost.mls.objects.framing import (
 )
 from waypost.mls.objects.leaf_node import LeafNodeContent, LeafNodePlace, sign_for_update
 from waypost.mls.objects.proposals import Proposal, Update
-from waypost.mls.steps.epoch import CachedProposal, Epoch, GroupState, Signed
+from waypost.mls.steps.epoch import CachedProposal, Epoch, GroupState, SignedContent
 from waypost.mls.steps.processing import cache
-from waypost.mls.steps.proposal_list import SentProposal, View, check_proposal
+from waypost.mls.steps.proposal_list import ProposalView, SentProposal, check_proposal
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,17 @@ class Framing:
     padding: int = 0
 
 
-def sign(epoch: Epoch, content: Content, framing: Framing) -> Signed:
+def sign(epoch: Epoch, content: Content, framing: Framing) -> SignedContent:
     """A member's content, framed and signed for its epoch."""
     sender = Sender(SenderType.MEMBER, epoch.leaf_index)
     context = epoch.context
     framed = FramedContent.make(context.group_id, context.epoch, sender, framing.authenticated_data, content)
     signature = sign_content(framing.wire_format, framed, context.encoded, epoch.signature_key)
-    return Signed(framing.wire_format, framed, signature)
+    return SignedContent(framing.wire_format, framed, signature)
 
 
 def protect(
-    state: GroupState, signed: Signed, tag: bytes | None, framing: Framing, random: Randomness
+    state: GroupState, signed: SignedContent, tag: bytes | None, framing: Framing, random: Randomness
 ) -> tuple[SecretTree, bytes, AuthenticatedContent]:
     """The secret tree that is left, the MLSMessage, and what it carries; `tag` is a commit's confirmation tag."""
     auth = FramedContentAuthData(signed.signature, tag)
@@ -55,17 +55,17 @@ def protect(
         body = protect_public(content, keys).encode()
         return state.secret_tree, encode_message(WireFormat.PUBLIC_MESSAGE, body), content
     if signed.wire_format is not WireFormat.PRIVATE_MESSAGE:
-        raise MlsError(Fault.BAD_ARGUMENT, f"wire format {signed.wire_format.name}")
-    left, private = protect_private(content, keys, state.secret_tree, Envelope(framing.padding, random(4)))
+        raise MlsError(MlsFault.BAD_ARGUMENT, f"wire format {signed.wire_format.name}")
+    left, private = protect_private(content, keys, state.secret_tree, PrivateMessageChoices(framing.padding, random(4)))
     return left, encode_message(WireFormat.PRIVATE_MESSAGE, private.encode()), content
 
 
 def encrypt(state: GroupState, data: bytes, framing: Framing, random: Randomness) -> tuple[SecretTree, bytes]:
     """An application message. Raises MlsError: PROPOSALS_FIRST, APPLICATION_NOT_PRIVATE, AEAD_LIMIT."""
     if not all(cached.sent.by_new_member for cached in state.proposals.values()):
-        raise MlsError(Fault.PROPOSALS_FIRST)
+        raise MlsError(MlsFault.PROPOSALS_FIRST)
     if framing.wire_format is not WireFormat.PRIVATE_MESSAGE:
-        raise MlsError(Fault.APPLICATION_NOT_PRIVATE)
+        raise MlsError(MlsFault.APPLICATION_NOT_PRIVATE)
     left, message, _ = protect(state, sign(state.epoch, data, framing), None, framing, random)
     return left, message
 
@@ -79,14 +79,14 @@ class UpdateOptions:
 
 
 def propose(
-    state: GroupState, proposal: Proposal, view: View, framing: Framing, random: Randomness
+    state: GroupState, proposal: Proposal, view: ProposalView, framing: Framing, random: Randomness
 ) -> tuple[SecretTree, dict[bytes, CachedProposal], bytes]:
     """A proposal: the secret tree that is left, the cached proposals with it, and the message."""
     return _send(state, CachedProposal(_unsent(state, proposal)), view, framing, random)
 
 
 def propose_update(
-    state: GroupState, options: UpdateOptions, view: View, framing: Framing, random: Randomness
+    state: GroupState, options: UpdateOptions, view: ProposalView, framing: Framing, random: Randomness
 ) -> tuple[SecretTree, dict[bytes, CachedProposal], bytes]:
     """The same for an Update of this member, whose new private key waits in the cache with it."""
     epoch = state.epoch
@@ -103,7 +103,7 @@ def _unsent(state: GroupState, proposal: Proposal) -> SentProposal:
 
 
 def _send(
-    state: GroupState, proposal: CachedProposal, view: View, framing: Framing, random: Randomness
+    state: GroupState, proposal: CachedProposal, view: ProposalView, framing: Framing, random: Randomness
 ) -> tuple[SecretTree, dict[bytes, CachedProposal], bytes]:
     check_proposal(proposal.sent, view)
     signed = sign(state.epoch, proposal.sent.proposal, framing)

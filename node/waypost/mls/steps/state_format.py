@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from waypost.mls.base.bounds import OWN
 from waypost.mls.base.codec import Reader, decode, opaque, optional, u8, u16, u32, u64, vector
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.signing import SignatureKey
 from waypost.mls.base.suites import cipher_suite
 from waypost.mls.keys.key_schedule import EpochSecrets
@@ -29,9 +29,9 @@ from waypost.mls.steps.epoch import (
     CachedProposal,
     Epoch,
     GroupState,
+    GroupStatus,
     PastEpoch,
     PendingCommit,
-    Status,
     Step,
     Welcomed,
 )
@@ -71,12 +71,12 @@ def load(stored: StoredState) -> GroupState:
     try:
         bound_to, secret_tree, past = decode(messages, _read_messages, OWN)
         if bound_to != stored.standing[-_HASH_BYTES:]:
-            raise MlsError(Fault.STATE_CORRUPT, "the parts do not belong together")
+            raise MlsError(MlsFault.STATE_CORRUPT, "the parts do not belong together")
         return decode(standing, lambda reader: _read_standing(reader, secret_tree, past), OWN)
     except MlsError as error:
-        if error.fault in (Fault.STATE_VERSION, Fault.STATE_CORRUPT):
+        if error.fault in (MlsFault.STATE_VERSION, MlsFault.STATE_CORRUPT):
             raise
-        raise MlsError(Fault.STATE_CORRUPT, str(error)) from error
+        raise MlsError(MlsFault.STATE_CORRUPT, str(error)) from error
 
 
 def join(stored: StoredState) -> bytes:
@@ -89,7 +89,7 @@ def split(data: bytes) -> StoredState:
     try:
         return decode(data, lambda reader: StoredState(reader.opaque(), reader.opaque()), OWN)
     except MlsError as error:
-        raise MlsError(Fault.STATE_CORRUPT, str(error)) from error
+        raise MlsError(MlsFault.STATE_CORRUPT, str(error)) from error
 
 
 def _seal(*parts: bytes) -> bytes:
@@ -100,14 +100,14 @@ def _seal(*parts: bytes) -> bytes:
 def _unseal(data: bytes) -> bytes:
     body, tail = data[:-_HASH_BYTES], data[-_HASH_BYTES:]
     if not hmac.compare_digest(hashlib.sha256(body).digest(), tail):
-        raise MlsError(Fault.STATE_CORRUPT)
+        raise MlsError(MlsFault.STATE_CORRUPT)
     return body
 
 
 def _check_version(reader: Reader) -> None:
     version = reader.u16()
     if version != VERSION:
-        raise MlsError(Fault.STATE_VERSION, f"version {version}")
+        raise MlsError(MlsFault.STATE_VERSION, f"version {version}")
 
 
 def _read_messages(reader: Reader) -> tuple[bytes, SecretTree, tuple[SecretTree, ...]]:
@@ -123,9 +123,9 @@ def _read_standing(reader: Reader, secret_tree: SecretTree, past_trees: tuple[Se
     pending = reader.optional(_read_pending)
     resumption = dict(reader.vector(lambda each: (each.u64(), each.opaque())))
     try:
-        status = Status(reader.u8())
+        status = GroupStatus(reader.u8())
     except ValueError:
-        raise MlsError(Fault.STATE_CORRUPT, "status") from None
+        raise MlsError(MlsFault.STATE_CORRUPT, "status") from None
     return GroupState(epoch, secret_tree, past, proposals, pending, resumption, status, reader.optional(ReInit.read))
 
 
@@ -193,7 +193,7 @@ def _read_past(reader: Reader, trees: Iterator[SecretTree]) -> PastEpoch:
     keys = EpochKeys(suite, reader.opaque(), reader.opaque(), b"")
     secret_tree = next(trees, None)
     if secret_tree is None:
-        raise MlsError(Fault.STATE_CORRUPT, "a past epoch without its secret tree")
+        raise MlsError(MlsFault.STATE_CORRUPT, "a past epoch without its secret tree")
     senders = dict(reader.vector(lambda each: (each.u32(), (each.opaque(), read_credential(each)))))
     return PastEpoch(number, keys, secret_tree, senders, reader.u32(), reader.u64())
 

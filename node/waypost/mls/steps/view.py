@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from waypost.mls.base.bounds import EXPORT_MAX_BYTES
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.suites import CipherSuite
 from waypost.mls.objects.extensions import Extensions
-from waypost.mls.steps.epoch import GroupState, Member, PendingCommit, Status
+from waypost.mls.steps.epoch import GroupState, GroupStatus, Member, PendingCommit
 from waypost.mls.steps.proposal_list import SentProposal
 
 
@@ -38,7 +38,7 @@ class GroupView:
         return self._state.epoch.context.extensions
 
     @property
-    def status(self) -> Status:
+    def status(self) -> GroupStatus:
         return self._state.status
 
     @property
@@ -60,17 +60,17 @@ class GroupView:
 
     def export_secret(self, label: bytes, context: bytes, length: int) -> bytes:
         """MLS-Exporter (§8.5), up to `EXPORT_MAX_BYTES` long. Raises MlsError: BAD_ARGUMENT, GROUP_CLOSED."""
-        if self._state.status is Status.REMOVED:
-            raise MlsError(Fault.GROUP_CLOSED)
+        if self._state.status is GroupStatus.REMOVED:
+            raise MlsError(MlsFault.GROUP_CLOSED)
         if not 0 <= length <= EXPORT_MAX_BYTES:
-            raise MlsError(Fault.BAD_ARGUMENT, f"{length} bytes of an exporter")
+            raise MlsError(MlsFault.BAD_ARGUMENT, f"{length} bytes of an exporter")
         return self._state.epoch.secrets.export(label, context, length)
 
     def resumption_psk(self, epoch: int | None = None) -> bytes:
         """That of the current or a kept past epoch (§8.6). Raises MlsError(PSK_NOT_FOUND)."""
         found = self._state.resumption_psks.get(self.epoch if epoch is None else epoch)
         if found is None:
-            raise MlsError(Fault.PSK_NOT_FOUND)
+            raise MlsError(MlsFault.PSK_NOT_FOUND)
         return found
 
     def ratchet_tree(self) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from waypost.mls.base.bounds import Rules
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.registry import DEFAULT_EXTENSIONS, DEFAULT_PROPOSALS, MLS10, LeafNodeSource
 from waypost.mls.base.suites import CipherSuite
 from waypost.mls.objects.extensions import Extensions, RequiredCapabilities, required_capabilities
@@ -35,24 +35,24 @@ def check_leaf(leaf: LeafNode, leaf_index: int, group: GroupParameters) -> None:
     """§7.3, but for lifetime, source and uniqueness. Raises the MlsError of the first check that fails."""
     check_content(leaf, group)
     if not leaf.verify(group.group_id, leaf_index):
-        raise MlsError(Fault.LEAF_SIGNATURE, f"leaf {leaf_index}")
+        raise MlsError(MlsFault.LEAF_SIGNATURE, f"leaf {leaf_index}")
 
 
 def check_content(leaf: LeafNode, group: GroupParameters) -> None:
     """The same without the signature."""
     capabilities = leaf.capabilities
     if MLS10 not in capabilities.versions:
-        raise MlsError(Fault.LEAF_VERSION_UNLISTED)
+        raise MlsError(MlsFault.LEAF_VERSION_UNLISTED)
     if group.suite.value not in capabilities.cipher_suites:
-        raise MlsError(Fault.LEAF_SUITE_UNLISTED)
+        raise MlsError(MlsFault.LEAF_SUITE_UNLISTED)
     if leaf.credential.type not in capabilities.credentials:
-        raise MlsError(Fault.LEAF_CREDENTIAL_UNLISTED)
+        raise MlsError(MlsFault.LEAF_CREDENTIAL_UNLISTED)
     if leaf.extensions and not _supports_extensions(capabilities, {each.type for each in leaf.extensions}):
-        raise MlsError(Fault.LEAF_EXTENSION_UNLISTED)
+        raise MlsError(MlsFault.LEAF_EXTENSION_UNLISTED)
     if group.extensions and not _supports_extensions(capabilities, {each.type for each in group.extensions}):
-        raise MlsError(Fault.LEAF_LACKS_GROUP_EXTENSION)
+        raise MlsError(MlsFault.LEAF_LACKS_GROUP_EXTENSION)
     if group.required is not None and not supports(capabilities, group.required):
-        raise MlsError(Fault.LEAF_LACKS_REQUIRED)
+        raise MlsError(MlsFault.LEAF_LACKS_REQUIRED)
     group.suite.kem.public_key(leaf.encryption_key)
 
 
@@ -75,31 +75,31 @@ def check_lifetime(leaf: LeafNode, now: int, rules: Rules) -> None:
         return
     not_before, not_after = leaf.lifetime.not_before, leaf.lifetime.not_after
     if not_after - not_before > rules.lifetime_max_s:
-        raise MlsError(Fault.LIFETIME_TOO_LONG, f"{not_after - not_before} s")
+        raise MlsError(MlsFault.LIFETIME_TOO_LONG, f"{not_after - not_before} s")
     if now < not_before - rules.clock_skew_s:
-        raise MlsError(Fault.LIFETIME_TOO_EARLY)
+        raise MlsError(MlsFault.LIFETIME_TOO_EARLY)
     if not_after < not_before or now > not_after + rules.clock_skew_s:
-        raise MlsError(Fault.LIFETIME_OVER)
+        raise MlsError(MlsFault.LIFETIME_OVER)
 
 
 def check_source(leaf: LeafNode, source: LeafNodeSource) -> None:
     """§7.3: the source belongs to the place where the leaf node was found."""
     if leaf.source is not source:
-        raise MlsError(Fault.LEAF_SOURCE, f"{leaf.source.name} instead of {source.name}")
+        raise MlsError(MlsFault.LEAF_SOURCE, f"{leaf.source.name} instead of {source.name}")
 
 
 def check_key_package(package: KeyPackage, group: GroupParameters, now: int, rules: Rules) -> None:
     """§10.1, before a client is added. Raises the MlsError of the first check that fails."""
     if package.version != MLS10:
-        raise MlsError(Fault.KEY_PACKAGE_VERSION)
+        raise MlsError(MlsFault.KEY_PACKAGE_VERSION)
     if package.cipher_suite != group.suite.value:
-        raise MlsError(Fault.KEY_PACKAGE_SUITE)
+        raise MlsError(MlsFault.KEY_PACKAGE_SUITE)
     leaf = package.leaf_node
     check_source(leaf, LeafNodeSource.KEY_PACKAGE)
     if package.init_key == leaf.encryption_key:
-        raise MlsError(Fault.INIT_KEY_REUSED)
+        raise MlsError(MlsFault.INIT_KEY_REUSED)
     group.suite.kem.public_key(package.init_key)
     check_lifetime(leaf, now, rules)
     check_leaf(leaf, 0, group)
     if not package.verify():
-        raise MlsError(Fault.KEY_PACKAGE_SIGNATURE)
+        raise MlsError(MlsFault.KEY_PACKAGE_SIGNATURE)

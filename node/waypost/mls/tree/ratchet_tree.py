@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from waypost.mls.base import tree_math
 from waypost.mls.base.bounds import LEAVES_MAX
 from waypost.mls.base.codec import Reader, decode, opaque, optional, u8, u32, vector
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.kdf import hash_
 from waypost.mls.base.registry import NodeType, known
 from waypost.mls.objects.leaf_node import LeafNode
@@ -72,7 +72,7 @@ class RatchetTree:
         """The same. Raises MlsError(LEAF_BLANK)."""
         leaf = self.leaf(leaf_index)
         if leaf is None:
-            raise MlsError(Fault.LEAF_BLANK, f"leaf {leaf_index}")
+            raise MlsError(MlsFault.LEAF_BLANK, f"leaf {leaf_index}")
         return leaf
 
     def members(self) -> Iterator[tuple[int, LeafNode]]:
@@ -116,7 +116,7 @@ class RatchetTree:
                 return index
         leaves = self.leaf_count
         if 2 * leaves > LEAVES_MAX:
-            raise MlsError(Fault.TREE_TOO_LARGE)
+            raise MlsError(MlsFault.TREE_TOO_LARGE)
         more = len(self._nodes) + 1
         self._nodes.extend([None] * more)
         self._hashes.extend([None] * more)
@@ -236,14 +236,14 @@ class RatchetTree:
         """The shape is checked, the contents are not: `tree_validation` does that."""
         nodes = list(reader.vector(_read_node))
         if not nodes:
-            raise MlsError(Fault.TREE_EMPTY)
+            raise MlsError(MlsFault.TREE_EMPTY)
         if nodes[-1] is None:
-            raise MlsError(Fault.TREE_ENDS_BLANK)
+            raise MlsError(MlsFault.TREE_ENDS_BLANK)
         if len(nodes) > tree_math.node_width(LEAVES_MAX):
-            raise MlsError(Fault.TREE_TOO_LARGE)
+            raise MlsError(MlsFault.TREE_TOO_LARGE)
         kinds = (LeafNode, ParentNode)
         if any(node is not None and not isinstance(node, kinds[place % 2]) for place, node in enumerate(nodes)):
-            raise MlsError(Fault.TREE_NODE_TYPE)
+            raise MlsError(MlsFault.TREE_NODE_TYPE)
         size = tree_math.node_width(tree_math.full_leaves(len(nodes)))
         return cls(nodes + [None] * (size - len(nodes)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from waypost.mls.base import tree_math
 from waypost.mls.base.codec import opaque
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.kdf import hash_
 from waypost.mls.objects.leaf_node import LeafNode
 from waypost.mls.objects.parent_node import ParentNode
@@ -35,13 +35,13 @@ def check_uniqueness(tree: RatchetTree) -> None:
     """§7.3 and §12.4.3.1: no key twice, and every credential type in use is understood by all members."""
     encryption_keys = tree.encryption_keys()
     if len(set(encryption_keys)) != len(encryption_keys):
-        raise MlsError(Fault.ENCRYPTION_KEY_TWICE)
+        raise MlsError(MlsFault.ENCRYPTION_KEY_TWICE)
     leaves = [leaf for _, leaf in tree.members()]
     if len({leaf.signature_key for leaf in leaves}) != len(leaves):
-        raise MlsError(Fault.SIGNATURE_KEY_TWICE)
+        raise MlsError(MlsFault.SIGNATURE_KEY_TWICE)
     in_use = {leaf.credential.type for leaf in leaves}
     if any(not in_use.issubset(leaf.capabilities.credentials) for leaf in leaves):
-        raise MlsError(Fault.CREDENTIAL_NOT_SHARED)
+        raise MlsError(MlsFault.CREDENTIAL_NOT_SHARED)
 
 
 def check_unmerged_leaves(tree: RatchetTree) -> None:
@@ -50,12 +50,12 @@ def check_unmerged_leaves(tree: RatchetTree) -> None:
     for node, leaves in listed.items():
         for leaf_index in leaves:
             if not tree_math.is_below(2 * leaf_index, node) or tree.leaf(leaf_index) is None:
-                raise MlsError(Fault.UNMERGED_NOT_BELOW, f"leaf {leaf_index}, node {node}")
+                raise MlsError(MlsFault.UNMERGED_NOT_BELOW, f"leaf {leaf_index}, node {node}")
             between = tree_math.parent(2 * leaf_index)
             while between != node:
                 found = listed.get(between)
                 if found is not None and leaf_index not in found:
-                    raise MlsError(Fault.UNMERGED_NOT_CARRIED, f"leaf {leaf_index}, node {between}")
+                    raise MlsError(MlsFault.UNMERGED_NOT_CARRIED, f"leaf {leaf_index}, node {between}")
                 between = tree_math.parent(between)
 
 
@@ -65,7 +65,7 @@ def check_parent_hashes(tree: RatchetTree) -> None:
         left, right = tree_math.left(node), tree_math.right(node)
         vouching = _vouches(tree, parent, left, right) + _vouches(tree, parent, right, left)
         if vouching != 1:
-            raise MlsError(Fault.PARENT_HASH_INVALID, f"node {node}")
+            raise MlsError(MlsFault.PARENT_HASH_INVALID, f"node {node}")
 
 
 def _vouches(tree: RatchetTree, parent: ParentNode, child: int, sibling: int) -> int:

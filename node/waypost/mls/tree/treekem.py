@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from waypost.mls.base import tree_math
-from waypost.mls.base.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.hpke import PrivateKey, Randomness
 from waypost.mls.base.kdf import NH, derive_secret
 from waypost.mls.base.signing import SignatureKey
@@ -101,21 +101,21 @@ def merge_path(tree: RatchetTree, leaf_index: int, path: UpdatePath) -> Filtered
     """
     filtered = tree.filtered_direct_path(leaf_index)
     if len(filtered) != len(path.nodes):
-        raise MlsError(Fault.PATH_LENGTH, f"{len(path.nodes)} instead of {len(filtered)}")
+        raise MlsError(MlsFault.PATH_LENGTH, f"{len(path.nodes)} instead of {len(filtered)}")
     present = set(tree.encryption_keys())
     sent = [path.leaf_node.encryption_key, *(node.encryption_key for node in path.nodes)]
     if len(set(sent)) != len(sent) or not present.isdisjoint(sent):
-        raise MlsError(Fault.PATH_KEY_IN_TREE)
+        raise MlsError(MlsFault.PATH_KEY_IN_TREE)
     tree.blank_path(leaf_index)
     above = _set_parents(tree, filtered, sent[1:])
     if path.leaf_node.parent_hash != above:
-        raise MlsError(Fault.PATH_PARENT_HASH)
+        raise MlsError(MlsFault.PATH_PARENT_HASH)
     tree.set(2 * leaf_index, path.leaf_node)
     return filtered
 
 
 @dataclass(frozen=True)
-class Receiver:
+class PathRecipient:
     """Who reads a path: its leaf index and private keys, and which leaves the same commit has added."""
 
     leaf_index: int
@@ -138,7 +138,7 @@ class MergedPath:
         return [node for node in self.tree.resolution(self.filtered[position][1]) if node not in excluded]
 
 
-def decrypt_path(merged: MergedPath, suite: CipherSuite, receiver: Receiver) -> tuple[bytes, PathSecrets]:
+def decrypt_path(merged: MergedPath, suite: CipherSuite, receiver: PathRecipient) -> tuple[bytes, PathSecrets]:
     """The path secret that was for this receiver, and what follows from it.
 
     Raises MlsError: PATH_CIPHERTEXTS, PATH_NOT_FOR_US, PATH_KEY_MISMATCH, HPKE_OPEN_FAILED.
@@ -146,20 +146,22 @@ def decrypt_path(merged: MergedPath, suite: CipherSuite, receiver: Receiver) -> 
     tree, filtered = merged.tree, merged.filtered
     for position, node in enumerate(merged.path.nodes):
         if len(node.encrypted_path_secret) != len(merged.targets(position, receiver.new_leaves)):
-            raise MlsError(Fault.PATH_CIPHERTEXTS)
+            raise MlsError(MlsFault.PATH_CIPHERTEXTS)
     own = 2 * receiver.leaf_index
     position = next(i for i, (_, copath) in enumerate(filtered) if tree_math.is_below(own, copath))
     targets = merged.targets(position, receiver.new_leaves)
     held = next((node for node in targets if _holds(tree, receiver, node)), None)
     if held is None:
-        raise MlsError(Fault.PATH_NOT_FOR_US)
+        raise MlsError(MlsFault.PATH_NOT_FOR_US)
     sealed = merged.path.nodes[position].encrypted_path_secret[targets.index(held)]
     secret = suite.decrypt_with_label(receiver.private_keys[held], UPDATE_PATH_NODE, merged.context, sealed)
     nodes = [node for node, _ in filtered[position:]]
-    return secret, derive_upward(tree, suite, nodes, secret, Fault.PATH_KEY_MISMATCH)
+    return secret, derive_upward(tree, suite, nodes, secret, MlsFault.PATH_KEY_MISMATCH)
 
 
-def derive_upward(tree: RatchetTree, suite: CipherSuite, nodes: list[int], secret: bytes, fault: Fault) -> PathSecrets:
+def derive_upward(
+    tree: RatchetTree, suite: CipherSuite, nodes: list[int], secret: bytes, fault: MlsFault
+) -> PathSecrets:
     """Private keys of `nodes`, the lowest of which has that path secret; the tree must have their public keys."""
     private_keys: PrivateKeys = {}
     for node in nodes:
@@ -183,7 +185,7 @@ def _is_current(tree: RatchetTree, node: int, key: PrivateKey) -> bool:
     return found is not None and found.encryption_key == key.public
 
 
-def _holds(tree: RatchetTree, receiver: Receiver, node: int) -> bool:
+def _holds(tree: RatchetTree, receiver: PathRecipient, node: int) -> bool:
     key = receiver.private_keys.get(node)
     return key is not None and _is_current(tree, node, key)
 
@@ -191,7 +193,7 @@ def _holds(tree: RatchetTree, receiver: Receiver, node: int) -> bool:
 def _public_key(tree: RatchetTree, node: int) -> bytes:
     found = tree.node(node)
     if found is None:
-        raise MlsError(Fault.LEAF_BLANK, f"node {node}")
+        raise MlsError(MlsFault.LEAF_BLANK, f"node {node}")
     return found.encryption_key
 
 
