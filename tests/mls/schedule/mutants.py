@@ -19,7 +19,7 @@ from waypost.mls.keys.secret_tree import MessageKey, RatchetKind, SecretTree
 from waypost.mls.objects.framing import PrivateMessage
 from waypost.mls.objects.psk import Psks
 from waypost.mls.steps import applying, epoch, processing, state_format
-from waypost.mls.steps.epoch import CachedProposal, GroupState, PastEpoch, Step, StepSecrets
+from waypost.mls.steps.epoch import CachedProposal, GroupState, NextEpoch, PastEpoch, StepSecrets
 from waypost.mls.steps.processing import VerifiedMessage
 from waypost.mls.steps.state_format import StoredState
 from waypost.mls.tree.ratchet_tree import RatchetTree
@@ -100,14 +100,14 @@ def leaves_out_the_commit_secret(patch: pytest.MonkeyPatch) -> None:
 
 
 def keeps_a_pending_commit_that_has_lost(patch: pytest.MonkeyPatch) -> None:
-    def advance(state: GroupState, step: Step, now: int, rules: Rules) -> GroupState:
+    def advance(state: GroupState, step: NextEpoch, now: int, rules: Rules) -> GroupState:
         return replace(epoch.advance(state, step, now, rules), pending=state.pending)
 
     patch.setattr(group, "advance", advance)
 
 
 def keeps_proposals_for_the_next_epoch(patch: pytest.MonkeyPatch) -> None:
-    def advance(state: GroupState, step: Step, now: int, rules: Rules) -> GroupState:
+    def advance(state: GroupState, step: NextEpoch, now: int, rules: Rules) -> GroupState:
         return replace(epoch.advance(state, step, now, rules), proposals=state.proposals)
 
     patch.setattr(group, "advance", advance)

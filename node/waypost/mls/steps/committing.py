@@ -27,8 +27,8 @@ from waypost.mls.steps.epoch import (
     Epoch,
     GroupState,
     MemberKeys,
+    NextEpoch,
     PendingCommit,
-    Step,
     StepSecrets,
     Welcomed,
     begin_epoch,
@@ -137,7 +137,7 @@ def _make(
     after, secret_tree = begin_epoch(epoch.suite, context, applied.tree, begun, path.own)
     left, message, _ = protect(state, signed, after.confirmation_tag(), options.framing, given.random)
     welcomes = _welcomes(after, begun, _Newcomers(applied, path.made), options)
-    step = Step(after, secret_tree, applied.reinit)
+    step = NextEpoch(after, secret_tree, applied.reinit)
     return left, PendingCommit(message, welcomes, options.proposals, applied.psks, step)
 
 

@@ -133,7 +133,7 @@ class GroupStatus(Enum):
 
 
 @dataclass(frozen=True)
-class Step:
+class NextEpoch:
     """What a commit leads to."""
 
     epoch: Epoch
@@ -161,7 +161,7 @@ class PendingCommit:
     welcomes: tuple[Welcomed, ...]
     proposals: tuple[Proposal, ...]
     psks: tuple[PskId, ...]
-    step: Step = field(repr=False)
+    step: NextEpoch = field(repr=False)
 
     @property
     def tree(self) -> bytes:
@@ -260,7 +260,7 @@ def first_state(epoch: Epoch, secret_tree: SecretTree) -> GroupState:
     return GroupState(epoch, secret_tree, resumption_psks={epoch.context.epoch: epoch.secrets.resumption_psk})
 
 
-def advance(state: GroupState, step: Step, now: int, rules: Rules) -> GroupState:
+def advance(state: GroupState, step: NextEpoch, now: int, rules: Rules) -> GroupState:
     """The group's state after a commit: cached proposals and a pending commit are for the old epoch, so they go."""
     epoch = step.epoch
     ended = PastEpoch.of(state.epoch, state.secret_tree, now)

@@ -34,9 +34,9 @@ from waypost.mls.steps.epoch import (
     GroupState,
     Member,
     MemberKeys,
+    NextEpoch,
     PastEpoch,
     SignedContent,
-    Step,
     StepSecrets,
     begin_epoch,
     next_schedule,
@@ -160,7 +160,7 @@ class CommitOutcome:
     external: bool
     applied: Applied
     path_leaf: LeafNode | None
-    step: Step | None
+    step: NextEpoch | None
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def process_commit(state: GroupState, opened: VerifiedMessage, commit: Commit, g
     after, secret_tree = begin_epoch(epoch.suite, context, applied.tree, begun, own)
     if not hmac.compare_digest(after.confirmation_tag(), opened.message.auth.confirmation_tag or b""):
         raise MlsError(MlsFault.CONFIRMATION_TAG)
-    return replace(outcome, step=Step(after, secret_tree, applied.reinit))
+    return replace(outcome, step=NextEpoch(after, secret_tree, applied.reinit))
 
 
 def _apply(proposals: tuple[SentProposal, ...], sender: Sender, view: ProposalView) -> tuple[Applied, int]:

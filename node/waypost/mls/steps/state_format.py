@@ -30,9 +30,9 @@ from waypost.mls.steps.epoch import (
     Epoch,
     GroupState,
     GroupStatus,
+    NextEpoch,
     PastEpoch,
     PendingCommit,
-    Step,
     Welcomed,
 )
 from waypost.mls.steps.proposal_list import SentProposal
@@ -279,5 +279,5 @@ def _read_pending(reader: Reader) -> PendingCommit:
     message = reader.opaque()
     welcomes = reader.vector(lambda each: Welcomed(each.opaque(), each.vector(Reader.opaque)))
     proposals, psks = reader.vector(read_proposal), reader.vector(read_psk_id)
-    step = Step(_read_epoch(reader), _read_secret_tree(reader), reader.optional(ReInit.read))
+    step = NextEpoch(_read_epoch(reader), _read_secret_tree(reader), reader.optional(ReInit.read))
     return PendingCommit(message, welcomes, proposals, psks, step)
