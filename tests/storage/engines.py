@@ -6,8 +6,8 @@ from pathlib import Path
 
 import trio_asyncio
 
-from waypost.storage.memory import MemoryStore
-from waypost.storage.sqlite import open_store
+from waypost.storage.memory.engine import MemoryStore
+from waypost.storage.sqlite.engine import open_store
 from waypost.storage.store import Store
 
 
