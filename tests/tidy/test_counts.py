@@ -1,4 +1,4 @@
-"""Figures by which the restructuring after 5c0cfc9 is judged by; `python tests/tidy/count.py -v` shows what was found."""
+"""Figures by which the restructuring after 5c0cfc9 is judged; `python tests/tidy/count.py -v` shows what was found."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ NOT_YET = {
     "words of fate, reach, trust as bare strings",
     "class names that mean two things",
     "lines: lab and scripts",
+    "lines: the product",
 }
 
 
