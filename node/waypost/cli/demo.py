@@ -30,12 +30,14 @@ def demo(
     import trio
 
     from waypost.cli.demo_play import Play
+    from waypost.cli.interrupt import interruptible
     from waypost.cli.outcome import Exit, print_json
 
     place = Path(tempfile.mkdtemp(prefix="waypost-demo-"))
     play = Play(place, quiet=json, stay=stay, static=static)
     try:
-        trio.run(play.perform)
+        with interruptible():
+            trio.run(play.perform)
     finally:
         shutil.rmtree(place, ignore_errors=True)
     if json:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import typer
 
+from waypost.cli.interrupt import interruptible
 from waypost.cli.lab import conformance, faults, report, scenario, show, simulate, traffic, up
 
 app = typer.Typer(no_args_is_help=True, help="Run, break, simulate and judge whole networks of nodes on this machine.")
+
+
+@app.callback()
+def _lab(context: typer.Context) -> None:
+    context.with_resource(interruptible())
+
 
 app.command()(up.up)
 app.command()(show.status)
