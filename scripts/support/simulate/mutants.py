@@ -74,13 +74,13 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "no-shield",
-        "a node that ends breaks its transactions off",
+        "no-drain",
+        "a node that ends drops what it has not begun to write",
         "waypost.storage.commit",
         (
             (
-                "            with trio.CancelScope(shield=True):\n                await aio_as_trio(self._run)()\n",
-                "            await aio_as_trio(self._run)()\n",
+                "        self._closing = True\n        if",
+                "        self._closing = True\n        self._queue.clear()\n        if",
             ),
         ),
     ),
