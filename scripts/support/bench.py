@@ -23,8 +23,8 @@ from scripts.support.mls import bench as bench_mls
 from scripts.support.nodes import Node, two_nodes
 
 from waypost.cli.node import ask_node
-from waypost.lab.timeline import write
-from waypost.protocol.admin import GetStatus
+from waypost.protocol.operator import GetStatus
+from waypost_lab.timeline import write
 
 _IP_AND_TCP_BYTES = 52  #: a segment's headers on loopback: IPv4, TCP, the timestamps option
 _ROOT = Path(__file__).resolve().parents[2]

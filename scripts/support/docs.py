@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from waypost.errors import Code, Kind
-from waypost.lab.conformance.check import Check, Stage
-from waypost.lab.conformance.checks import CHECKS
-from waypost.lab.conformance.unobservable import UNOBSERVABLE
 from waypost.mls.errors import Fault
+from waypost_lab.conformance.check import Check, Stage
+from waypost_lab.conformance.checks import CHECKS
+from waypost_lab.conformance.unobservable import UNOBSERVABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,7 +50,7 @@ def errors_page() -> str:
 
 _CLAUSES_HEAD = """# Conformance, clause by clause
 
-Generated from `node/waypost/lab/conformance` by `scripts/generate-docs`; do not edit.
+Generated from `node/waypost_lab/conformance` by `scripts/generate-docs`; do not edit.
 
 What `waypost lab conformance` checks, and what it cannot see. [conformance.md](conformance.md) says how to use it.
 """

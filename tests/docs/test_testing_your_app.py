@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from waypost.lab import Network
+from waypost_lab import Network
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "testing-your-app.md").read_text(encoding="utf-8")

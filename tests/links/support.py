@@ -17,9 +17,9 @@ from waypost.links.memory import MemoryStream, memory_link
 from waypost.links.pump import greet
 from waypost.links.stream import Stream
 from waypost.links.tls import TlsConfig, TlsStream
-from waypost.protocol.handshake import Handshake, Own
-from waypost.protocol.messages import Role
-from waypost.protocol.session import Session
+from waypost.protocol.frames.handshake import Handshake, Own
+from waypost.protocol.frames.messages import Role
+from waypost.protocol.frames.session import Session
 
 T = TypeVar("T")
 

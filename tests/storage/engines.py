@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from waypost.storage.memory import MemoryStore
-from waypost.storage.sqlite import open_store
+from waypost.storage.memory.engine import MemoryStore
+from waypost.storage.sqlite.engine import open_store
 from waypost.storage.store import Store
 
 

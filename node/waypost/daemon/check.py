@@ -32,7 +32,7 @@ from waypost.limits import DEFAULT_PORT, DNS_TIMEOUT_S, MIB
 from waypost.links.errors import LinkBroken
 from waypost.links.tcp import connect
 from waypost.links.tls import TlsConfig
-from waypost.storage import schema
+from waypost.storage.sqlite import schema
 
 #: With less than that the node would soon refuse new messages.
 _DISK_MIN_BYTES: Final = 200 * MIB

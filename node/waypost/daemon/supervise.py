@@ -21,7 +21,7 @@ from waypost.daemon import admin_socket, log
 from waypost.daemon.build import Built, built
 from waypost.daemon.plan import Plan
 from waypost.daemon.state import StateDir, announced, hold
-from waypost.relay.admin import answer
+from waypost.relay.operator import answer
 
 #: For the answer to whoever asked the node to stop.
 _LAST_ANSWER_S: Final = 0.1

@@ -19,7 +19,7 @@ from OpenSSL import SSL
 
 from waypost.limits import HANDSHAKE_TIMEOUT_S, RECEIVE_CHUNK_BYTES, TLS_CONTROL_MAX_BYTES, TLS_RECORD_BYTES
 from waypost.links.errors import LinkBroken, Trouble
-from waypost.protocol.handshake import Channel
+from waypost.protocol.frames.handshake import Channel
 
 ALPN: Final = b"waypost/1"
 EXPORTER_LABEL: Final = b"EXPORTER-waypost-link"

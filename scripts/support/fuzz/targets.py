@@ -22,17 +22,17 @@ from waypost.discovery.txt import parse_dns_values
 from waypost.errors import LocalError, PeerFault
 from waypost.ids import parse_address, parse_id, parse_provider
 from waypost.limits import HANDSHAKE_FRAME_MAX_BYTES, KIB, VAULT_MEMORY_MAX_KIB, VAULT_PASSES_MAX
-from waypost.protocol import admin
-from waypost.protocol import messages as m
-from waypost.protocol.bundle import open_claim, open_device_list, open_package
-from waypost.protocol.codec import FrameBuffer, decode, pack, read
-from waypost.protocol.envelope import decode_envelope, sender_of, time_fault
-from waypost.protocol.handshake import Handshake, Own
-from waypost.protocol.invite import parse_invite
-from waypost.protocol.messages import Role
-from waypost.protocol.record import open_record
-from waypost.protocol.session import Session, Terms
-from waypost.protocol.signed import Signed
+from waypost.protocol import operator as admin
+from waypost.protocol.custody.envelope import decode_envelope, sender_of, time_fault
+from waypost.protocol.directory.bundle import open_claim, open_device_list, open_package
+from waypost.protocol.directory.invite import parse_invite
+from waypost.protocol.directory.record import open_record
+from waypost.protocol.frames import messages as m
+from waypost.protocol.frames.codec import FrameBuffer, decode, pack, read
+from waypost.protocol.frames.handshake import Handshake, Own
+from waypost.protocol.frames.messages import Role
+from waypost.protocol.frames.session import Session, Terms
+from waypost.protocol.frames.signed import Signed
 
 
 def targets() -> list[Target]:
