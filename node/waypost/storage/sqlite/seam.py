@@ -8,7 +8,6 @@ work. A small object of ours does these three; answers come through trio's token
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
@@ -122,7 +121,7 @@ class _Loop(Generic[T]):
             self._awaited = awaited
         except StopIteration as end:
             self._outcome = end.value, None
-        except BaseException as error:  # noqa: BLE001 - for whoever awaits it
+        except BaseException as error:  # noqa: BLE001 # reason: for whoever awaits it
             self._outcome = None, error
         finally:
             _make_running(before)
@@ -143,17 +142,6 @@ class _Loop(Generic[T]):
 
 def _make_running(loop: Any) -> Any:
     """The one that was before."""
-    if "trio_asyncio" in sys.modules:
-        return _make_running_beside_trio_asyncio(loop)
     before = asyncio._get_running_loop()  # noqa: SLF001 - documented, for whoever writes a loop
     asyncio._set_running_loop(loop)  # noqa: SLF001
-    return before
-
-
-def _make_running_beside_trio_asyncio(loop: Any) -> Any:
-    # It replaces asyncio's look-up of the running loop by one of its own. Goes when nothing imports it any more.
-    from trio_asyncio._loop import current_loop  # noqa: PLC0415
-
-    before = current_loop.get()
-    current_loop.set(loop)
     return before
