@@ -12,7 +12,7 @@ from waypost.protocol.custody.fate import Event
 from waypost.protocol.frames.codec import pack
 from waypost.protocol.frames.messages import ID_BYTES
 from waypost.storage.memory import keys
-from waypost.storage.memory.state import Entry, MemoryState
+from waypost.storage.memory.state import Entry, Mailbox, MemoryState
 from waypost.storage.operations.changes import Change
 from waypost.storage.operations.mail import (
     Accept,
@@ -62,7 +62,7 @@ def write(state: MemoryState, operation: MailOperation, changes: list[Change]) -
             _prune(state, now_ms)
             keys.prune(state, now_ms)
         case TellUsage():
-            changes.append(UsageTold({number: box.usage for number, box in state.boxes.items()}))
+            changes.append(UsageTold({number: box.usage for number, box in state.boxes.items() if box.items}))
         case _:
             assert_never(operation)
     return None
@@ -119,12 +119,7 @@ def _settle(state: MemoryState, settlement: Settlement, changes: list[Change]) -
     ]
     # What leaves makes room for the news of it, or a full store could never be emptied.
     state.need_room(sum(len(item) for _, items in reports for item in items) - _freed(state, settlement))
-    for seq in settlement.done:
-        gone = state.boxes[settlement.mailbox].take(seq)
-        if gone:
-            changes.append(_left(settlement.mailbox, gone.parcel))
-    for keep in settlement.keep:
-        _keep(state, settlement.mailbox, keep, changes)
+    _clear(state, settlement, changes)
     state.traces += settlement.traces
     placed = [_place(state, mailbox, _outcomes(items, settlement.report_expires_ms)) for mailbox, items in reports]
     changes += placed
@@ -142,15 +137,26 @@ def _freed(state: MemoryState, settlement: Settlement) -> int:
     return freed
 
 
-def _keep(state: MemoryState, mailbox: int, keep: Keep, changes: list[Change]) -> None:
-    box = state.boxes[mailbox]
+def _clear(state: MemoryState, settlement: Settlement, changes: list[Change]) -> None:
+    """Take what is done with from its mailbox, and put aside what is kept for later."""
+    if not settlement.mailbox:
+        return
+    box = state.boxes[settlement.mailbox]
+    before = box.usage
+    for seq in settlement.done:
+        box.take(seq)
+    changes += [KeptBack(settlement.mailbox, keep.due_ms) for keep in settlement.keep if _keep(box, keep)]
+    after = box.usage
+    if after != before:
+        changes.append(Left(settlement.mailbox, before.items - after.items, before.bytes - after.bytes))
+
+
+def _keep(box: Mailbox, keep: Keep) -> bool:
+    """Whether something waits for its time now."""
     entry = box.take(keep.seq)
-    if entry is None:
-        return
+    if entry is None or not keep.indexes:
+        return False
     old = entry.parcel
-    if not keep.indexes:
-        changes.append(_left(mailbox, old))
-        return
     items = _pick(old.items, keep.indexes)
     parcel = replace(
         old,
@@ -161,10 +167,7 @@ def _keep(state: MemoryState, mailbox: int, keep: Keep, changes: list[Change]) -
         senders=_pick(old.senders, keep.indexes) if old.senders else (),
     )
     box.put(Entry(parcel, keep.due_ms))
-    if len(items) < len(old.items):
-        changes.append(Left(mailbox, len(old.items) - len(items), old.size - parcel.size))
-    if keep.due_ms:
-        changes.append(KeptBack(mailbox, keep.due_ms))
+    return keep.due_ms > 0
 
 
 def _requeue(state: MemoryState, now_ms: WallMs, mailbox: int, changes: list[Change]) -> tuple[Placed, ...]:
@@ -179,7 +182,7 @@ def _requeue(state: MemoryState, now_ms: WallMs, mailbox: int, changes: list[Cha
         entry = state.boxes[number].take(seq)
         if entry:
             placed.append(_place(state, number, entry.parcel))
-            changes += (_left(number, entry.parcel), placed[-1])
+            changes += (Left(number, len(entry.parcel.items), entry.parcel.size), placed[-1])
     return tuple(placed)
 
 
@@ -210,10 +213,6 @@ def _place(state: MemoryState, mailbox: int, draft: Parcel) -> Placed:
     parcel = replace(draft, seq=state.seq)
     state.boxes[mailbox].put(Entry(parcel))
     return Placed(mailbox, parcel)
-
-
-def _left(mailbox: int, parcel: Parcel) -> Left:
-    return Left(mailbox, len(parcel.items), parcel.size)
 
 
 def _envelopes(items: Sequence[Item]) -> Parcel:

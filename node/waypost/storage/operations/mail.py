@@ -184,7 +184,7 @@ class KeptBack(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UsageTold:
-    """What waits in every mailbox, at this place among the changes; empty ones may be missing."""
+    """What waits in every mailbox that is not empty, at this place among the changes."""
 
     usage: Mapping[int, Usage]
 
