@@ -21,7 +21,8 @@ from waypost.storage.memory.apply import answer, apply
 from waypost.storage.memory.state import MemoryState
 from waypost.storage.operations.base import Operation, Question
 from waypost.storage.operations.changes import Change
-from waypost.storage.operations.mail import AllMailboxes, MailboxInfo, Trace, TraceOf
+from waypost.storage.operations.mail import Trace, TraceOf
+from waypost.storage.operations.mailboxes import AllMailboxes, MailboxInfo
 from waypost.storage.pending import Pending
 from waypost.storage.store import Store
 

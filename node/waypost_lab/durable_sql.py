@@ -18,7 +18,8 @@ import aiosqlite
 import trio
 
 from waypost.storage.operations.base import Operation
-from waypost.storage.operations.mail import AllMailboxes, MailboxInfo, Trace, TraceOf
+from waypost.storage.operations.mail import Trace, TraceOf
+from waypost.storage.operations.mailboxes import AllMailboxes, MailboxInfo
 from waypost.storage.pending import Pending
 from waypost.storage.sqlite import schema
 from waypost.storage.sqlite.apply import answer

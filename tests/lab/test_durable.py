@@ -16,7 +16,8 @@ from waypost.errors import Code, LocalError, Refused
 from waypost.limits import COMMIT_MAX_OPERATIONS
 from waypost.storage.operations.base import Operation
 from waypost.storage.operations.keys import AddPackages, IssuePackages
-from waypost.storage.operations.mail import Accept, MailboxKind, OpenMailbox
+from waypost.storage.operations.mail import Accept
+from waypost.storage.operations.mailboxes import MailboxKind, OpenMailbox
 from waypost.storage.store import Store
 from waypost_lab.durable import COMMIT_S, Disk, LabStore
 

@@ -45,17 +45,13 @@ from waypost.storage.operations.mail import (
     Keep,
     KeptBack,
     Left,
-    MailboxKind,
-    OpenMailbox,
     Placed,
     Prune,
     Requeue,
     Settle,
     Settlement,
-    TellUsage,
-    Usage,
-    UsageTold,
 )
+from waypost.storage.operations.mailboxes import MailboxKind, OpenMailbox, TellUsage, Usage, UsageTold
 from waypost.storage.operations.peers import ForgetPeer, PeerChanged, PeersTold, SavePeer, TellPeers
 from waypost.storage.store import Store
 

@@ -43,7 +43,8 @@ from waypost.storage.operations.accounts import (
     RemoveAccount,
 )
 from waypost.storage.operations.keys import AddPackages, AnswerTo, Issued, IssuePackages, PackagesLeft, RememberAnswer
-from waypost.storage.operations.mail import Accept, AllMailboxes, MailboxKind, Prune
+from waypost.storage.operations.mail import Accept, Prune
+from waypost.storage.operations.mailboxes import AllMailboxes, MailboxKind
 from waypost.storage.operations.peers import AllPeers, ForgetPeer, SavePeer
 from waypost.storage.store import Store
 

@@ -25,14 +25,11 @@ from waypost.protocol.frames.messages import Outcome
 from waypost.storage.caches import usages_of
 from waypost.storage.operations.mail import (
     Accept,
-    AllMailboxes,
     Expiring,
     Fetch,
     Keep,
     Kept,
-    MailboxKind,
     NextDue,
-    OpenMailbox,
     ParcelKind,
     Prune,
     Requeue,
@@ -40,8 +37,8 @@ from waypost.storage.operations.mail import (
     Settlement,
     Trace,
     TraceOf,
-    Usage,
 )
+from waypost.storage.operations.mailboxes import AllMailboxes, MailboxKind, OpenMailbox, Usage
 from waypost.storage.store import Store
 
 

@@ -21,19 +21,8 @@ from waypost.storage.operations.accounts import (
 )
 from waypost.storage.operations.base import Operation
 from waypost.storage.operations.keys import AddPackages, IssuePackages, RememberAnswer
-from waypost.storage.operations.mail import (
-    Accept,
-    Keep,
-    MailboxKind,
-    OpenMailbox,
-    Parcel,
-    Prune,
-    Requeue,
-    Settle,
-    Settlement,
-    TellUsage,
-    Trace,
-)
+from waypost.storage.operations.mail import Accept, Keep, Parcel, Prune, Requeue, Settle, Settlement, Trace
+from waypost.storage.operations.mailboxes import MailboxKind, OpenMailbox, TellUsage
 from waypost.storage.operations.peers import ForgetPeer, SavePeer, TellPeers
 
 SUITES = ["seal.1", "mls.1", "x-1"]

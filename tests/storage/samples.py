@@ -15,17 +15,8 @@ from waypost.protocol.frames.messages import Outcome
 from waypost.storage.caches import Usages, usages_of
 from waypost.storage.operations.accounts import AddAccount, AddDevice, AddInvite, AllAccounts, Device
 from waypost.storage.operations.keys import StoredPackage
-from waypost.storage.operations.mail import (
-    AllMailboxes,
-    Deposit,
-    Fetch,
-    Item,
-    Kept,
-    MailboxKind,
-    OpenMailbox,
-    Parcel,
-    Usage,
-)
+from waypost.storage.operations.mail import Deposit, Fetch, Item, Kept, Parcel
+from waypost.storage.operations.mailboxes import AllMailboxes, MailboxKind, OpenMailbox, Usage
 from waypost.storage.operations.peers import PeerRow
 from waypost.storage.store import Store
 

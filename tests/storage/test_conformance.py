@@ -11,7 +11,8 @@ from tests.storage.samples import NOW, bare, deposit, inbox, item, joined, outco
 from waypost.errors import Code, LocalError
 from waypost.storage.memory.engine import MemoryStore
 from waypost.storage.operations.keys import AddPackages, PackagesLeft
-from waypost.storage.operations.mail import Accept, AllMailboxes, MailboxKind, OpenMailbox, Settle, Settlement
+from waypost.storage.operations.mail import Accept, Settle, Settlement
+from waypost.storage.operations.mailboxes import AllMailboxes, MailboxKind, OpenMailbox
 
 Check = Callable[[Path], Awaitable[None]]
 

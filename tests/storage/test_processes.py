@@ -12,7 +12,8 @@ from tests.storage.test_twins import result
 from waypost.storage.caches import PeerRows, People, Usages, peer_rows_of, people_of, usages_of
 from waypost.storage.operations.accounts import AddAccount, AllAccounts, AllDevices
 from waypost.storage.operations.changes import Subject
-from waypost.storage.operations.mail import Accept, AllMailboxes, Fetch, Kept, Settle, Settlement, Usage
+from waypost.storage.operations.mail import Accept, Fetch, Kept, Settle, Settlement
+from waypost.storage.operations.mailboxes import AllMailboxes, Usage
 from waypost.storage.operations.peers import AllPeers, SavePeer
 
 STEPS = 150

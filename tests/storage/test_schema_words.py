@@ -7,7 +7,8 @@ import pytest
 
 from waypost.protocol.directory.reach import ReachMode
 from waypost.protocol.directory.trust import PeerPolicy, Trust
-from waypost.storage.operations.mail import MailboxKind, ParcelKind
+from waypost.storage.operations.mail import ParcelKind
+from waypost.storage.operations.mailboxes import MailboxKind
 from waypost.storage.sqlite import schema
 
 

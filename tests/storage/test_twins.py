@@ -19,17 +19,8 @@ from waypost.storage.operations.accounts import AccountsOperation, AllAccounts, 
 from waypost.storage.operations.base import Operation, Question
 from waypost.storage.operations.changes import Change
 from waypost.storage.operations.keys import AddPackages, AnswerTo, KeysOperation, PackagesLeft
-from waypost.storage.operations.mail import (
-    AllMailboxes,
-    Expiring,
-    Fetch,
-    Kept,
-    MailOperation,
-    NextDue,
-    Parcel,
-    Settle,
-    TraceOf,
-)
+from waypost.storage.operations.mail import Expiring, Fetch, Kept, MailOperation, NextDue, Parcel, Settle, TraceOf
+from waypost.storage.operations.mailboxes import AllMailboxes
 from waypost.storage.operations.peers import AllPeers, PeersOperation
 from waypost.storage.store import Store
 

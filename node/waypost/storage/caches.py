@@ -14,14 +14,15 @@ from waypost.ids import Provider, User
 from waypost.storage.operations.accounts import Account, AccountChanged, AccountsTold, Device, TellAccounts
 from waypost.storage.operations.base import Operation
 from waypost.storage.operations.changes import Change, Look, Subject, Take
-from waypost.storage.operations.mail import Left, Placed, TellUsage, Usage, UsageTold
+from waypost.storage.operations.mail import Left, Placed
+from waypost.storage.operations.mailboxes import TellUsage, Usage, UsageTold
 from waypost.storage.operations.peers import PeerChanged, PeerRow, PeersTold, TellPeers
 from waypost.storage.pending import Pending
 
 _NOTHING: Final = Usage(0, 0)
 
 
-class Source(Protocol):
+class ChangingStore(Protocol):
     """What a cache asks of a store."""
 
     def submit(self, operation: Operation[None], /) -> Pending[None]: ...
@@ -57,7 +58,7 @@ class _Again:
 class Usages:
     """What waits in each mailbox: asked for each envelope, so never from the disk. Made by `usages_of`."""
 
-    def __init__(self, store: Source) -> None:
+    def __init__(self, store: ChangingStore) -> None:
         self._usage: dict[int, Usage] = {}
         self._again = _Again(lambda: store.submit(TellUsage()))
         store.changes(self.take)
@@ -85,7 +86,7 @@ class Usages:
 class People:
     """The accounts and their devices. Made by `people_of`."""
 
-    def __init__(self, store: Source) -> None:
+    def __init__(self, store: ChangingStore) -> None:
         self._accounts: dict[User, Account] = {}
         self._devices: dict[User, tuple[Device, ...]] = {}
         self._again = _Again(lambda: store.submit(TellAccounts()))
@@ -128,7 +129,7 @@ class People:
 class PeerRows:
     """The peers. Made by `peer_rows_of`."""
 
-    def __init__(self, store: Source) -> None:
+    def __init__(self, store: ChangingStore) -> None:
         self._rows: dict[Provider, PeerRow] = {}
         self._again = _Again(lambda: store.submit(TellPeers()))
         store.changes(self.take)
@@ -156,21 +157,21 @@ class PeerRows:
                     pass
 
 
-async def usages_of(store: Source) -> Usages:
+async def usages_of(store: ChangingStore) -> Usages:
     """Filled, and kept right from now on."""
     usages = Usages(store)
     await store.submit(TellUsage())
     return usages
 
 
-async def people_of(store: Source) -> People:
+async def people_of(store: ChangingStore) -> People:
     """Filled, and kept right from now on."""
     people = People(store)
     await store.submit(TellAccounts())
     return people
 
 
-async def peer_rows_of(store: Source) -> PeerRows:
+async def peer_rows_of(store: ChangingStore) -> PeerRows:
     """Filled, and kept right from now on."""
     rows = PeerRows(store)
     await store.submit(TellPeers())

@@ -23,5 +23,5 @@ class Feed:
         for take in self._takes:
             try:
                 take(changes)
-            except Exception as error:  # noqa: BLE001 - theirs; the store and the other takes go on
+            except Exception as error:  # noqa: BLE001 # reason: theirs; the store and the other takes go on
                 self.report(error)

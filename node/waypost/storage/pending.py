@@ -61,7 +61,7 @@ class Pending(Generic[T]):
             for pair in self._then:
                 try:
                     self._call(*pair)
-                except Exception as trouble:  # noqa: BLE001 - theirs; the other operations of the commit go on
+                except Exception as trouble:  # noqa: BLE001 # reason: theirs; the other operations of the commit go on
                     report(trouble)
             self._then = None
 

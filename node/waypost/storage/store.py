@@ -25,20 +25,8 @@ from waypost.storage.operations.accounts import Account, Device
 from waypost.storage.operations.base import Operation, Question
 from waypost.storage.operations.changes import Take
 from waypost.storage.operations.keys import Issued, StoredPackage
-from waypost.storage.operations.mail import (
-    Accepted,
-    Deposit,
-    Item,
-    Keep,
-    MailboxInfo,
-    MailboxKind,
-    Parcel,
-    ParcelKind,
-    Placed,
-    Settlement,
-    Trace,
-    Usage,
-)
+from waypost.storage.operations.mail import Accepted, Deposit, Item, Keep, Parcel, ParcelKind, Placed, Settlement, Trace
+from waypost.storage.operations.mailboxes import MailboxInfo, MailboxKind, Usage
 from waypost.storage.operations.peers import PeerRow
 from waypost.storage.pending import Pending, Report, to_stderr
 from waypost.storage.verbs import Verbs

@@ -12,6 +12,7 @@ from waypost.protocol.directory.reach import reach_of
 from waypost.storage.caches import Usages
 from waypost.storage.operations import accounts as people
 from waypost.storage.operations import keys, mail
+from waypost.storage.operations import mailboxes as boxes
 from waypost.storage.operations import peers as others
 from waypost.storage.operations.base import Operation, Question
 from waypost.storage.operations.changes import Take
@@ -61,19 +62,19 @@ class Verbs(ABC):
     def prune(self, now_ms: WallMs) -> Pending[None]:
         return self.submit(mail.Prune(now_ms))
 
-    def open_mailbox(self, kind: mail.MailboxKind, owner: str) -> Pending[int]:
-        return self.submit(mail.OpenMailbox(kind, owner))
+    def open_mailbox(self, kind: boxes.MailboxKind, owner: str) -> Pending[int]:
+        return self.submit(boxes.OpenMailbox(kind, owner))
 
     async def load_usage(self) -> None:
         """For `usage`. Before anything is submitted."""
-        told = {info.id: info.usage for info in await self.read(mail.AllMailboxes())}
-        self._usages.take((mail.UsageTold(told),))
+        told = {info.id: info.usage for info in await self.read(boxes.AllMailboxes())}
+        self._usages.take((boxes.UsageTold(told),))
 
-    def usage(self, mailbox: int) -> mail.Usage:
+    def usage(self, mailbox: int) -> boxes.Usage:
         return self._usages.of(mailbox)
 
-    async def mailboxes(self) -> list[mail.MailboxInfo]:
-        return await self.read(mail.AllMailboxes())
+    async def mailboxes(self) -> list[boxes.MailboxInfo]:
+        return await self.read(boxes.AllMailboxes())
 
     def add_account(self, user: User, at_ms: WallMs) -> Pending[None]:
         return self.submit(people.AddAccount(user, at_ms))

@@ -20,7 +20,8 @@ from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.messages import ClaimReply
 from waypost.relay.settings import Quotas
 from waypost.storage.operations.base import Operation
-from waypost.storage.operations.mail import Accept, Accepted, Deposit, MailboxKind
+from waypost.storage.operations.mail import Accept, Accepted, Deposit
+from waypost.storage.operations.mailboxes import MailboxKind
 from waypost_lab.app import App
 from waypost_lab.simulate.events import Events
 from waypost_lab.timeline import LinkState, Note, Step

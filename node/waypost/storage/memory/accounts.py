@@ -10,7 +10,7 @@ from waypost.errors import Code, Refused
 from waypost.ids import User
 from waypost.limits import DEVICES_PER_ACCOUNT_MAX, INVITES_OPEN_MAX
 from waypost.protocol.directory.reach import BY_DEFAULT
-from waypost.storage.memory.state import Answer, MemoryState, Published
+from waypost.storage.memory.state import GivenAnswer, MemoryState, Published
 from waypost.storage.operations.accounts import (
     Account,
     AccountChanged,
@@ -29,7 +29,7 @@ from waypost.storage.operations.accounts import (
     TellAccounts,
 )
 from waypost.storage.operations.changes import Change
-from waypost.storage.operations.mail import MailboxKind
+from waypost.storage.operations.mailboxes import MailboxKind
 
 
 def write(state: MemoryState, operation: AccountsOperation, changes: list[Change]) -> Any:
@@ -128,7 +128,7 @@ def _add_device(state: MemoryState, token_hash: bytes, device: Device, device_li
     state.keys.setdefault(device.key, Published())
     state.accounts[user] = replace(state.accounts[user], device_list=device_list)
     del state.invites[token_hash]
-    state.answers.setdefault(request, Answer(device.joined_ms, b""))
+    state.answers.setdefault(request, GivenAnswer(device.joined_ms, b""))
     return joined
 
 

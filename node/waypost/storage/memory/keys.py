@@ -10,7 +10,7 @@ from waypost.errors import Code, Refused
 from waypost.ids import User
 from waypost.limits import IDEMPOTENCE_LIFETIME_MS, PACKAGES_PER_DEVICE_MAX, SUITES_PER_CLAIM_MAX
 from waypost.protocol.directory.package import PackageState
-from waypost.storage.memory.state import Answer, MemoryState
+from waypost.storage.memory.state import GivenAnswer, MemoryState
 from waypost.storage.operations.keys import (
     AddPackages,
     AnswerTo,
@@ -31,7 +31,7 @@ def write(state: MemoryState, operation: KeysOperation) -> Any:
         case IssuePackages(user, suites, at_ms):
             return issue_packages(state, user, suites, at_ms)
         case RememberAnswer(request, digest, given, at_ms):
-            state.answers.setdefault(request, Answer(at_ms, digest, given))
+            state.answers.setdefault(request, GivenAnswer(at_ms, digest, given))
             return None
         case _:
             assert_never(operation)
@@ -70,7 +70,7 @@ def _add_packages(state: MemoryState, operation: AddPackages) -> int:
     if last_resort and last_resort.expires_ms > at_ms:
         keys.last_resort[last_resort.suite] = last_resort
     expires_ms = max((package.expires_ms for package in new), default=0)
-    state.answers[request] = Answer(at_ms, contents, b"", expires_ms)
+    state.answers[request] = GivenAnswer(at_ms, contents, b"", expires_ms)
     return keys.left(at_ms)
 
 

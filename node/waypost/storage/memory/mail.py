@@ -12,12 +12,11 @@ from waypost.protocol.custody.fate import Event
 from waypost.protocol.frames.codec import pack
 from waypost.protocol.frames.messages import ID_BYTES
 from waypost.storage.memory import keys
-from waypost.storage.memory.state import Entry, Mailbox, MemoryState
+from waypost.storage.memory.state import HeldParcel, Mailbox, MemoryState
 from waypost.storage.operations.changes import Change
 from waypost.storage.operations.mail import (
     Accept,
     Accepted,
-    AllMailboxes,
     Deposit,
     Expiring,
     Fetch,
@@ -26,11 +25,9 @@ from waypost.storage.operations.mail import (
     Kept,
     KeptBack,
     Left,
-    MailboxInfo,
     MailOperation,
     MailQuestion,
     NextDue,
-    OpenMailbox,
     Parcel,
     ParcelKind,
     Placed,
@@ -38,11 +35,10 @@ from waypost.storage.operations.mail import (
     Requeue,
     Settle,
     Settlement,
-    TellUsage,
     Trace,
     TraceOf,
-    UsageTold,
 )
+from waypost.storage.operations.mailboxes import AllMailboxes, MailboxInfo, OpenMailbox, TellUsage, UsageTold
 
 T = TypeVar("T")
 
@@ -166,7 +162,7 @@ def _keep(box: Mailbox, keep: Keep) -> bool:
         expires_ms=keep.expires_ms or old.expires_ms,
         senders=_pick(old.senders, keep.indexes) if old.senders else (),
     )
-    box.put(Entry(parcel, keep.due_ms))
+    box.put(HeldParcel(parcel, keep.due_ms))
     return keep.due_ms > 0
 
 
@@ -203,7 +199,7 @@ def _prune(state: MemoryState, now_ms: WallMs) -> None:
     state.traces = [row for row in state.traces if row.at_ms >= now_ms - TRACE_LIFETIME_MS]
 
 
-def _entries(state: MemoryState, mailbox: int) -> list[Entry]:
+def _entries(state: MemoryState, mailbox: int) -> list[HeldParcel]:
     entries = state.boxes[mailbox].entries if mailbox in state.boxes else {}
     return [entries[seq] for seq in sorted(entries)]
 
@@ -211,7 +207,7 @@ def _entries(state: MemoryState, mailbox: int) -> list[Entry]:
 def _place(state: MemoryState, mailbox: int, draft: Parcel) -> Placed:
     state.seq += 1
     parcel = replace(draft, seq=state.seq)
-    state.boxes[mailbox].put(Entry(parcel))
+    state.boxes[mailbox].put(HeldParcel(parcel))
     return Placed(mailbox, parcel)
 
 

@@ -10,12 +10,13 @@ from waypost.errors import Code, Refused
 from waypost.ids import Provider, User
 from waypost.storage.operations.accounts import Account, Device
 from waypost.storage.operations.keys import StoredPackage
-from waypost.storage.operations.mail import MailboxKind, Parcel, Trace, Usage
+from waypost.storage.operations.mail import Parcel, Trace
+from waypost.storage.operations.mailboxes import MailboxKind, Usage
 from waypost.storage.operations.peers import PeerRow
 
 
 @dataclass(slots=True)
-class Entry:
+class HeldParcel:
     """A parcel in a mailbox. `due_ms` > 0: it is kept back until then."""
 
     parcel: Parcel
@@ -28,16 +29,16 @@ class Mailbox:
 
     kind: MailboxKind
     owner: str
-    entries: dict[int, Entry] = field(default_factory=dict)
+    entries: dict[int, HeldParcel] = field(default_factory=dict)
     items: int = 0
     bytes: int = 0
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: HeldParcel) -> None:
         self.entries[entry.parcel.seq] = entry
         self.items += len(entry.parcel.items)
         self.bytes += entry.parcel.size
 
-    def take(self, seq: int) -> Entry | None:
+    def take(self, seq: int) -> HeldParcel | None:
         entry = self.entries.pop(seq, None)
         if entry:
             self.items -= len(entry.parcel.items)
@@ -75,7 +76,7 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class GivenAnswer:
     at_ms: WallMs
     contents: object
     answer: bytes = b""
@@ -96,7 +97,7 @@ class MemoryState:
     devices: dict[bytes, Device] = field(default_factory=dict)
     invites: dict[bytes, tuple[User, WallMs]] = field(default_factory=dict)
     keys: dict[bytes, Published] = field(default_factory=dict)  #: by device
-    answers: dict[bytes, Answer] = field(default_factory=dict)
+    answers: dict[bytes, GivenAnswer] = field(default_factory=dict)
     peers: dict[Provider, PeerRow] = field(default_factory=dict)
 
     @property

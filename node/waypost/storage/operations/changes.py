@@ -7,7 +7,8 @@ from enum import Enum
 from typing import NamedTuple
 
 from waypost.storage.operations.accounts import AccountChanged, AccountsTold
-from waypost.storage.operations.mail import KeptBack, Left, Placed, UsageTold
+from waypost.storage.operations.mail import KeptBack, Left, Placed
+from waypost.storage.operations.mailboxes import UsageTold
 from waypost.storage.operations.peers import PeerChanged, PeersTold
 
 

@@ -1,8 +1,8 @@
-"""Mail: envelopes and outcomes in mailboxes, their traces, and what is asked of them."""
+"""Mail: envelopes and outcomes on their way through mailboxes, and their traces."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -11,11 +11,7 @@ from waypost.clock import WallMs
 from waypost.protocol.custody.fate import Event
 from waypost.protocol.frames.messages import Outcome
 from waypost.storage.operations.base import Operation, Question
-
-
-class MailboxKind(IntEnum):
-    DEVICE = 0  #: inbox of a local device; owner: its key in hex
-    PEER = 1  #: outbox towards a peer node; owner: its provider name
+from waypost.storage.operations.mailboxes import AllMailboxes, OpenMailbox, TellUsage
 
 
 class ParcelKind(IntEnum):
@@ -100,23 +96,6 @@ class Settlement:
     report_expires_ms: WallMs = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What waits in a mailbox."""
-
-    items: int
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class MailboxInfo:
-    id: int
-    kind: MailboxKind
-    owner: str
-    usage: Usage
-    oldest_ms: WallMs  #: earliest expiry of what waits; 0 when empty
-
-
 # ── operations ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -143,23 +122,10 @@ class Requeue(Operation[tuple[Placed, ...]]):
 
 
 @dataclass(frozen=True, slots=True)
-class OpenMailbox(Operation[int]):
-    """Answers with its id; made if there is none."""
-
-    kind: MailboxKind
-    owner: str
-
-
-@dataclass(frozen=True, slots=True)
 class Prune(Operation[None]):
     """Forget ids, traces, packages, invites and answers that are too old to matter."""
 
     now_ms: WallMs
-
-
-@dataclass(frozen=True, slots=True)
-class TellUsage(Operation[None]):
-    """Change nothing, and tell as a change, in its place among the others, what waits in every mailbox."""
 
 
 MailOperation = Accept | Settle | Requeue | OpenMailbox | Prune | TellUsage
@@ -180,13 +146,6 @@ class KeptBack(NamedTuple):
 
     mailbox: int
     due_ms: WallMs
-
-
-@dataclass(frozen=True, slots=True)
-class UsageTold:
-    """What waits in every mailbox that is not empty, at this place among the changes."""
-
-    usage: Mapping[int, Usage]
 
 
 # ── questions ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -231,11 +190,6 @@ class TraceOf(Question[list[Trace]]):
 @dataclass(frozen=True, slots=True)
 class NextDue(Question[WallMs]):
     """When the first kept parcel is due, which may have passed; 0 if none is kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class AllMailboxes(Question[list[MailboxInfo]]):
-    """By id."""
 
 
 MailQuestion = Fetch | Kept | Expiring | TraceOf | NextDue | AllMailboxes

@@ -32,7 +32,7 @@ from waypost.storage.operations.accounts import (
     TellAccounts,
 )
 from waypost.storage.operations.changes import Change
-from waypost.storage.operations.mail import MailboxKind
+from waypost.storage.operations.mailboxes import MailboxKind
 from waypost.storage.sqlite.keys import forget_keys, is_answered, remember_answer
 from waypost.storage.sqlite.mail import open_mailbox
 

@@ -24,9 +24,7 @@ from waypost.storage.operations.mail import (
     Keep,
     KeptBack,
     Left,
-    MailboxKind,
     MailOperation,
-    OpenMailbox,
     Parcel,
     ParcelKind,
     Placed,
@@ -34,8 +32,8 @@ from waypost.storage.operations.mail import (
     Requeue,
     Settle,
     Settlement,
-    TellUsage,
 )
+from waypost.storage.operations.mailboxes import MailboxKind, OpenMailbox, TellUsage
 from waypost.storage.sqlite import keys
 from waypost.storage.sqlite.mail_answers import PARCEL, pack_picks, parcel_of, told_usage, unpack_picks
 from waypost.storage.sqlite.mail_state import BUCKET_SHIFT, MailState

@@ -13,12 +13,9 @@ from waypost.clock import WallMs
 from waypost.crypto.keys import envelope_id
 from waypost.protocol.custody.fate import Event
 from waypost.storage.operations.mail import (
-    AllMailboxes,
     Expiring,
     Fetch,
     Kept,
-    MailboxInfo,
-    MailboxKind,
     MailQuestion,
     NextDue,
     Parcel,
@@ -26,9 +23,8 @@ from waypost.storage.operations.mail import (
     Placed,
     Trace,
     TraceOf,
-    Usage,
-    UsageTold,
 )
+from waypost.storage.operations.mailboxes import AllMailboxes, MailboxInfo, MailboxKind, Usage, UsageTold
 from waypost.storage.sqlite.mail_state import split_ids
 
 PARCEL = """
