@@ -320,7 +320,8 @@ class GroupCommit:
         try:
             self._conclude(results, error)
             self._go_on()
-        except BaseException as trouble:  # noqa: BLE001 - here it would end trio; `run` raises it
+        except BaseException as trouble:  # noqa: BLE001
+            # reason: here it would end trio; `run` raises it
             self._break(trouble)
 
     def _conclude(self, results: list[Any] | None, error: BaseException | None) -> None:
