@@ -121,8 +121,7 @@ class _Loop(Generic[T]):
             self._awaited = awaited
         except StopIteration as end:
             self._outcome = end.value, None
-        except BaseException as error:  # noqa: BLE001
-            # reason: it is for whoever awaits it
+        except BaseException as error:  # noqa: BLE001 # reason: for whoever awaits it
             self._outcome = None, error
         finally:
             _make_running(before)
