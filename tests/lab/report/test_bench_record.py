@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from scripts.support.bench_record import EVERY_S, Record, counts, merged, summaries
+from scripts.support.bench.record import EVERY_S, Record, counts, merged, summaries
 
 from waypost.lab.report import picture_of
 from waypost.lab.timeline import End, Flow, Latency, Run
