@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from scripts.support.bench import show
+from scripts.support.bench import idle, memory, show
 from scripts.support.bench.calibrate import calibrate
 from scripts.support.bench.compare import median_of
-from scripts.support.bench.idle import SETTLE_S
 from scripts.support.bench.loads import offline
 from scripts.support.bench.record import Record
 from scripts.support.bench.sides import Side, this_side
@@ -22,6 +21,7 @@ from scripts.support.mls import bench as bench_mls
 from waypost.lab.timeline import write
 
 _MESSAGES: Final = {"forward": 200_000, "offline": 50_000, "memory": 250}
+_SETTLE_S: Final = {"idle": idle.SETTLE_S, "memory": memory.SETTLE_S}
 _DEVICES: Final = {"connections": 1000, "memory": 200}
 
 
@@ -42,7 +42,7 @@ def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--devices", type=int, default=0, help="connections, memory: how many")
     parser.add_argument("--nodes", type=int, default=10, help="idle: how many")
     parser.add_argument("--minutes", type=float, default=5.0, help="idle: how long")
-    parser.add_argument("--settle-s", type=float, default=SETTLE_S, help="idle: seconds before it begins to count")
+    parser.add_argument("--settle-s", type=float, help="seconds that a node is left alone before it is looked at")
     parser.add_argument("--hours", type=float, default=2.0, help="simulate: virtual hours of each size")
     parser.add_argument("--full", action="store_true", help="simulate: a day of 100 nodes and 1,000 users, too")
     parser.add_argument("--dir", default=None, help="where the nodes keep their state during the run")
@@ -51,6 +51,8 @@ def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.against and options.record:
         parser.error("--record writes down one side only: leave out --against")
+    if options.settle_s is None:
+        options.settle_s = _SETTLE_S.get(options.what, 1.0)
     options.messages = options.messages or _MESSAGES.get(options.what, 0)
     options.devices = options.devices or _DEVICES.get(options.what, 0)
     return options

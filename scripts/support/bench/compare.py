@@ -12,6 +12,8 @@ from typing import Any
 COUNTED = frozenset({"lost", "duplicates", "accepted", "delivered", "violations"})
 #: A worse median than this, and the row is named at the end.
 WORSE_BY = 0.05
+#: Fewer rounds say nothing: where nothing changed, three agree on a direction for one figure in 4, five for one in 16.
+_ENOUGH = 5
 
 
 class Who(Enum):
@@ -26,8 +28,9 @@ class Reading(Enum):
 
     BETTER = "better"
     WORSE = "worse"
+    SAME = "same"
     NOISE = "noise"  #: some rounds say better, some worse
-    FEW = ""  #: too few rounds to say anything
+    FEW = ""  #: too few rounds to say anything, or counted
     ONE_SIDE = "measured on one side only"
 
 
@@ -69,7 +72,9 @@ class Row:
     def reading(self) -> Reading:
         if self.new is None or self.old is None:
             return Reading.ONE_SIDE
-        if self.ratio is None or self.rounds < 3:
+        if self.ratio is not None and self.ratio.least == self.ratio.most == 1:
+            return Reading.SAME
+        if self.ratio is None or self.rounds < _ENOUGH:
             return Reading.FEW
         if self.ratio.least <= 1 <= self.ratio.most:
             return Reading.NOISE

@@ -49,8 +49,8 @@ class Driver:
         self._process.stdin.flush()
 
     def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        with self._process:
+            self._process.kill()
 
 
 @contextmanager

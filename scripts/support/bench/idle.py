@@ -20,8 +20,6 @@ def idle(side: Side, options: argparse.Namespace) -> dict[str, Any]:
     with workplace(options) as where, nodes_of(side, where) as nodes:
         made = [nodes.make(f"node{number}.local") for number in range(options.nodes)]
         for node in made:
-            node.start()
-            node.stop()
             node.edit("[mdns]\nenabled = false", '[mdns]\nenabled = true\ninterfaces = ["127.0.0.1"]')
         for node in made:
             node.start()

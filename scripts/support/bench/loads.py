@@ -19,7 +19,7 @@ from scripts.support.bench.sides import Side
 def forward(side: Side, options: argparse.Namespace) -> dict[str, Any]:
     """Messages from users of one node to users of the other, both online."""
     with workplace(options) as where, two_nodes(side, where) as nodes:
-        time.sleep(1.0)  # what starting costs is not what idling costs
+        time.sleep(options.settle_s)  # what starting costs is not what idling costs
         idle = statistics.mean(node.rss_mib() for node in nodes)
         accounts = make_pairs(nodes, where, options.pairs)
         each = max(1, options.messages // options.pairs)
@@ -50,10 +50,10 @@ def forward(side: Side, options: argparse.Namespace) -> dict[str, Any]:
         "rss_idle_mib": round(idle, 1),
         "rss_loaded_mib": round(loaded, 1),
         "disk_bytes_per_message": None,
-        "cpu_s_per_1000": round(1000 * (cost["cpu_a"] + cost["cpu_b"]) / n, 4),
+        "cpu_s_per_1000": round(1000 * (cost["cpu_a"] + cost["cpu_b"]) / n, 5),
         "cpu_s_per_1000_at_50": round(1000 * (slow_cost["cpu_a"] + slow_cost["cpu_b"]) / slow_sent["sent"], 3),
         "cpu_s_per_1000_by_process": {
-            name.removeprefix("cpu_"): round(1000 * cost[name] / n, 4)
+            name.removeprefix("cpu_"): round(1000 * cost[name] / n, 5)
             for name in ("cpu_a", "cpu_b", "cpu_sender", "cpu_receiver")
         },
         "accepted": sent["accepted"] + slow_sent["accepted"],
@@ -106,13 +106,13 @@ def connections(side: Side, options: argparse.Namespace) -> dict[str, Any]:
         drivers = [ends.enter_context(driving("receive", part)) for part in _parts(accounts, max(2, _cores() - 1))]
         node.stop()
         node.start()
-        time.sleep(1.0)
+        time.sleep(options.settle_s)
         before, cpu, started = node.rss_mib(), node.cpu_s(), time.monotonic_ns()
         for driver in drivers:
             driver.say()
         seconds = (max(driver.hear("ready")["at_ns"] for driver in drivers) - started) / 1e9
         cpu = node.cpu_s() - cpu
-        time.sleep(1.0)
+        time.sleep(options.settle_s)
         after = node.rss_mib()
     return {
         "devices": options.devices,

@@ -16,7 +16,7 @@ from scripts.support.bench.nodes import Node, two_nodes
 from scripts.support.bench.sides import Side
 
 INSIDE = Path(__file__).resolve().parent / "inside"
-_SETTLE_S = 2.0  #: for what is written late, and for links that were closed
+SETTLE_S = 2.0  #: for what is written late, and for links that were closed
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,18 @@ def memory(side: Side, options: argparse.Namespace) -> dict[str, Any]:
             _fill(node, away, devices * each, each)
             node.stop()
             node.start()
-            empty = held(node, tell)
+            empty = held(node, tell, options.settle_s)
             with driving("receive", idle) as quiet:
                 connect(quiet)
-                with_idle = held(node, tell)
-            without_idle = held(node, tell)
+                with_idle = held(node, tell, options.settle_s)
+            without_idle = held(node, tell, options.settle_s)
             with driving("exchange", busy, messages=each, depth=min(64, each), until="accepted") as exchange:
                 connect(exchange)
                 exchange.say()
                 done = exchange.hear("exchanged")
                 node.wait_stored(range(1))
-                with_busy = held(node, tell)
-            without_busy = held(node, tell)
+                with_busy = held(node, tell, options.settle_s)
+            without_busy = held(node, tell, options.settle_s)
 
     def kib(more: int, less: int) -> float:
         return round((more - less) / 1024 / devices, 1)
@@ -93,9 +93,9 @@ def _fill(node: Node, senders: Path, total: int, each: int) -> None:
         node.wait_stored(range(total, total + 1))
 
 
-def held(node: Node, tell: Path) -> Held:
-    """Ask a node that runs with `inside/` on its path and WAYPOST_BENCH_TELL naming this directory."""
-    time.sleep(_SETTLE_S)
+def held(node: Node, tell: Path, settle_s: float) -> Held:
+    """Ask a node at rest that runs with `inside/` on its path and WAYPOST_BENCH_TELL naming this directory."""
+    time.sleep(settle_s)
     file = tell / f"{node.pid}.json"
     file.unlink(missing_ok=True)
     os.kill(node.pid, signal.SIGUSR2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from scripts.support.bench.compare import COUNTED, WORSE_BY, Row, Spread
+from scripts.support.bench.compare import COUNTED, WORSE_BY, Reading, Row, Spread
 
 
 def show(name: str, result: dict[str, Any]) -> None:
@@ -56,8 +56,15 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    worse = [f"{row.name} ({100 * row.loss:+.0f} %)" for row in rows if row.loss > WORSE_BY]
-    return f"worse by more than {WORSE_BY:.0%} in the median: {', '.join(worse) or 'none'}"
+    """The rows whose median is worse by more than WORSE_BY, apart by whether all rounds agree that they are worse."""
+    worse = [row for row in rows if row.loss > WORSE_BY]
+    all_rounds = [f"{row.name} ({row.loss:+.0%})" for row in worse if row.reading is Reading.WORSE]
+    others = [f"{row.name} ({row.loss:+.0%})" for row in worse if row.reading is not Reading.WORSE]
+    return (
+        f"worse by more than {WORSE_BY:.0%} in the median, and worse in every one of enough rounds: "
+        f"{', '.join(all_rounds) or 'none'}\n"
+        f"worse by more than {WORSE_BY:.0%} in the median only: {', '.join(others) or 'none'}"
+    )
 
 
 def _cells(row: Row) -> tuple[str, ...]:
