@@ -25,13 +25,12 @@ def needs_git() -> None:
 
 def test_both_sides_are_measured_in_every_round() -> None:
     needs_git()
-    told = bench(
-        "connections", "--devices", "4", "--against", "HEAD", "--rounds", "1", "--syncs", "3", "--settle-s", "0"
-    )
+    told = bench("idle", *"--nodes 1 --minutes 0.01 --settle-s 0 --syncs 3 --against HEAD --rounds 1".split())
     assert [set(each) for each in told["rounds"]] == [{"new", "old"}]
-    assert told["figures"]["devices"]["ratio"] == {"median": 1.0, "least": 1.0, "most": 1.0}
-    assert told["figures"]["connects_per_s"]["new"]["median"] > 0
-    assert told["figures"]["connects_per_s"]["more_is_better"]
+    assert told["figures"]["nodes"]["ratio"] == {"median": 1.0, "least": 1.0, "most": 1.0}
+    assert told["figures"]["rss_mib"]["new"]["median"] > 20
+    assert told["figures"]["rss_mib"]["old"]["median"] > 20
+    assert told["new"]["commit"].split()[0] == told["old"]["commit"].split()[0]
     assert told["new"]["interpreter"] == interpreter(sys.executable)
     before, after = told["calibration"]
     assert min(*before.values(), *after.values()) > 0
