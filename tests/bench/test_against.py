@@ -25,7 +25,8 @@ def needs_git() -> None:
 
 def test_both_sides_are_measured_in_every_round() -> None:
     needs_git()
-    told = bench("idle", *"--nodes 1 --minutes 0.01 --settle-s 0 --syncs 3 --against HEAD --rounds 1".split())
+    short = ("--nodes", "1", "--minutes", "0.01", "--settle-s", "0", "--syncs", "3", "--rounds", "1")
+    told = bench("idle", *short, "--against", "HEAD")
     assert [set(each) for each in told["rounds"]] == [{"new", "old"}]
     assert told["figures"]["nodes"]["ratio"] == {"median": 1.0, "least": 1.0, "most": 1.0}
     assert told["figures"]["rss_mib"]["new"]["median"] > 20

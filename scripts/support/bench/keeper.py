@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class Keeper:
                 raise ValueError(do)
         return None
 
-    def end(self) -> None:
+    def close(self) -> None:
         for node in self._nodes.values():
             if node.process is not None:
                 node.kill()
@@ -72,15 +73,14 @@ class Keeper:
 
 def main() -> None:
     keeper = Keeper()
-    try:
+    # The first to hear of Ctrl-C need not be the first to act: the end of the input says the same.
+    with suppress(KeyboardInterrupt), closing(keeper):
         for line in sys.stdin:
             try:
                 answer = {"ok": keeper.obey(**json.loads(line))}
             except Exception as error:  # noqa: BLE001 # reason: whoever asked is in another process, and must hear it
                 answer = {"error": f"{type(error).__name__}: {error}"}
             print(json.dumps(answer), flush=True)
-    finally:
-        keeper.end()
 
 
 if __name__ == "__main__":
