@@ -14,7 +14,7 @@ from typing import Any
 
 from waypost.cli.node import ask_node
 from waypost.daemon.state import StateDir, make
-from waypost.protocol.admin import AddUser, GetStatus
+from waypost.protocol.operator import AddUser, GetStatus
 
 READY_S = 30.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,10 @@ from scripts.support.bench.calibrate import interpreter
 from scripts.support.bench.sides import ROOT, side_of, this_side
 
 
-def bench(*arguments: str) -> Any:
+def bench(cache: Path, *arguments: str) -> Any:
     command = [sys.executable, "-m", "scripts.support.bench", *arguments, "--json"]
-    return json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    around = {**os.environ, "XDG_CACHE_HOME": str(cache)}
+    return json.loads(subprocess.run(command, cwd=ROOT, env=around, capture_output=True, text=True, check=True).stdout)
 
 
 def needs_git() -> None:
@@ -23,10 +25,10 @@ def needs_git() -> None:
         pytest.skip("this tree is no git repository")
 
 
-def test_both_sides_are_measured_in_every_round() -> None:
+def test_both_sides_are_measured_in_every_round(tmp_path: Path) -> None:
     needs_git()
     short = ("--nodes", "1", "--minutes", "0.01", "--settle-s", "0", "--syncs", "3", "--rounds", "1")
-    told = bench("idle", *short, "--against", "HEAD")
+    told = bench(tmp_path, "idle", *short, "--against", "HEAD")
     assert [set(each) for each in told["rounds"]] == [{"new", "old"}]
     assert told["figures"]["nodes"]["ratio"] == {"median": 1.0, "least": 1.0, "most": 1.0}
     assert told["figures"]["rss_mib"]["new"]["median"] > 20

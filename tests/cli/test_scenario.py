@@ -6,8 +6,8 @@ from pathlib import Path
 from typer.testing import CliRunner, Result
 
 from waypost.cli.main import app
-from waypost.lab import timeline
-from waypost.lab.scenario.shipped import names
+from waypost_lab import timeline
+from waypost_lab.scenario.shipped import names
 
 HEAD = "# Mine\nnodes birdy, finch\nlight users carl at birdy, dora at finch\n"
 

@@ -18,13 +18,15 @@ from waypost.links.errors import LinkBroken, Trouble
 from waypost.links.memory import MemoryStream, memory_link
 from waypost.links.pump import Pump, greet
 from waypost.links.stream import Stream
-from waypost.protocol.bundle import open_device_list, sign_claim
-from waypost.protocol.codec import pack
-from waypost.protocol.handshake import Handshake, Own
-from waypost.protocol.invite import Invite, invite_text
-from waypost.protocol.messages import (
+from waypost.protocol.directory.bundle import open_device_list, sign_claim
+from waypost.protocol.directory.invite import Invite, invite_text
+from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, sign_record
+from waypost.protocol.frames.codec import pack
+from waypost.protocol.frames.handshake import Handshake, Own
+from waypost.protocol.frames.messages import (
     Answer,
     Ask,
+    AskReach,
     Claim,
     ClaimReply,
     DeviceKeys,
@@ -34,7 +36,6 @@ from waypost.protocol.messages import (
     Outcome,
     Publish,
     PublishReply,
-    Reach,
     ReachReply,
     Refusal,
     Role,
@@ -42,8 +43,7 @@ from waypost.protocol.messages import (
     TrackReply,
     TrackRow,
 )
-from waypost.protocol.record import NodeRecord, RecordEndpoint, sign_record
-from waypost.protocol.session import Asked, Closed, Event, Offered, Session, Settled
+from waypost.protocol.frames.session import Asked, Closed, Event, Offered, Session, Settled
 
 T = TypeVar("T")
 
@@ -257,7 +257,7 @@ class Node:
             case Track():
                 rows = (TrackRow(self.now_ms, "accepted", served.address),)
                 return Answer(0, 0, "", pack(TrackReply(rows, "held")))
-            case Reach():
+            case AskReach():
                 return Answer(0, 0, "", pack(ReachReply("all" if ask.mode == "show" else ask.mode, ask.providers)))
             case _:
                 return Answer(0, Code.BAD_REQUEST.number)

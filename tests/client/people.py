@@ -9,10 +9,10 @@ from waypost.clock import DAY_MS
 from waypost.crypto.kem import KemKey
 from waypost.crypto.keys import SigningKey
 from waypost.crypto.seal import SUITE, open_sealed, seal
-from waypost.protocol.bundle import DeviceList, KeyPackage, open_package, sign_device_list, sign_package
-from waypost.protocol.codec import read
-from waypost.protocol.envelope import Envelope, EnvelopeClass, decode_envelope, encode_envelope
-from waypost.protocol.signed import Signed
+from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, decode_envelope, encode_envelope
+from waypost.protocol.directory.bundle import DeviceList, KeyPackage, open_package, sign_device_list, sign_package
+from waypost.protocol.frames.codec import read
+from waypost.protocol.frames.signed import Signed
 
 NOW_MS = 1_800_000_000_000
 

@@ -16,9 +16,9 @@ from waypost.clock import SECOND_MS
 from waypost.crypto.keys import Purpose, SigningKey
 from waypost.errors import Code, LocalError, PeerFault, Refused
 from waypost.limits import EXPIRY_MAX_S
-from waypost.protocol.bundle import open_package
-from waypost.protocol.messages import Join, Publish
-from waypost.protocol.record import NodeRecord, sign_record, succession_payload
+from waypost.protocol.directory.bundle import open_package
+from waypost.protocol.directory.record import NodeRecord, sign_record, succession_payload
+from waypost.protocol.frames.messages import Join, Publish
 
 
 def modes_of(profile: Path) -> tuple[int, set[int]]:
@@ -249,7 +249,7 @@ def test_the_database_alone_reads_nothing(tmp_path: Path) -> None:
 
 
 def test_keys_are_filled_up_when_they_run_low_and_after_a_restored_backup(tmp_path: Path) -> None:
-    from waypost.protocol.messages import Notice, NoticeKind
+    from waypost.protocol.frames.messages import Notice, NoticeKind
 
     async def scene(node: Node, profile: Path) -> None:
         account = node.accounts[ALICE]

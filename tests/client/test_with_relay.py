@@ -16,12 +16,12 @@ from waypost.daemon.build import SystemClock, TlsNetwork
 from waypost.errors import Code, Refused
 from waypost.ids import Provider
 from waypost.links.tcp import listen, port_of, serve
-from waypost.protocol.record import RecordEndpoint
+from waypost.protocol.directory.record import RecordEndpoint
 from waypost.relay.node import Relay
 from waypost.relay.settings import ConfiguredPeer, Reach, Settings
 from waypost.relay.settings import Parts as RelayParts
 from waypost.routing.policy import Mode
-from waypost.storage.memory import MemoryStore
+from waypost.storage.memory.engine import MemoryStore
 
 BIRDY, FINCH = "birdy.local", "finch.local"
 ALICE, BOB = f"alice@{BIRDY}", f"bob@{FINCH}"

@@ -8,8 +8,8 @@ import trio
 from waypost.daemon import admin_socket
 from waypost.errors import Code
 from waypost.limits import ADMIN_CONNECTIONS_MAX, ADMIN_REQUEST_MAX_BYTES
-from waypost.protocol.admin import GetStatus, Request, Response, Why
-from waypost.protocol.codec import FrameBuffer, pack, read
+from waypost.protocol.frames.codec import FrameBuffer, pack, read
+from waypost.protocol.operator import GetStatus, Request, Response, Why
 
 
 async def echo(request: Request) -> Response:

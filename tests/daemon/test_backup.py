@@ -14,7 +14,7 @@ from waypost.daemon import state as states
 from waypost.daemon.backup import copy_stopped, restore_backup, write_backup
 from waypost.daemon.state import StateDir
 from waypost.errors import Code, LocalError
-from waypost.storage import schema
+from waypost.storage.sqlite import schema
 
 SEED = bytes(range(32))
 NOW_MS = 1_800_000_000_000

@@ -10,13 +10,13 @@ from typing import get_args
 
 from pydantic import BaseModel
 
-from waypost.cli.lab import app
 from waypost.daemon.config import Section
-from waypost.lab.box import plan
-from waypost.lab.box.plan import LabFile, PlannedTraffic
-from waypost.lab.box.traffic import account
-from waypost.lab.box.ways import LATENCY_MAX_S, LOSSES_MAX, RETRANSMIT_MIN_S, Way
-from waypost.lab.tally import Tally
+from waypost_lab.box import plan
+from waypost_lab.box.plan import LabFile, PlannedTraffic
+from waypost_lab.box.traffic import account
+from waypost_lab.box.ways import LATENCY_MAX_S, LOSSES_MAX, RETRANSMIT_MIN_S, Way
+from waypost_lab.cli import app
+from waypost_lab.tally import Tally
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "lab.md").read_text(encoding="utf-8")
 #: As in waypost.toml, where their keys are listed.

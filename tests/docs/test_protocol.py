@@ -15,8 +15,10 @@ from waypost import limits
 from waypost.client import content
 from waypost.crypto.keys import Purpose
 from waypost.errors import Code
-from waypost.protocol import bundle, envelope, invite, messages, record, signed
-from waypost.protocol.messages import Ask, Message, NoticeKind, Query
+from waypost.protocol.custody import envelope
+from waypost.protocol.directory import bundle, invite, record
+from waypost.protocol.frames import messages, signed
+from waypost.protocol.frames.messages import Ask, Message, NoticeKind, Query
 
 MODULES: tuple[ModuleType, ...] = (messages, record, bundle, envelope, invite, signed, content)
 PREFIXES = {"wire.md": "WIRE", "link.md": "LINK", "custody.md": "CUST", "directory.md": "DIR"}

@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from waypost.lab.scenario.parse import forms, parse
-from waypost.lab.scenario.play import play
-from waypost.lab.scenario.shipped import load, names
-from waypost.lab.scenario.vocabulary import Kind
+from waypost_lab.scenario.parse import forms, parse
+from waypost_lab.scenario.play import play
+from waypost_lab.scenario.shipped import load, names
+from waypost_lab.scenario.vocabulary import Kind
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "scenarios.md").read_text(encoding="utf-8")

@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from waypost.lab.simulate.plan import STORM
+from waypost_lab.simulate.plan import STORM
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "simulation.md").read_text()
-SOURCES = ROOT / "node" / "waypost" / "lab" / "simulate"
+SOURCES = ROOT / "node" / "waypost_lab" / "simulate"
 
 
 def rows(heading: str) -> list[list[str]]:

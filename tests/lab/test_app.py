@@ -9,10 +9,10 @@ import trio.testing
 
 from waypost.errors import Code, Refused
 from waypost.ids import Provider
-from waypost.lab import Make, Network, network
-from waypost.lab.app import App
-from waypost.lab.profile import key_of, new_profile
 from waypost.relay.settings import Quotas
+from waypost_lab import Make, Network, network
+from waypost_lab.app import App
+from waypost_lab.profile import key_of, new_profile
 
 Autojump = trio.testing.MockClock
 DORA, CARL = "dora@birdy.local", "carl@finch.local"

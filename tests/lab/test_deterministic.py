@@ -8,12 +8,12 @@ import pytest
 import trio
 from trio._core import _run as scheduler
 
-from waypost.lab import deterministic
+from waypost_lab import deterministic
 
 PROGRAM = """
 import sys
 import trio
-from waypost.lab import network, run
+from waypost_lab import network, run
 
 async def main():
     events = []

@@ -13,9 +13,9 @@ from tests.storage.conformance import check_store
 from tests.storage.samples import BOB, NOW, bare, deposit, inbox, item, joined, package, packages, refuses, waiting
 
 from waypost.errors import Code, LocalError, Refused
-from waypost.lab.durable import COMMIT_S, Disk, LabStore
 from waypost.limits import COMMIT_MAX_OPERATIONS
 from waypost.storage.store import MailboxKind, Store
+from waypost_lab.durable import COMMIT_S, Disk, LabStore
 
 Autojump = trio.testing.MockClock
 _DISKS: dict[Path, Disk] = {}

@@ -11,10 +11,10 @@ import trio
 import trio.testing
 
 from waypost.ids import Provider
-from waypost.lab.fabric import Fabric
-from waypost.lab.machine import Machine, Make
-from waypost.lab.profile import key_of
 from waypost.relay.settings import Quotas
+from waypost_lab.fabric import Fabric
+from waypost_lab.machine import Machine, Make
+from waypost_lab.profile import key_of
 
 Autojump = trio.testing.MockClock
 BIRDY, FINCH = Provider("birdy.local"), Provider("finch.local")

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from waypost.errors import LocalError
-from waypost.lab.scenario.parse import When, forms, parse
-from waypost.lab.scenario.shipped import load, names
-from waypost.lab.scenario.vocabulary import Kind
-from waypost.lab.scenario.words import SLOTS
+from waypost_lab.scenario.parse import When, forms, parse
+from waypost_lab.scenario.shipped import load, names
+from waypost_lab.scenario.vocabulary import Kind
+from waypost_lab.scenario.words import SLOTS
 
 HEAD = "# A title\n# About it.\n# Answers: a/b#1, c/d#22\n\nnodes birdy, finch\nusers alice at birdy, bob at finch\n"
 

@@ -11,19 +11,20 @@ import pytest
 from waypost.client import incoming, pins
 from waypost.client.own_keys import OwnKeys
 from waypost.errors import Code
-from waypost.lab.durable import LabStore
-from waypost.lab.scenario.parse import parse
-from waypost.lab.scenario.play import Played, play
-from waypost.lab.scenario.shipped import load, names
-from waypost.protocol import envelope, handshake, session
+from waypost.protocol.custody import envelope
+from waypost.protocol.frames import handshake, session
 from waypost.relay import node
 from waypost.relay.accounts import Accounts
-from waypost.relay.consequences import Consequences
-from waypost.relay.fullness import Fullness
-from waypost.relay.peer import Peer
-from waypost.relay.peers import Peers
-from waypost.storage import memory_directory
-from waypost.storage.memory import MemoryStore
+from waypost.relay.custody.disk_alarm import Fullness
+from waypost.relay.custody.outcomes import Consequences
+from waypost.relay.federation.peer import Peer
+from waypost.relay.federation.peers import Peers
+from waypost.storage.memory import directory as memory_directory
+from waypost.storage.memory.engine import MemoryStore
+from waypost_lab.durable import LabStore
+from waypost_lab.scenario.parse import parse
+from waypost_lab.scenario.play import Played, play
+from waypost_lab.scenario.shipped import load, names
 
 Break = Callable[[pytest.MonkeyPatch], None]
 
@@ -212,8 +213,8 @@ def test_what_cannot_be_done_is_said_with_its_line(lines: list[str], instead: st
 
 ORDER = """
 import sys
-from waypost.lab.scenario.play import play
-from waypost.lab.scenario.shipped import load
+from waypost_lab.scenario.play import play
+from waypost_lab.scenario.shipped import load
 print(play(load("disk-full"), seed=int(sys.argv[1])).digest)
 """
 

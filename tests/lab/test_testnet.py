@@ -1,6 +1,5 @@
 """Networks for app developers' tests: names, faults as methods, and what can be asked."""
 
-import asyncio
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -11,14 +10,14 @@ import pytest
 import trio
 import trio.testing
 
-from waypost import lab
+import waypost_lab as lab
 from waypost.client import SentState
 from waypost.crypto.keys import SigningKey
 from waypost.errors import Code, LocalError, Refused
 from waypost.ids import Provider
-from waypost.lab.pytest_plugin import MakeNetwork
-from waypost.lab.timeline import AnyEvent, Fault, Mended, NodeState
 from waypost.relay.settings import Quotas
+from waypost_lab.pytest_plugin import MakeNetwork
+from waypost_lab.timeline import AnyEvent, Fault, Mended, NodeState
 
 Autojump = trio.testing.MockClock
 
@@ -73,7 +72,7 @@ def test_under_asyncio_it_says_what_to_do() -> None:
             pass
 
     with pytest.raises(LocalError, match="waypost lab up") as caught:
-        anyio.run(main, backend="asyncio", backend_options={"loop_factory": asyncio.SelectorEventLoop})
+        anyio.run(main, backend="asyncio")
     assert caught.value.code is Code.UNSUPPORTED
 
 
@@ -240,15 +239,15 @@ async def test_wrong_names_are_said(waypost_network: MakeNetwork, autojump_clock
 
 
 def lab_key() -> SigningKey:
-    from waypost.lab.profile import key_of
+    from waypost_lab.profile import key_of
 
     return key_of("finch")
 
 
 def test_the_plugin_costs_other_test_runs_nothing(tmp_path: Path) -> None:
     (tmp_path / "test_other.py").write_text(
-        "import sys\n\n\ndef test_it():\n    assert 'waypost.lab.pytest_plugin' in sys.modules\n"
-        "    assert not {'trio', 'waypost.relay', 'waypost.lab.testnet', 'msgspec'} & set(sys.modules)\n"
+        "import sys\n\n\ndef test_it():\n    assert 'waypost_lab.pytest_plugin' in sys.modules\n"
+        "    assert not {'trio', 'waypost.relay', 'waypost_lab.testnet', 'msgspec'} & set(sys.modules)\n"
     )
     command = [
         sys.executable,

@@ -12,12 +12,12 @@ from tests.links.conformance import check_link
 from tests.links.support import Pair, run, run_virtual
 
 from waypost.clock import NEVER
-from waypost.lab.fabric import Fabric
-from waypost.lab.path import RETRANSMIT_S, RETRANSMITS_MAX, SLOW_START_MAX_S, Path, Quality
-from waypost.lab.wire import FIN_RETRIED_S, LabStream, connection
 from waypost.limits import CONNECT_TIMEOUT_S
 from waypost.links.errors import LinkBroken, Trouble
 from waypost.links.memory import BUFFER_BYTES
+from waypost_lab.fabric import Fabric
+from waypost_lab.path import RETRANSMIT_S, RETRANSMITS_MAX, SLOW_START_MAX_S, Path, Quality
+from waypost_lab.wire import FIN_RETRIED_S, LabStream, connection
 
 Autojump = trio.testing.MockClock
 _NUMBERS = itertools.count()

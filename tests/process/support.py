@@ -15,12 +15,12 @@ import trio
 from scripts.support.nodes import Node
 
 from waypost.crypto.keys import SigningKey
-from waypost.lab.devices import Device, Sender
-from waypost.lab.driver import join, tls_of
-from waypost.lab.tally import Tally
 from waypost.links import tcp
 from waypost.links.errors import LinkBroken
 from waypost.links.tls import TlsStream
+from waypost_lab.devices import Device, Sender
+from waypost_lab.driver import join, tls_of
+from waypost_lab.tally import Tally
 
 MALLORY = SigningKey(b"m" * 32)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from waypost.lab.tally import Tally
-from waypost.lab.timeline import End, Run, read
+from waypost_lab.tally import Tally
+from waypost_lab.timeline import End, Run, read
 
 ROOT = Path(__file__).resolve().parents[2]
 

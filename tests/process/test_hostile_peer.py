@@ -14,16 +14,27 @@ from tests.process.support import MALLORY, killed
 
 from waypost.clock import DAY_MS
 from waypost.errors import Code
-from waypost.lab.driver import Writer, tls_of, wall_ms
 from waypost.limits import FRAME_MAX_BYTES, MIB, QUERIES_IN_FLIGHT_MAX, WINDOW_ENVELOPES
 from waypost.links import tcp
 from waypost.links.errors import LinkBroken
 from waypost.links.pump import greet
 from waypost.links.tls import TlsStream
-from waypost.protocol.codec import FrameBuffer, decode, encode, read
-from waypost.protocol.handshake import Handshake, Own
-from waypost.protocol.messages import Goodbye, Hello, Message, Offer, Proof, Query, Receipt, ReceiptPayload, Role, Track
-from waypost.protocol.record import NodeRecord, sign_record
+from waypost.protocol.directory.record import NodeRecord, sign_record
+from waypost.protocol.frames.codec import FrameBuffer, decode, encode, read
+from waypost.protocol.frames.handshake import Handshake, Own
+from waypost.protocol.frames.messages import (
+    Goodbye,
+    Hello,
+    Message,
+    Offer,
+    Proof,
+    Query,
+    Receipt,
+    ReceiptPayload,
+    Role,
+    Track,
+)
+from waypost_lab.driver import Writer, tls_of, wall_ms
 
 NAME = "mallory.local"
 

@@ -27,14 +27,14 @@ from tests.process.support import (
 
 from waypost.client import join as enter
 from waypost.errors import Code, PeerFault
-from waypost.lab.driver import Account, Link, join, tls_of, wall_ms
 from waypost.links import tcp
 from waypost.links.pump import greet
-from waypost.protocol.codec import FrameBuffer, decode
-from waypost.protocol.handshake import Handshake, Own
-from waypost.protocol.invite import Invite, invite_text, parse_invite
-from waypost.protocol.messages import Goodbye, Role
-from waypost.protocol.record import RecordEndpoint
+from waypost.protocol.directory.invite import Invite, invite_text, parse_invite
+from waypost.protocol.directory.record import RecordEndpoint
+from waypost.protocol.frames.codec import FrameBuffer, decode
+from waypost.protocol.frames.handshake import Handshake, Own
+from waypost.protocol.frames.messages import Goodbye, Role
+from waypost_lab.driver import Account, Link, join, tls_of, wall_ms
 
 
 @contextmanager

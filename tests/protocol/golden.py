@@ -10,11 +10,12 @@ from typing import Any
 from tests.protocol.strategies import plain
 
 from waypost.crypto.keys import Purpose, SigningKey, envelope_id
-from waypost.protocol.codec import encode, pack
-from waypost.protocol.custody import batch_digest
-from waypost.protocol.envelope import Envelope, EnvelopeClass, encode_envelope
-from waypost.protocol.messages import (
+from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
+from waypost.protocol.custody.transfer import batch_digest
+from waypost.protocol.frames.codec import encode, pack
+from waypost.protocol.frames.messages import (
     Answer,
+    AskReach,
     Claim,
     Delivered,
     Goodbye,
@@ -30,7 +31,6 @@ from waypost.protocol.messages import (
     Proof,
     Publish,
     Query,
-    Reach,
     Receipt,
     ReceiptPayload,
     Records,
@@ -80,7 +80,7 @@ def messages() -> dict[str, Message]:
         "Query Claim": Query(3, Claim(ID, "bob@finch.example", ("seal.1",))),
         "Query Track": Query(4, Track(ID)),
         "Query Records": Query(5, Records((b"\x01",))),
-        "Query Reach": Query(6, Reach("some", ("finch.example",))),
+        "Query Reach": Query(6, AskReach("some", ("finch.example",))),
         "Answer": Answer(4, 0, "", b"\x01", bytes(64)),
         "Answer, refused": Answer(4, 407, "no trace"),
         "Notice": Notice(NoticeKind.WAITING, 204, AT_MS, ID),

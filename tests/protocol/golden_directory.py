@@ -25,7 +25,7 @@ from tests.protocol.strategies import plain
 from waypost.crypto.fingerprint import fingerprint, safety_number
 from waypost.crypto.kem import KemKey
 from waypost.crypto.keys import SigningKey
-from waypost.protocol.bundle import (
+from waypost.protocol.directory.bundle import (
     DeviceList,
     KeyPackage,
     open_package,
@@ -33,9 +33,10 @@ from waypost.protocol.bundle import (
     sign_device_list,
     sign_package,
 )
-from waypost.protocol.codec import pack
-from waypost.protocol.invite import Invite, invite_text
-from waypost.protocol.messages import (
+from waypost.protocol.directory.invite import Invite, invite_text
+from waypost.protocol.directory.record import sign_record
+from waypost.protocol.frames.codec import pack
+from waypost.protocol.frames.messages import (
     ClaimReply,
     DeviceKeys,
     JoinReply,
@@ -45,7 +46,6 @@ from waypost.protocol.messages import (
     TrackReply,
     TrackRow,
 )
-from waypost.protocol.record import sign_record
 
 INVITE = Invite(1, BOB, TOKEN, FINCH_NODE.public, ENDPOINTS, NOW_MS + 7 * DAY_MS)
 DEVICES = DeviceList(1, BOB, BOB_IDENTITY.public, 2, (BOB_PHONE.public, BOB_LAPTOP.public))

@@ -11,9 +11,9 @@ from tests.protocol.golden_link import records
 from waypost.crypto.keys import Purpose
 from waypost.errors import Code
 from waypost.limits import CLOCK_TOLERANCE_MS, FRAME_MAX_BYTES, RECORD_LIFETIME_MS
-from waypost.protocol.codec import encode, pack
-from waypost.protocol.record import sign_record
-from waypost.protocol.signed import Signed
+from waypost.protocol.directory.record import sign_record
+from waypost.protocol.frames.codec import encode, pack
+from waypost.protocol.frames.signed import Signed
 
 _ENVELOPE = [1, "finch.example", ["bob"], "alice@birdy.example", NOW_MS, 432_000, 0, "seal.1", b"\x01"]
 

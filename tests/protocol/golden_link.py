@@ -18,16 +18,16 @@ from waypost.crypto.fingerprint import node_fingerprint
 from waypost.crypto.keys import Purpose, SigningKey, key_text
 from waypost.discovery.txt import Announcement, dns_value, lan_properties
 from waypost.ids import Provider
-from waypost.protocol.codec import pack
-from waypost.protocol.handshake import Channel, Handshake, Own, proof_payload
-from waypost.protocol.messages import Role
-from waypost.protocol.record import (
+from waypost.protocol.directory.record import (
     NodeRecord,
     RecordEndpoint,
     RecordState,
     sign_record,
     succession_payload,
 )
+from waypost.protocol.frames.codec import pack
+from waypost.protocol.frames.handshake import Channel, Handshake, Own, proof_payload
+from waypost.protocol.frames.messages import Role
 
 EXPORTER = bytes(range(32))
 GROUP = "X25519MLKEM768"

@@ -27,8 +27,8 @@ from waypost.crypto import seal as seal_1
 from waypost.crypto.keys import Purpose
 from waypost.crypto.padding import padded_length
 from waypost.errors import WaypostError
-from waypost.protocol.bundle import DeviceList, open_package, sign_device_list, sign_package
-from waypost.protocol.codec import pack
+from waypost.protocol.directory.bundle import DeviceList, open_package, sign_device_list, sign_package
+from waypost.protocol.frames.codec import pack
 
 PATH = Path(__file__).parents[1] / "vectors" / "seal.json"
 CONTENT_KEY = bytes(range(32))

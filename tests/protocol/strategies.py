@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from waypost.protocol.messages import Message
+from waypost.protocol.frames.messages import Message
 
 #: Lists and strings longer than this say nothing more, and take long.
 SIZE = 5

@@ -11,10 +11,13 @@ from tests.protocol.strategies import messages, values
 
 from waypost.errors import Code, PeerFault
 from waypost.limits import FRAME_MAX_BYTES, MIB
-from waypost.protocol import admin, bundle, envelope, invite, record, signed
-from waypost.protocol import messages as wire
-from waypost.protocol.codec import HEADER_BYTES, FrameBuffer, decode, encode, pack, read
-from waypost.protocol.messages import Goodbye, Message, Offer, Ping, Track
+from waypost.protocol import operator as admin
+from waypost.protocol.custody import envelope
+from waypost.protocol.directory import bundle, invite, record
+from waypost.protocol.frames import messages as wire
+from waypost.protocol.frames import signed
+from waypost.protocol.frames.codec import HEADER_BYTES, FrameBuffer, decode, encode, pack, read
+from waypost.protocol.frames.messages import Goodbye, Message, Offer, Ping, Track
 
 
 def kinds() -> list[type[Struct]]:

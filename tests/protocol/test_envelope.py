@@ -10,7 +10,14 @@ from waypost.clock import MINUTE_MS
 from waypost.errors import Code, PeerFault
 from waypost.ids import Address, Provider, User
 from waypost.limits import BODY_MAX_BYTES, CLOCK_TOLERANCE_MS, ENVELOPE_MAX_BYTES, EXPIRY_MAX_S, RECIPIENTS_MAX
-from waypost.protocol.envelope import Envelope, EnvelopeClass, decode_envelope, encode_envelope, sender_of, time_fault
+from waypost.protocol.custody.envelope import (
+    Envelope,
+    EnvelopeClass,
+    decode_envelope,
+    encode_envelope,
+    sender_of,
+    time_fault,
+)
 
 NOW_MS = 1_700_000_000_000
 PLAIN = Envelope(

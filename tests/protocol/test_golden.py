@@ -6,8 +6,8 @@ import pytest
 from tests.protocol import golden
 from tests.protocol.strategies import plain
 
-from waypost.protocol.codec import FrameBuffer, decode
-from waypost.protocol.messages import Ask, Message, Query
+from waypost.protocol.frames.codec import FrameBuffer, decode
+from waypost.protocol.frames.messages import Ask, Message, Query
 
 
 def test_the_wire_has_not_changed() -> None:

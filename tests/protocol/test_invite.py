@@ -8,8 +8,8 @@ from tests.protocol.strategies import values
 
 from waypost.errors import Code, LocalError
 from waypost.limits import RECORD_ENDPOINTS_MAX
-from waypost.protocol.invite import Invite, invite_text, parse_invite, token_hash
-from waypost.protocol.record import RecordEndpoint
+from waypost.protocol.directory.invite import Invite, invite_text, parse_invite, token_hash
+from waypost.protocol.directory.record import RecordEndpoint
 
 INVITE = Invite(1, "bob@finch.example", b"t" * 16, b"k" * 32, (RecordEndpoint("192.0.2.7", 7711),), 1_800_000_000_000)
 

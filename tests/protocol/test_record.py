@@ -9,8 +9,7 @@ from waypost.clock import DAY_MS
 from waypost.crypto.keys import Purpose, SigningKey
 from waypost.errors import Code, PeerFault
 from waypost.limits import CLOCK_TOLERANCE_MS, RECORD_ENDPOINTS_MAX, RECORD_LIFETIME_MS, RECORD_MAX_BYTES
-from waypost.protocol.codec import pack
-from waypost.protocol.record import (
+from waypost.protocol.directory.record import (
     NodeRecord,
     RecordEndpoint,
     RecordState,
@@ -19,7 +18,8 @@ from waypost.protocol.record import (
     succession_payload,
     supersedes,
 )
-from waypost.protocol.signed import Signed
+from waypost.protocol.frames.codec import pack
+from waypost.protocol.frames.signed import Signed
 
 NOW_MS = 1_800_000_000_000
 OLD, NEW = SigningKey(b"o" * 32), SigningKey(b"n" * 32)

@@ -17,9 +17,9 @@ from waypost.limits import (
     WINDOW_BYTES,
     WINDOW_ENVELOPES,
 )
-from waypost.protocol.codec import FrameBuffer, decode, encode, pack
-from waypost.protocol.custody import Room, batch_digest
-from waypost.protocol.messages import (
+from waypost.protocol.custody.transfer import Room, batch_digest
+from waypost.protocol.frames.codec import FrameBuffer, decode, encode, pack
+from waypost.protocol.frames.messages import (
     Answer,
     Delivered,
     Goodbye,
@@ -38,7 +38,7 @@ from waypost.protocol.messages import (
     Signal,
     Track,
 )
-from waypost.protocol.session import (
+from waypost.protocol.frames.session import (
     Answered,
     Asked,
     Closed,

@@ -13,11 +13,11 @@ from waypost.errors import PeerFault
 from waypost.links.errors import LinkBroken
 from waypost.links.pump import Pump, greet
 from waypost.links.stream import Stream
-from waypost.protocol.envelope import Envelope, EnvelopeClass, encode_envelope
-from waypost.protocol.handshake import Handshake, Own
-from waypost.protocol.messages import Answer, Ask, Refusal, Role
-from waypost.protocol.record import NodeRecord, RecordEndpoint, RecordState, sign_record
-from waypost.protocol.session import Answered, Asked, Closed, Event, Noticed, Offered, Reported, Session, Settled
+from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
+from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, RecordState, sign_record
+from waypost.protocol.frames.handshake import Handshake, Own
+from waypost.protocol.frames.messages import Answer, Ask, Refusal, Role
+from waypost.protocol.frames.session import Answered, Asked, Closed, Event, Noticed, Offered, Reported, Session, Settled
 
 Handle = Callable[["Stranger", Event], None]
 

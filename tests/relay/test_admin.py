@@ -14,7 +14,8 @@ from waypost.crypto.fingerprint import node_fingerprint
 from waypost.crypto.keys import key_text
 from waypost.errors import Code
 from waypost.limits import ADMIN_LISTED_MAX
-from waypost.protocol.admin import (
+from waypost.protocol.directory.invite import parse_invite
+from waypost.protocol.operator import (
     ActOnQueue,
     AddUser,
     Backup,
@@ -30,8 +31,7 @@ from waypost.protocol.admin import (
     Stop,
     Why,
 )
-from waypost.protocol.invite import parse_invite
-from waypost.relay.admin import answer
+from waypost.relay.operator import answer
 from waypost.routing.policy import Mode
 
 

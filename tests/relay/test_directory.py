@@ -16,11 +16,12 @@ from waypost.crypto.keys import SigningKey
 from waypost.errors import Code, Refused
 from waypost.ids import Provider, User
 from waypost.limits import CLAIM_BURST, PACKAGES_LOW
-from waypost.protocol.bundle import KeyPackage, open_claim, sign_package
-from waypost.protocol.codec import read
-from waypost.protocol.invite import token_hash
-from waypost.protocol.messages import (
+from waypost.protocol.directory.bundle import KeyPackage, open_claim, sign_package
+from waypost.protocol.directory.invite import token_hash
+from waypost.protocol.frames.codec import read
+from waypost.protocol.frames.messages import (
     Answer,
+    AskReach,
     Claim,
     ClaimAnswer,
     ClaimReply,
@@ -29,13 +30,12 @@ from waypost.protocol.messages import (
     NoticeKind,
     Publish,
     PublishReply,
-    Reach,
     ReachReply,
     Records,
     Track,
     TrackReply,
 )
-from waypost.protocol.session import Asked
+from waypost.protocol.frames.session import Asked
 from waypost.relay.settings import Reach as DefaultReach
 
 BIRDY, FINCH, HERON = "birdy.local", "finch.local", "heron.local"
@@ -167,7 +167,7 @@ async def test_two_devices_joining_at_once_cannot_undo_each_other(autojump_clock
 async def test_whoever_has_not_joined_may_only_join(autojump_clock: trio.testing.MockClock) -> None:
     async with world() as w:
         alice, _ = await pair(w)
-        for ask in (claim("bob@finch.local"), Track(bytes(16)), Reach("all"), Records(())):
+        for ask in (claim("bob@finch.local"), Track(bytes(16)), AskReach("all"), Records(())):
             eve = Device(w, BIRDY, alice.address, key_of("eve"))
             await eve.connect()
             eve.session.ask(ask, [], trio.current_time())
@@ -190,7 +190,7 @@ async def test_a_stranger_under_our_name_uses_up_nothing_of_ours(autojump_clock:
                 eve.session.ask(Join(bytes(16), b""), [], trio.current_time())
                 eve._pump.wake()
             await trio.lowlevel.checkpoint()
-        assert (await alice.ask(Reach("show"))).code == 0
+        assert (await alice.ask(AskReach("show"))).code == 0
 
 
 async def test_a_device_of_another_account_is_no_device_of_this_one(autojump_clock: trio.testing.MockClock) -> None:
@@ -351,7 +351,7 @@ async def test_a_peer_cannot_drain_the_packages_nor_tell_who_exists(autojump_clo
 async def test_requests_are_limited(autojump_clock: trio.testing.MockClock) -> None:
     async with world() as w:
         alice, _ = await pair(w)
-        codes = [(await alice.ask(Reach("show"))).code for _ in range(300)]
+        codes = [(await alice.ask(AskReach("show"))).code for _ in range(300)]
         assert codes.count(0) >= 190
         assert Code.RATE_LIMITED.number in codes
 
@@ -419,17 +419,17 @@ async def test_a_peer_that_never_answers_or_answers_nonsense(autojump_clock: tri
         (DefaultReach.ALL, (), None, True),
         (DefaultReach.SOME, (Provider(BIRDY),), None, True),
         (DefaultReach.SOME, (Provider(HERON),), None, False),
-        (DefaultReach.NONE, (), Reach("all"), True),
-        (DefaultReach.ALL, (), Reach("none"), False),
-        (DefaultReach.NONE, (), Reach("some", (BIRDY,)), True),
-        (DefaultReach.ALL, (), Reach("some", (HERON,)), False),
+        (DefaultReach.NONE, (), AskReach("all"), True),
+        (DefaultReach.ALL, (), AskReach("none"), False),
+        (DefaultReach.NONE, (), AskReach("some", (BIRDY,)), True),
+        (DefaultReach.ALL, (), AskReach("some", (HERON,)), False),
     ],
 )
 async def test_consent(
     autojump_clock: trio.testing.MockClock,
     default: DefaultReach,
     named: tuple[Provider, ...],
-    own: Reach | None,
+    own: AskReach | None,
     reached: bool,
 ) -> None:
     async with world() as w:
@@ -441,7 +441,7 @@ async def test_consent(
         await publish(bob, [package(bob.key)])
         if own is not None:
             assert (await bob.ask(own)).code == 0
-        shown = read((await bob.ask(Reach("show"))).body, ReachReply)
+        shown = read((await bob.ask(AskReach("show"))).body, ReachReply)
         assert shown.mode == (own.mode if own else "")
         answer = await alice.ask(claim("bob@finch.local"))
         missing = await alice.ask(claim("nobody@finch.local"))
@@ -458,14 +458,20 @@ async def test_consent(
 async def test_nonsense_about_consent_is_refused(autojump_clock: trio.testing.MockClock) -> None:
     async with world() as w:
         alice, _ = await pair(w)
-        for ask in (Reach("any"), Reach("some"), Reach("some", ("not a name",)), Reach("all", (FINCH,)), Reach("")):
+        for ask in (
+            AskReach("any"),
+            AskReach("some"),
+            AskReach("some", ("not a name",)),
+            AskReach("all", (FINCH,)),
+            AskReach(""),
+        ):
             assert (await alice.ask(ask)).code == Code.BAD_REQUEST.number
 
 
 async def test_consent_survives_a_restart(autojump_clock: trio.testing.MockClock) -> None:
     async with world() as w:
         alice, bob = await pair(w)
-        await bob.ask(Reach("none"))
+        await bob.ask(AskReach("none"))
         store = w.kill(FINCH)
         await w.node(FINCH, store=store)
         await bob.connect()
@@ -531,7 +537,7 @@ async def test_peers_may_not_ask_what_devices_may(autojump_clock: trio.testing.M
         await w.node(FINCH)
         birdy = Stranger(w, BIRDY)
         await birdy.dial(FINCH)
-        for ask in (Track(bytes(16)), Reach("all"), Publish(bytes(16), 1, ()), Join(bytes(16), b"")):
+        for ask in (Track(bytes(16)), AskReach("all"), Publish(bytes(16), 1, ()), Join(bytes(16), b"")):
             assert (await birdy.ask(ask)).code == Code.FORBIDDEN.number
 
 

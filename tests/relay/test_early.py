@@ -11,8 +11,8 @@ from tests.relay.world import Device, World, world
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code, Refused
 from waypost.limits import EARLY_ENVELOPES_MAX
-from waypost.protocol.session import Offered
-from waypost.storage.memory import MemoryStore
+from waypost.protocol.frames.session import Offered
+from waypost.storage.memory.engine import MemoryStore
 from waypost.storage.store import Accepted, Deposit
 
 BIRDY, FINCH = "birdy.local", "finch.local"

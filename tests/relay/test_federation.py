@@ -14,9 +14,10 @@ from waypost.discovery.source import Endpoint, Sighting
 from waypost.errors import Code, PeerFault, Refused
 from waypost.ids import Provider
 from waypost.limits import HEARD_OF_MAX, RECORDS_PER_MESSAGE_MAX
-from waypost.protocol.codec import read
-from waypost.protocol.messages import Notice, NoticeKind, Records, RecordsReply, Signal
-from waypost.protocol.record import RecordEndpoint, RecordState, open_record, succession_payload
+from waypost.protocol.directory.record import RecordEndpoint, RecordState, open_record, succession_payload
+from waypost.protocol.directory.trust import PeerPolicy
+from waypost.protocol.frames.codec import read
+from waypost.protocol.frames.messages import Notice, NoticeKind, Records, RecordsReply, Signal
 from waypost.relay.settings import ConfiguredPeer
 from waypost.routing.policy import Mode
 
@@ -308,7 +309,7 @@ async def test_modes(autojump_clock: trio.testing.MockClock, mode: Mode, admitte
         refused = [entry for entry in w.nodes[BIRDY].logs if entry["event"] == "link refused"]
         assert "waypost peers" in refused[0]["advice"]
         assert w.nodes[BIRDY].relay.peers.refused_key(Provider(FINCH)) == finch.key.public
-        w.nodes[BIRDY].relay.peers.set_policy(Provider(FINCH), "allow", finch.key.public)
+        w.nodes[BIRDY].relay.peers.set_policy(Provider(FINCH), PeerPolicy.ALLOW, finch.key.public)
         await finch.dial(BIRDY)
         await w.linked(BIRDY, FINCH)
 
@@ -433,7 +434,7 @@ async def test_blocking_ends_the_link_and_keeps_it_ended(autojump_clock: trio.te
     async with world() as w:
         await pair(w)
         await w.linked(BIRDY, FINCH)
-        w.nodes[BIRDY].relay.peers.set_policy(Provider(FINCH), "block")
+        w.nodes[BIRDY].relay.peers.set_policy(Provider(FINCH), PeerPolicy.BLOCK)
         await w.unlinked(BIRDY, FINCH)
         await trio.sleep(60)
         known = w.peer(BIRDY, FINCH)

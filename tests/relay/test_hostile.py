@@ -16,9 +16,9 @@ from waypost.errors import Code, PeerFault
 from waypost.limits import DEVICE_WINDOW_ENVELOPES, FRAME_MAX_BYTES, STRANGERS_MAX, WINDOW_ENVELOPES
 from waypost.links.memory import memory_link
 from waypost.links.pump import greet
-from waypost.protocol.codec import encode
-from waypost.protocol.handshake import Handshake, Own
-from waypost.protocol.messages import Delivered, Message, Offer, Outcome, Query, Receipt, Records, Role, Track
+from waypost.protocol.frames.codec import encode
+from waypost.protocol.frames.handshake import Handshake, Own
+from waypost.protocol.frames.messages import Delivered, Message, Offer, Outcome, Query, Receipt, Records, Role, Track
 from waypost.relay.settings import Quotas
 
 BIRDY, FINCH, HERON = "birdy.local", "finch.local", "heron.local"
@@ -100,7 +100,7 @@ async def test_a_replayed_proof_is_refused(autojump_clock: trio.testing.MockCloc
 
 
 def encode_goodbye(code: Code) -> bytes:
-    from waypost.protocol.messages import Goodbye
+    from waypost.protocol.frames.messages import Goodbye
 
     return encode(Goodbye(code.number))
 
@@ -289,8 +289,8 @@ async def test_a_peers_task_that_fails_goes_on(autojump_clock: trio.testing.Mock
 
 async def test_receipts_for_what_was_never_offered(autojump_clock: trio.testing.MockClock) -> None:
     from waypost.crypto.keys import Purpose
-    from waypost.protocol.codec import pack
-    from waypost.protocol.messages import ReceiptPayload
+    from waypost.protocol.frames.codec import pack
+    from waypost.protocol.frames.messages import ReceiptPayload
 
     async with world() as w:
         await w.node(FINCH)

@@ -7,7 +7,7 @@ import trio.testing
 from tests.relay.world import world
 
 from waypost.errors import Code
-from waypost.protocol.messages import NoticeKind
+from waypost.protocol.frames.messages import NoticeKind
 
 
 async def test_between_two_nodes(autojump_clock: trio.testing.MockClock) -> None:

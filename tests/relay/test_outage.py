@@ -14,9 +14,9 @@ from tests.relay.world import Device, World, world
 
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code
-from waypost.protocol.messages import NoticeKind, Refusal
-from waypost.protocol.session import Offered
-from waypost.storage.memory import MemoryStore
+from waypost.protocol.frames.messages import NoticeKind, Refusal
+from waypost.protocol.frames.session import Offered
+from waypost.storage.memory.engine import MemoryStore
 
 BIRDY, FINCH, HERON = "birdy.local", "finch.local", "heron.local"
 

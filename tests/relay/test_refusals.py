@@ -13,9 +13,10 @@ from waypost.crypto.keys import envelope_id
 from waypost.errors import Code
 from waypost.ids import Provider
 from waypost.limits import BODY_MAX_BYTES
-from waypost.protocol.messages import Claim, NoticeKind
+from waypost.protocol.directory.trust import PeerPolicy
+from waypost.protocol.frames.messages import Claim, NoticeKind
 from waypost.relay.settings import Quotas, Rates
-from waypost.storage.memory import MemoryStore
+from waypost.storage.memory.engine import MemoryStore
 
 BIRDY, FINCH = "birdy.local", "finch.local"
 
@@ -64,14 +65,14 @@ async def test_just_started_an_unknown_provider_may_still_turn_up(autojump_clock
 async def test_mail_to_a_blocked_provider_is_refused(autojump_clock: trio.testing.MockClock) -> None:
     async with world() as w:
         alice, bob = await pair(w)
-        w.nodes[BIRDY].relay.peers.set_policy(Provider(FINCH), "block")
+        w.nodes[BIRDY].relay.peers.set_policy(Provider(FINCH), PeerPolicy.BLOCK)
         id_ = alice.send("bob@finch.local")
         await alice.until(lambda: id_ in alice.refused)
         assert alice.refused[id_] == Code.BLOCKED.number
         bob.send("alice@birdy.local")
         await trio.sleep(120)
         assert alice.inbox == []
-        w.nodes[BIRDY].relay.peers.set_policy(Provider(FINCH), "")
+        w.nodes[BIRDY].relay.peers.set_policy(Provider(FINCH), PeerPolicy.NONE)
         await alice.until(lambda: len(alice.inbox) == 1, seconds=3_600)
 
 

@@ -5,11 +5,11 @@ from tests.relay.stranger import Stranger, record_of
 from tests.relay.world import VirtualClock, world
 
 from waypost.errors import Code
-from waypost.protocol.messages import Notice, NoticeKind, Outcome, Records
-from waypost.protocol.record import RecordState
-from waypost.protocol.session import Noticed
+from waypost.protocol.directory.record import RecordState
+from waypost.protocol.frames.messages import Notice, NoticeKind, Outcome, Records
+from waypost.protocol.frames.session import Noticed
 from waypost.relay.settings import Quotas
-from waypost.storage.memory import MemoryStore
+from waypost.storage.memory.engine import MemoryStore
 from waypost.storage.store import Settlement
 
 BIRDY, FINCH, HERON = "birdy.local", "finch.local", "heron.local"

@@ -11,8 +11,8 @@ from tests.relay.stranger import Stranger, envelope_from
 from tests.relay.world import Device, VirtualClock, World, world
 
 from waypost.errors import Code
-from waypost.protocol.messages import Notice, NoticeKind
-from waypost.storage.memory import MemoryStore
+from waypost.protocol.frames.messages import Notice, NoticeKind
+from waypost.storage.memory.engine import MemoryStore
 
 BIRDY, FINCH, HERON = "birdy.local", "finch.local", "heron.local"
 

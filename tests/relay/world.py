@@ -16,24 +16,34 @@ from waypost.crypto.keys import SigningKey, envelope_id
 from waypost.discovery.source import Sighting
 from waypost.errors import WaypostError
 from waypost.ids import Provider
-from waypost.lab.clock import LabClock
 from waypost.links.errors import LinkBroken, Trouble
 from waypost.links.memory import MemoryStream, memory_link
 from waypost.links.pump import Pump, greet
-from waypost.protocol.bundle import DeviceList, sign_device_list
-from waypost.protocol.codec import read
-from waypost.protocol.envelope import Envelope, EnvelopeClass, encode_envelope
-from waypost.protocol.handshake import Handshake, Own
-from waypost.protocol.invite import parse_invite
-from waypost.protocol.messages import Answer, Ask, Join, JoinReply, Notice, Outcome, Refusal, Role, Signal
-from waypost.protocol.record import RecordEndpoint
-from waypost.protocol.session import Answered, Closed, Event, Noticed, Offered, Reported, Session, Settled, Signalled
+from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
+from waypost.protocol.directory.bundle import DeviceList, sign_device_list
+from waypost.protocol.directory.invite import parse_invite
+from waypost.protocol.directory.record import RecordEndpoint
+from waypost.protocol.frames.codec import read
+from waypost.protocol.frames.handshake import Handshake, Own
+from waypost.protocol.frames.messages import Answer, Ask, Join, JoinReply, Notice, Outcome, Refusal, Role, Signal
+from waypost.protocol.frames.session import (
+    Answered,
+    Closed,
+    Event,
+    Noticed,
+    Offered,
+    Reported,
+    Session,
+    Settled,
+    Signalled,
+)
+from waypost.relay.federation.peer import Peer
 from waypost.relay.node import Relay
-from waypost.relay.peer import Peer
 from waypost.relay.settings import Dns, Parts, Quotas, Rates, Reach, Settings
 from waypost.routing.policy import Mode
-from waypost.storage.memory import MemoryStore
+from waypost.storage.memory.engine import MemoryStore
 from waypost.storage.store import Store
+from waypost_lab.clock import LabClock
 
 VirtualClock = LabClock
 

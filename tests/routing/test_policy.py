@@ -9,8 +9,9 @@ import pytest
 from waypost.crypto.fingerprint import node_fingerprint
 from waypost.errors import Code
 from waypost.ids import Provider
-from waypost.protocol.record import NodeRecord, RecordState
-from waypost.routing.policy import Admit, Claim, DnsEvidence, Mode, Refuse, Trust, Verdict, admit
+from waypost.protocol.directory.record import NodeRecord, RecordState
+from waypost.protocol.directory.trust import PeerPolicy, Trust
+from waypost.routing.policy import Admit, Claim, DnsEvidence, Mode, Refuse, Verdict, admit
 
 OWN = Provider("own.example")
 NAMES = (Provider("peer.local"), Provider("peer.example"), OWN)
@@ -20,8 +21,8 @@ PROVEN, OTHER, CONFIGURED, STRANGER = (bytes([n]) * 32 for n in range(1, 5))
 @dataclass(frozen=True)
 class Row:
     key: bytes
-    trust: str
-    policy: str
+    trust: Trust
+    policy: PeerPolicy
 
 
 def record(name: str, key: bytes = PROVEN, old_key: bytes = b"", state: RecordState = RecordState.ACTIVE) -> NodeRecord:
@@ -43,8 +44,8 @@ def records(name: str) -> list[NodeRecord | None]:
 
 
 def rows() -> list[Row | None]:
-    keys = [(b"", ""), *product((PROVEN, OTHER), ("first-use", "pinned", "dns", "succession"))]
-    return [None] + [Row(key, trust, policy) for (key, trust), policy in product(keys, ("", "allow", "block"))]
+    keys = [(b"", Trust.NONE), *product((PROVEN, OTHER), (each for each in Trust if each))]
+    return [None] + [Row(key, trust, policy) for (key, trust), policy in product(keys, PeerPolicy)]
 
 
 def claims() -> Iterator[Claim]:
@@ -56,7 +57,7 @@ def claims() -> Iterator[Claim]:
 
 
 def twin(claim: Claim, mode: Mode) -> Admit | Code:  # noqa: C901 - a list of rules, on purpose
-    row = claim.known or Row(b"", "", "")
+    row = claim.known or Row(b"", Trust.NONE, PeerPolicy.NONE)
     mine = claim.record and (claim.record.name, claim.record.key) == (claim.name, PROVEN)
     old = claim.record.old_key if claim.record and mine else b""
     gone = bool(claim.record and mine and claim.record.state != RecordState.ACTIVE)
@@ -118,12 +119,12 @@ def refusal(verdict: Verdict) -> Refuse:
 
 def test_a_changed_key_is_shown_with_both_fingerprints_and_what_to_do() -> None:
     name = NAMES[1]
-    advice = refusal(admit(Claim(name, PROVEN, known=Row(OTHER, "dns", "")), OWN, Mode.KNOWN)).advice
+    advice = refusal(admit(Claim(name, PROVEN, known=Row(OTHER, Trust.DNS, PeerPolicy.NONE)), OWN, Mode.KNOWN)).advice
     assert node_fingerprint(OTHER, name) in advice
     assert node_fingerprint(PROVEN, name) in advice
     assert f"waypost peers pin {name} FINGERPRINT" in advice
     assert "DNS" not in advice
-    vouched = Claim(name, PROVEN, known=Row(OTHER, "dns", ""), dns=DnsEvidence.MATCHES)
+    vouched = Claim(name, PROVEN, known=Row(OTHER, Trust.DNS, PeerPolicy.NONE), dns=DnsEvidence.MATCHES)
     assert "The DNS names the new key." in refusal(admit(vouched, OWN, Mode.KNOWN)).advice
 
 

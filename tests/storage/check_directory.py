@@ -28,6 +28,7 @@ from waypost.limits import (
     PEERS_MAX,
     SUITES_PER_CLAIM_MAX,
 )
+from waypost.protocol.directory.trust import PeerPolicy
 from waypost.storage.store import Account, Issued, MailboxKind, Store
 
 SEAL, MLS = "seal.1", "mls.1"
@@ -331,7 +332,7 @@ async def refusals_leave_the_neighbours_alone(store: Store) -> None:
 
 
 async def peers_are_saved_and_forgotten(store: Store) -> None:
-    two, one = peer(2), peer(1, b"k" * 32, "allow")
+    two, one = peer(2), peer(1, b"k" * 32, PeerPolicy.ALLOW)
     await store.save_peer(two)
     await store.save_peer(one)
     assert await store.peers() == [one, two]
@@ -345,7 +346,7 @@ async def peers_are_saved_and_forgotten(store: Store) -> None:
 
 async def peers_heard_of_make_room(store: Store) -> None:
     saved = [store.save_peer(peer(number, b"k" * 32)) for number in range(3, PEERS_MAX)]
-    await store.save_peer(peer(0, policy="block"))
+    await store.save_peer(peer(0, policy=PeerPolicy.BLOCK))
     await store.save_peer(peer(2))
     await store.save_peer(peer(1))
     for one in saved:

@@ -8,8 +8,9 @@ import pytest
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code, Refused
 from waypost.ids import Provider, User
-from waypost.protocol.envelope import Envelope, EnvelopeClass, encode_envelope
-from waypost.protocol.messages import Outcome
+from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
+from waypost.protocol.directory.trust import PeerPolicy, Trust
+from waypost.protocol.frames.messages import Outcome
 from waypost.storage.store import Deposit, Device, Item, MailboxKind, Parcel, PeerRow, Store, StoredPackage, Usage
 
 NOW = 1_800_000_000_000
@@ -47,9 +48,9 @@ def packages(numbers: Sequence[int], suite: str = "seal.1") -> list[StoredPackag
     return [package(number, suite) for number in numbers]
 
 
-def peer(number: int, key: bytes = b"", policy: str = "") -> PeerRow:
+def peer(number: int, key: bytes = b"", policy: PeerPolicy = PeerPolicy.NONE) -> PeerRow:
     name = Provider(f"p{number}.example")
-    return PeerRow(name, key, "pinned" if key else "", policy, b"record", NOW, NOW + number)
+    return PeerRow(name, key, Trust.PINNED if key else Trust.NONE, policy, b"record", NOW, NOW + number)
 
 
 async def inbox(store: Store, number: int = 1) -> int:

@@ -6,8 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from waypost.storage import schema
-from waypost.storage.commit import Disk, Pending, Transactions, _Operation
+from waypost.storage.sqlite import schema
+from waypost.storage.sqlite.commit import Disk, Pending, Transactions, _Operation
 
 
 class TroubledDisk(Disk):

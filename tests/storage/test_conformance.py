@@ -9,7 +9,7 @@ from tests.storage.conformance import check_store
 from tests.storage.samples import NOW, bare, deposit, inbox, item, joined, outcome, packages, refuses, waiting
 
 from waypost.errors import Code, LocalError
-from waypost.storage.memory import MemoryStore
+from waypost.storage.memory.engine import MemoryStore
 from waypost.storage.store import MailboxKind, Settlement
 
 Check = Callable[[Path], Awaitable[None]]

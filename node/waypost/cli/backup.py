@@ -91,7 +91,7 @@ def restore(
 
 def _ask_for_copy(state: Path) -> Callable[[Path], None]:
     from waypost.cli.node import ask_node, state_dir
-    from waypost.protocol.admin import Backup
+    from waypost.protocol.operator import Backup
 
     def copy(target: Path) -> None:
         # A large database takes its time; the node goes on working meanwhile.

@@ -26,7 +26,7 @@ def leave(
     from waypost.cli.outcome import print_json
     from waypost.cli.words import line
     from waypost.ids import parse_provider
-    from waypost.protocol.admin import Leave
+    from waypost.protocol.operator import Leave
 
     target = parse_provider(moved_to) if moved_to else ""
     if not yes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import entry_points
 from typing import Annotated, Any
 
 import typer
@@ -12,11 +13,9 @@ from waypost import __version__
 from waypost.cli import (
     backup,
     check,
-    demo,
     inbox,
     init,
     join,
-    lab,
     leave,
     peers,
     queue,
@@ -79,7 +78,6 @@ def _main(
     pass
 
 
-app.command()(demo.demo)
 app.command()(init.init)
 app.command()(run.run)
 app.add_typer(user.app, name="user")
@@ -96,4 +94,10 @@ app.command()(send.send)
 app.command()(inbox.inbox)
 app.command()(reach.reach)
 app.command()(safety.safety)
-app.add_typer(lab.app, name="lab")
+# The lab is a package of its own, beside the product: what it adds is announced, not imported.
+for _entry in entry_points(group="waypost.verbs"):
+    _verb = _entry.load()
+    if isinstance(_verb, typer.Typer):
+        app.add_typer(_verb, name=_entry.name)
+    else:
+        app.command(_entry.name)(_verb)

@@ -40,7 +40,7 @@ def list_(state: State = None, json: Json = False) -> None:
     from waypost.cli.outcome import print_json
     from waypost.cli.tables import show
     from waypost.cli.words import line
-    from waypost.protocol.admin import ListPeers
+    from waypost.protocol.operator import ListPeers
 
     with ask_node(state_dir(state)) as node:
         found = node.ask(ListPeers())
@@ -117,7 +117,7 @@ def fingerprint(
     from waypost.cli.outcome import print_json
     from waypost.cli.words import line
     from waypost.errors import Code, LocalError
-    from waypost.protocol.admin import GetStatus, ListPeers
+    from waypost.protocol.operator import GetStatus, ListPeers
 
     with ask_node(state_dir(state)) as node:
         if provider is None:
@@ -141,7 +141,7 @@ def _set(provider: str, action: str, key: str, options: tuple[Any, bool]) -> Non
     from waypost.cli.outcome import print_json
     from waypost.cli.words import line
     from waypost.ids import parse_provider
-    from waypost.protocol.admin import SetPeer
+    from waypost.protocol.operator import SetPeer
 
     state, json = options
     request = SetPeer(parse_provider(provider), action, key)

@@ -28,7 +28,7 @@ def list_(state: State = None, json: Json = False) -> None:
     from waypost.cli.outcome import print_json
     from waypost.cli.tables import show
     from waypost.cli.words import line, reason, size, until
-    from waypost.protocol.admin import ListQueue
+    from waypost.protocol.operator import ListQueue
 
     with ask_node(state_dir(state)) as node:
         found = node.ask(ListQueue())
@@ -67,7 +67,7 @@ def _act(provider: str, action: str, state: Path | None, *, json: bool) -> None:
     from waypost.cli.outcome import print_json
     from waypost.cli.words import line
     from waypost.ids import parse_provider
-    from waypost.protocol.admin import ActOnQueue
+    from waypost.protocol.operator import ActOnQueue
 
     request = ActOnQueue(parse_provider(provider), action)
     with ask_node(state_dir(state)) as node:

@@ -23,7 +23,7 @@ def status(
     """Show a running node: its peers, what waits for them, and how much passes through."""
     from waypost.cli.node import ask_node, state_dir
     from waypost.cli.outcome import print_json
-    from waypost.protocol.admin import GetStatus
+    from waypost.protocol.operator import GetStatus
 
     with ask_node(state_dir(state)) as node:
         found = node.ask(GetStatus())

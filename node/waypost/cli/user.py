@@ -35,7 +35,7 @@ def add(
     from waypost.cli.node import ask_node, state_dir
     from waypost.cli.outcome import print_json
     from waypost.cli.words import line
-    from waypost.protocol.admin import AddUser
+    from waypost.protocol.operator import AddUser
 
     with ask_node(state_dir(state)) as node:
         added = node.ask(AddUser(user, again))
@@ -53,7 +53,7 @@ def list_(state: State = None, json: Json = False) -> None:
     from waypost.cli.outcome import print_json
     from waypost.cli.tables import show
     from waypost.cli.words import line
-    from waypost.protocol.admin import ListUsers
+    from waypost.protocol.operator import ListUsers
 
     with ask_node(state_dir(state)) as node:
         found = node.ask(ListUsers())
@@ -82,7 +82,7 @@ def remove(user: UserName, yes: Yes = False, state: State = None, json: Json = F
     from waypost.cli.node import ask_node, state_dir
     from waypost.cli.outcome import print_json
     from waypost.cli.words import line
-    from waypost.protocol.admin import RemoveUser
+    from waypost.protocol.operator import RemoveUser
 
     if not yes:
         typer.confirm(f"Remove {user}, with all devices and everything that waits for them?", abort=True)
@@ -109,7 +109,7 @@ def reach(
     from waypost.cli.outcome import print_json
     from waypost.cli.words import line
     from waypost.ids import parse_provider
-    from waypost.protocol.admin import SetReach
+    from waypost.protocol.operator import SetReach
 
     mode, providers = reach_of(who)
     request = SetReach(user, mode, tuple(parse_provider(name) for name in providers))

@@ -47,7 +47,7 @@ def why(
 def _from_node(message: str, state: Path | None) -> dict[str, Any]:
     from waypost.cli.node import ask_node, state_dir
     from waypost.ids import parse_id
-    from waypost.protocol.admin import Why
+    from waypost.protocol.operator import Why
 
     parse_id(message)
     with ask_node(state_dir(state)) as node:

@@ -23,13 +23,13 @@ from waypost.crypto.seal import SUITE, sealed_length
 from waypost.errors import Code, LocalError, PeerFault, Refused, WaypostError, code_of
 from waypost.ids import Address, id_text, parse_address, parse_id, parse_provider
 from waypost.limits import BODY_MAX_BYTES, EXPIRY_MAX_S, LINGER_S, MEDIA_TYPE_MAX_CHARS, QUERY_TIMEOUT_S
-from waypost.protocol.codec import read
-from waypost.protocol.messages import (
+from waypost.protocol.frames.codec import read
+from waypost.protocol.frames.messages import (
     ID_BYTES,
     Answer,
     Ask,
+    AskReach,
     Claim,
-    Reach,
     ReachReply,
     Track,
     TrackReply,
@@ -138,7 +138,7 @@ class Client:
 
         Raises LocalError(BAD_ADDRESS) for what is no provider, Refused as `track` does.
         """
-        answer = await self._ask(Reach(mode, tuple(map(parse_provider, providers))))
+        answer = await self._ask(AskReach(mode, tuple(map(parse_provider, providers))))
         return read(answer.body, ReachReply)
 
     async def safety_number(self, address: str) -> str:

@@ -17,10 +17,10 @@ from waypost.crypto.keys import SigningKey
 from waypost.crypto.seal import sign_content, verify_content
 from waypost.errors import Code, PeerFault
 from waypost.limits import BODY_MAX_BYTES, DEVICE_LIST_MAX_BYTES, MEDIA_TYPE_MAX_CHARS
-from waypost.protocol.bundle import DeviceList, open_device_list
-from waypost.protocol.codec import pack, read
-from waypost.protocol.envelope import Envelope
-from waypost.protocol.messages import ID_BYTES, U53, Id, Name
+from waypost.protocol.custody.envelope import Envelope
+from waypost.protocol.directory.bundle import DeviceList, open_device_list
+from waypost.protocol.frames.codec import pack, read
+from waypost.protocol.frames.messages import ID_BYTES, U53, Id, Name
 
 PURPOSE = "message"
 PLAIN_TEXT = "text/plain;charset=utf-8"

@@ -14,7 +14,7 @@ from waypost.client.outgoing import Outgoing
 from waypost.client.own_keys import OwnKeys
 from waypost.client.parts import Parts
 from waypost.client.profile import Profile
-from waypost.protocol.bundle import DeviceList, sign_device_list
+from waypost.protocol.directory.bundle import DeviceList, sign_device_list
 
 
 class Bell:

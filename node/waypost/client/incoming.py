@@ -26,9 +26,9 @@ from waypost.limits import (
     UNREAD_MAX_BYTES,
     UNREAD_MAX_MESSAGES,
 )
-from waypost.protocol.codec import pack, read
-from waypost.protocol.envelope import Envelope, decode_envelope, sender_of
-from waypost.protocol.messages import Name, Refusal
+from waypost.protocol.custody.envelope import Envelope, decode_envelope, sender_of
+from waypost.protocol.frames.codec import pack, read
+from waypost.protocol.frames.messages import Name, Refusal
 
 
 @dataclass(frozen=True)

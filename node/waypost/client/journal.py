@@ -11,7 +11,7 @@ from waypost.clock import WallMs
 from waypost.errors import Code
 from waypost.ids import Address
 from waypost.limits import JOURNAL_LIFETIME_MS, STATUSES_PER_MESSAGE_MAX
-from waypost.protocol.messages import ID_BYTES, Notice, NoticeKind, Outcome
+from waypost.protocol.frames.messages import ID_BYTES, Notice, NoticeKind, Outcome
 
 #: Local ids of messages whose history has changed.
 Changed = list[bytes]

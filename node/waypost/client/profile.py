@@ -25,10 +25,10 @@ from waypost.crypto.keys import SigningKey
 from waypost.errors import Code, LocalError, PeerFault
 from waypost.ids import Address, parse_address
 from waypost.limits import RECORD_ENDPOINTS_MAX
-from waypost.protocol.codec import pack, read
-from waypost.protocol.invite import Invite
-from waypost.protocol.messages import Key, Name
-from waypost.protocol.record import RecordEndpoint
+from waypost.protocol.directory.invite import Invite
+from waypost.protocol.directory.record import RecordEndpoint
+from waypost.protocol.frames.codec import pack, read
+from waypost.protocol.frames.messages import Key, Name
 
 STATE_FILE = "state.db"
 

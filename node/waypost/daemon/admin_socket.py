@@ -15,8 +15,8 @@ import trio
 from waypost.daemon.state import socket_address
 from waypost.errors import Code, LocalError, PeerFault
 from waypost.limits import ADMIN_CONNECTIONS_MAX, ADMIN_IDLE_S, ADMIN_REQUEST_MAX_BYTES, FRAME_MAX_BYTES
-from waypost.protocol.admin import Request, Response
-from waypost.protocol.codec import HEADER_BYTES, FrameBuffer, pack, read
+from waypost.protocol.frames.codec import HEADER_BYTES, FrameBuffer, pack, read
+from waypost.protocol.operator import Request, Response
 
 _log = structlog.get_logger(__name__)
 _CHUNK_BYTES = 4_096

@@ -13,8 +13,8 @@ from msgspec import Struct
 from waypost.daemon.state import StateDir, socket_address
 from waypost.errors import Code, LocalError, PeerFault, Refused, WaypostError, code_of
 from waypost.limits import FRAME_MAX_BYTES
-from waypost.protocol.admin import Response
-from waypost.protocol.codec import HEADER_BYTES, FrameBuffer, pack, read
+from waypost.protocol.frames.codec import HEADER_BYTES, FrameBuffer, pack, read
+from waypost.protocol.operator import Response
 
 _TIMEOUT_S = 30.0
 

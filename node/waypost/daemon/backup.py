@@ -24,7 +24,7 @@ from waypost.daemon import config
 from waypost.daemon.state import StateDir, hold, make_private_directory, read_seed, write_private
 from waypost.errors import Code, LocalError
 from waypost.limits import KIB, MIB
-from waypost.storage import schema
+from waypost.storage.sqlite import schema
 
 _MANIFEST: Final = "backup.json"
 _FORMAT: Final = 1

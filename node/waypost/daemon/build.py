@@ -29,13 +29,13 @@ from waypost.ids import Provider, is_lan
 from waypost.limits import DEFAULT_PORT, RECORD_ENDPOINTS_MAX
 from waypost.links import tcp
 from waypost.links.tls import TlsConfig, TlsStream
-from waypost.protocol.codec import read
-from waypost.protocol.record import RecordEndpoint
-from waypost.protocol.signed import Signed
+from waypost.protocol.directory.record import RecordEndpoint
+from waypost.protocol.frames.codec import read
+from waypost.protocol.frames.signed import Signed
 from waypost.relay.node import Relay
 from waypost.relay.settings import ConfiguredPeer, Dns, Parts, Quotas, Rates, Reach, Settings
 from waypost.routing.policy import Mode
-from waypost.storage.sqlite import open_store
+from waypost.storage.sqlite.engine import open_store
 
 _CERTIFICATE_DAYS: Final = 3_650
 _SERIAL_BITS: Final = 120
@@ -137,7 +137,7 @@ class Built:
 
 @asynccontextmanager
 async def built(state: StateDir, plan: Plan) -> AsyncIterator[Built]:
-    """Open everything; needs `trio_asyncio.open_loop()` around it.
+    """Open everything.
 
     Raises LocalError: CANNOT_LISTEN, STATE_MISSING, STATE_DAMAGED, STATE_TOO_NEW.
     """

@@ -16,7 +16,6 @@ from enum import Enum
 from typing import Final
 
 import trio
-import trio_asyncio
 
 from waypost.clock import DAY_MS
 from waypost.crypto.certificate import private_key_pem, self_signed
@@ -33,7 +32,7 @@ from waypost.limits import DEFAULT_PORT, DNS_TIMEOUT_S, MIB
 from waypost.links.errors import LinkBroken
 from waypost.links.tcp import connect
 from waypost.links.tls import TlsConfig
-from waypost.storage import schema
+from waypost.storage.sqlite import schema
 
 #: With less than that the node would soon refuse new messages.
 _DISK_MIN_BYTES: Final = 200 * MIB
@@ -180,7 +179,7 @@ def _ports(state: StateDir, config: Config) -> Iterator[Finding]:
 
 def _network(state: StateDir, config: Config) -> list[Finding]:
     found: list[Finding] = []
-    trio_asyncio.run(_network_checks, state, config, found)
+    trio.run(_network_checks, state, config, found)
     return found
 
 

@@ -9,7 +9,7 @@ import anyio.lowlevel
 
 from waypost.limits import KIB
 from waypost.links.errors import LinkBroken, Trouble
-from waypost.protocol.handshake import Channel
+from waypost.protocol.frames.handshake import Channel
 
 #: As little as a slow socket takes, so that backpressure shows early.
 BUFFER_BYTES: Final = 64 * KIB

@@ -20,8 +20,8 @@ from waypost.limits import (
 )
 from waypost.links.errors import LinkBroken, Trouble
 from waypost.links.stream import Stream
-from waypost.protocol.handshake import Handshake, PeerIdentity
-from waypost.protocol.session import Closed, Event, Session
+from waypost.protocol.frames.handshake import Handshake, PeerIdentity
+from waypost.protocol.frames.session import Closed, Event, Session
 
 #: Gets the events of one chunk, in order. While it awaits, nothing more is read from the link.
 Handle = Callable[[list[Event]], Awaitable[None] | None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from waypost.protocol.handshake import Channel
+from waypost.protocol.frames.handshake import Channel
 
 
 class Stream(Protocol):

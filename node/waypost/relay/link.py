@@ -9,9 +9,9 @@ from waypost.clock import Instant
 from waypost.errors import Code
 from waypost.links.pump import Pump
 from waypost.links.stream import Stream
-from waypost.protocol.handshake import PeerIdentity
-from waypost.protocol.messages import Ask
-from waypost.protocol.session import Event, Session
+from waypost.protocol.frames.handshake import PeerIdentity
+from waypost.protocol.frames.messages import Ask
+from waypost.protocol.frames.session import Event, Session
 
 
 class Link:

@@ -14,28 +14,28 @@ from waypost.errors import Code, Refused
 from waypost.ids import Provider, User, is_canonical_provider, parse_user
 from waypost.limits import BODY_MAX_BYTES, INVITE_LIFETIME_MS, RECEIPT_TIMEOUT_S, RECORD_LIFETIME_MS, UPKEEP_EVERY_S
 from waypost.links.stream import Stream
-from waypost.protocol.invite import Invite, invite_text, token_hash
-from waypost.protocol.messages import Answer, Claim
-from waypost.protocol.record import NodeRecord, RecordEndpoint, RecordState, sign_record
+from waypost.protocol.directory.invite import Invite, invite_text, token_hash
+from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, RecordState, sign_record
+from waypost.protocol.frames.messages import Answer, Claim
 from waypost.relay.accounts import Accounts
-from waypost.relay.consequences import Consequences
-from waypost.relay.courier import Tools
-from waypost.relay.delays import Delays
-from waypost.relay.devices import Devices
-from waypost.relay.dialer import Dialer
-from waypost.relay.directory import Directory, Office
-from waypost.relay.greeter import FEATURES, Greeter, Halls
-from waypost.relay.intake import Desk, Intake
-from waypost.relay.leaving import Leaving
-from waypost.relay.ledger import Ledger
+from waypost.relay.custody.courier import Tools
+from waypost.relay.custody.intake import Desk, Intake
+from waypost.relay.custody.ledger import Ledger
+from waypost.relay.custody.outcomes import Consequences
+from waypost.relay.custody.tracks import Tracks
+from waypost.relay.custody.upkeep import Upkeep
+from waypost.relay.devices.devices import Devices
+from waypost.relay.door.greeter import FEATURES, Greeter, Halls
+from waypost.relay.federation.delays import Delays
+from waypost.relay.federation.dialer import Dialer
+from waypost.relay.federation.leaving import Leaving
+from waypost.relay.federation.peers import Peers
+from waypost.relay.federation.record_book import Records
+from waypost.relay.federation.requests import Requests
 from waypost.relay.link import Link
-from waypost.relay.peers import Peers
-from waypost.relay.records import Records
-from waypost.relay.requests import Requests
+from waypost.relay.services.directory import Directory, Office
 from waypost.relay.settings import Parts, Settings
 from waypost.relay.tasks import Tasks
-from waypost.relay.tracks import Tracks
-from waypost.relay.upkeep import Upkeep
 from waypost.storage.store import Account, Store
 
 _CLOSE_S = 3.0  #: to say goodbye to everyone

@@ -13,7 +13,7 @@ from waypost.clock import Clock
 from waypost.discovery.source import Sighting, Source
 from waypost.ids import Provider
 from waypost.links.stream import Stream
-from waypost.protocol.record import RecordEndpoint
+from waypost.protocol.directory.record import RecordEndpoint
 from waypost.routing.policy import Mode
 
 

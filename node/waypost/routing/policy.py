@@ -14,7 +14,8 @@ from typing import Protocol
 from waypost.crypto.fingerprint import node_fingerprint
 from waypost.errors import Code
 from waypost.ids import Provider, is_lan
-from waypost.protocol.record import NodeRecord, RecordState
+from waypost.protocol.directory.record import NodeRecord, RecordState
+from waypost.protocol.directory.trust import PeerPolicy, Trust
 
 
 class Mode(Enum):
@@ -23,15 +24,6 @@ class Mode(Enum):
     OPEN = "open"  #: anyone; a key that nothing vouches for is pinned at first use
     KNOWN = "known"  #: pinned, or verifiable by DNS or by the operator's configuration
     ALLOWLIST = "allowlist"  #: those that the operator has allowed, and only with the right key
-
-
-class Trust(Enum):
-    """How a peer's key was learnt."""
-
-    FIRST_USE = "first-use"
-    PINNED = "pinned"  #: by the operator
-    DNS = "dns"
-    SUCCESSION = "succession"  #: the key before it signed it
 
 
 class DnsEvidence(Enum):
@@ -50,11 +42,10 @@ class KnownPeer(Protocol):
         """Empty: only heard of."""
 
     @property
-    def trust(self) -> str: ...
+    def trust(self) -> Trust: ...
 
     @property
-    def policy(self) -> str:
-        """`allow`, `block` or empty."""
+    def policy(self) -> PeerPolicy: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +81,16 @@ Verdict = Admit | Refuse
 
 def admit(claim: Claim, own_name: Provider, mode: Mode) -> Verdict:
     """Judge a claim: the block list first, then our own name, then the allow list, then the key."""
-    policy = claim.known.policy if claim.known else ""
+    policy = claim.known.policy if claim.known else PeerPolicy.NONE
     name = claim.name
-    if policy == "block":
+    if policy is PeerPolicy.BLOCK:
         return Refuse(Code.BLOCKED, f"{name} is on the block list; to lift it: waypost peers allow {name}.")
     if name == own_name:
         return Refuse(
             Code.NAME_IN_USE,
             f"Another node claims our own name {name}. If both are yours, rename one; else tell its operator.",
         )
-    if mode is Mode.ALLOWLIST and policy != "allow":
+    if mode is Mode.ALLOWLIST and policy is not PeerPolicy.ALLOW:
         return Refuse(Code.NOT_ADMITTED, f"{name} is not on the allow list; to admit it: waypost peers allow {name}.")
     pinned = claim.known.key if claim.known else b""
     return _judge_change(claim, pinned) if pinned or claim.configured_key else _judge_unknown(claim, mode)
@@ -121,7 +112,7 @@ def _judge_change(claim: Claim, pinned: bytes) -> Verdict:
 
 
 def _followed(claim: Claim) -> bool:
-    return claim.known is not None and bool(claim.known.key) and claim.known.trust == Trust.SUCCESSION.value
+    return claim.known is not None and bool(claim.known.key) and claim.known.trust is Trust.SUCCESSION
 
 
 def _predecessor(claim: Claim) -> bytes:
@@ -155,7 +146,7 @@ def _judge_unknown(claim: Claim, mode: Mode) -> Verdict:
     if record is not None and record.name == name and record.key == claim.key and record.state != RecordState.ACTIVE:
         return Refuse(Code.NOT_ADMITTED, f"{name} is unknown here and announces that it has closed; nothing to do.")
     if is_lan(name):
-        named = claim.dialed_configured or (claim.known is not None and claim.known.policy == "allow")
+        named = claim.dialed_configured or (claim.known is not None and claim.known.policy is PeerPolicy.ALLOW)
         if mode is Mode.OPEN or named:
             return Admit(Trust.FIRST_USE)
         return Refuse(

@@ -8,7 +8,7 @@ from typing import Protocol
 from waypost.clock import WallMs
 from waypost.errors import Code, Kind
 from waypost.ids import Provider
-from waypost.protocol.envelope import Envelope, time_fault
+from waypost.protocol.custody.envelope import Envelope, time_fault
 
 
 @dataclass(frozen=True, slots=True)

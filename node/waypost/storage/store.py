@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 from waypost.clock import WallMs
 from waypost.ids import Provider, User
-from waypost.protocol.messages import Outcome
+from waypost.protocol.directory.trust import PeerPolicy, Trust
+from waypost.protocol.frames.messages import Outcome
 
 #: Who may write to an account from other providers; '' is the provider's default.
 REACHES = frozenset({"", "all", "none", "some"})
@@ -169,8 +170,8 @@ class Issued:
 class PeerRow:
     provider: Provider
     key: bytes  #: empty: only heard of
-    trust: str  #: '', 'first-use', 'pinned', 'dns', 'succession'
-    policy: str  #: '', 'allow', 'block'
+    trust: Trust
+    policy: PeerPolicy
     record: bytes
     first_ms: WallMs
     heard_ms: WallMs

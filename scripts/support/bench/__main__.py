@@ -18,7 +18,7 @@ from scripts.support.bench.simulate import bench as simulate
 from scripts.support.bench.versus import ALONE, ON_NODES, against, measure
 from scripts.support.mls import bench as bench_mls
 
-from waypost.lab.timeline import write
+from waypost_lab.timeline import write
 
 _MESSAGES: Final = {"forward": 200_000, "offline": 50_000, "memory": 250}
 _SETTLE_S: Final = {"idle": idle.SETTLE_S, "memory": memory.SETTLE_S}

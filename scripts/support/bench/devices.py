@@ -9,10 +9,10 @@ from typing import Any
 
 import trio
 
-from waypost.lab.driver import Account, Link, Writer, tls_of, wall_ms, written_ns
-from waypost.protocol.messages import ID_BYTES
-from waypost.protocol.outbox import EAGER_BATCHES
-from waypost.protocol.session import Closed, Event, Offered, Reported, Settled
+from waypost.protocol.custody.outbox import EAGER_BATCHES
+from waypost.protocol.frames.messages import ID_BYTES
+from waypost.protocol.frames.session import Closed, Event, Offered, Reported, Settled
+from waypost_lab.driver import Account, Link, Writer, tls_of, wall_ms, written_ns
 
 OFFER_MAX = 64  #: envelopes a driver offers at once: an app's burst, not a bulk loader's
 _AT_ONCE = 64  #: connects under way in one driver

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import closing, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,15 @@ def stored(node: Node) -> int:
     if count is not None:
         return int(count())
     # Commits before `Node.stored` came.
-    from waypost.cli.node import ask_node  # noqa: PLC0415
-    from waypost.protocol.admin import GetStatus  # noqa: PLC0415
+    with import_module("waypost.cli.node").ask_node(node.state) as asked:
+        return int(asked.ask(_operator().GetStatus())["store"]["envelopes"])
 
-    with ask_node(node.state) as asked:
-        return int(asked.ask(GetStatus())["store"]["envelopes"])
+
+def _operator() -> Any:
+    try:
+        return import_module("waypost.protocol.operator")
+    except ModuleNotFoundError:
+        return import_module("waypost.protocol.admin")
 
 
 def edit(node: Node, old: str, new: str) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from waypost.lab.driver import percentile
-from waypost.lab.timeline import AnyEvent, End, Flow, Latency, Note, Run
+from waypost_lab.driver import percentile
+from waypost_lab.timeline import AnyEvent, End, Flow, Latency, Note, Run
 
 EVERY_S = 0.25
 

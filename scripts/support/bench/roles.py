@@ -16,7 +16,7 @@ import trio
 from scripts.support.bench.devices import Exchanger, Receiver, Sender, open_all, send_at_rate, send_fast
 from scripts.support.bench.record import counts, merged, summaries
 
-from waypost.lab.driver import join, percentile
+from waypost_lab.driver import join, percentile
 
 
 def say(**facts: Any) -> None:

@@ -7,8 +7,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from waypost.lab.simulate.plan import Plan
-from waypost.lab.simulate.run import simulate
+from waypost_lab.simulate.plan import Plan
+from waypost_lab.simulate.run import simulate
 
 #: Nodes, each with ten users; then messages a day of each user, at 20 nodes.
 _NODES = (5, 10, 20, 40)

@@ -15,8 +15,8 @@ from scripts.support.chaos import network, runs
 from scripts.support.chaos.network import NetworkPlan
 from scripts.support.chaos.runs import Plan
 
-from waypost.lab.box.faults import Note
-from waypost.lab.timeline import Recorder
+from waypost_lab.box.faults import Note
+from waypost_lab.timeline import Recorder
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from waypost.lab.box.box import Box
+from waypost_lab.box.box import Box
 
 _SIZE_MIB = 64
 _BLOCK = bytes(64 * 1024)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from waypost.lab.box.traffic import Crowd, Letter
-from waypost.lab.devices import BODY_BYTES, Device
+from waypost_lab.box.traffic import Crowd, Letter
+from waypost_lab.devices import BODY_BYTES, Device
 
 #: At each node; comes online when the storm is over. Until then mail for them fills the node's database.
 SLEEPER = "sleeper"

@@ -15,16 +15,16 @@ from scripts.support.chaos.load import SLEEPER, Load, is_for_nobody
 from scripts.support.chaos.storm import Say, Storm
 
 from waypost.errors import WaypostError
-from waypost.lab.box import home as homes
-from waypost.lab.box.box import Box, opened
-from waypost.lab.box.faults import Note
-from waypost.lab.box.home import Home
-from waypost.lab.box.plan import LabPlan, PlannedNode, parse, simple
-from waypost.lab.box.traffic import Crowd, account, crowd, record, whereabouts
-from waypost.lab.box.view import View
-from waypost.lab.timeline import End, Run
-from waypost.lab.timeline import Note as Remark
-from waypost.protocol.admin import ActOnQueue
+from waypost.protocol.operator import ActOnQueue
+from waypost_lab.box import home as homes
+from waypost_lab.box.box import Box, opened
+from waypost_lab.box.faults import Note
+from waypost_lab.box.home import Home
+from waypost_lab.box.plan import LabPlan, PlannedNode, parse, simple
+from waypost_lab.box.traffic import Crowd, account, crowd, record, whereabouts
+from waypost_lab.box.view import View
+from waypost_lab.timeline import End, Run
+from waypost_lab.timeline import Note as Remark
 
 _CONFIG = (
     "[limits]\naccount_rate_per_s = 0\npeer_rate_per_s = 0\n"

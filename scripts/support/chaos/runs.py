@@ -14,12 +14,12 @@ from typing import Any
 import trio
 from scripts.support.nodes import Node, two_nodes
 
-from waypost.lab.box.faults import Note
-from waypost.lab.box.traffic import record
-from waypost.lab.devices import Device, Sender
-from waypost.lab.driver import join
-from waypost.lab.tally import Tally
-from waypost.lab.timeline import End, Fault, Mended, NodeState, Run
+from waypost_lab.box.faults import Note
+from waypost_lab.box.traffic import record
+from waypost_lab.devices import Device, Sender
+from waypost_lab.driver import join
+from waypost_lab.tally import Tally
+from waypost_lab.timeline import End, Fault, Mended, NodeState, Run
 
 Say = Callable[[str], None]
 

@@ -12,7 +12,7 @@ from typing import Final
 import trio
 from scripts.support.chaos.disks import Disk
 
-from waypost.lab.box.box import Box
+from waypost_lab.box.box import Box
 
 Say = Callable[[str], None]
 

@@ -15,15 +15,15 @@ from waypost.crypto.keys import Purpose, SigningKey, envelope_id
 from waypost.daemon.template import template
 from waypost.discovery.txt import Announcement, dns_value, lan_properties
 from waypost.ids import Provider
-from waypost.protocol import admin
-from waypost.protocol import messages as m
-from waypost.protocol.bundle import DeviceList, KeyPackage, sign_claim, sign_device_list, sign_package
-from waypost.protocol.codec import encode, pack
-from waypost.protocol.custody import batch_digest
-from waypost.protocol.envelope import Envelope, EnvelopeClass, encode_envelope
-from waypost.protocol.handshake import Channel, Handshake, Own
-from waypost.protocol.invite import Invite, invite_text
-from waypost.protocol.record import NodeRecord, RecordEndpoint, RecordState, sign_record, succession_payload
+from waypost.protocol import operator as admin
+from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
+from waypost.protocol.custody.transfer import batch_digest
+from waypost.protocol.directory.bundle import DeviceList, KeyPackage, sign_claim, sign_device_list, sign_package
+from waypost.protocol.directory.invite import Invite, invite_text
+from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, RecordState, sign_record, succession_payload
+from waypost.protocol.frames import messages as m
+from waypost.protocol.frames.codec import encode, pack
+from waypost.protocol.frames.handshake import Channel, Handshake, Own
 
 NOW_MS: WallMs = 1_790_000_000_000
 DAY_MS = 86_400_000
@@ -195,7 +195,7 @@ def asks() -> tuple[m.Ask, ...]:
         m.Claim(REQUEST, BOB, ("seal.1", "mls.1")),
         m.Track(REQUEST),
         m.Records(records()),
-        m.Reach("some", (BIRDY, "wren.example")),
+        m.AskReach("some", (BIRDY, "wren.example")),
     )
 
 

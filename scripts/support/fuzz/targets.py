@@ -10,28 +10,29 @@ from scripts.support.fuzz import seeds
 from scripts.support.fuzz.mls_inside import inside
 from scripts.support.fuzz.mls_outside import outside
 from scripts.support.fuzz.target import Target
-from zeroconf.asyncio import AsyncServiceInfo
+from zeroconf import ServiceInfo
 
 from waypost.client.content import open_payload
 from waypost.crypto import kem, padding, seal, vault
 from waypost.crypto.keys import Purpose, SigningKey, envelope_id, parse_key
 from waypost.daemon import config
-from waypost.discovery.mdns import SERVICE_TYPE, sighting_of
+from waypost.discovery.mdns import sighting_of
+from waypost.discovery.responder import SERVICE_TYPE
 from waypost.discovery.txt import parse_dns_values
 from waypost.errors import LocalError, PeerFault
 from waypost.ids import parse_address, parse_id, parse_provider
 from waypost.limits import HANDSHAKE_FRAME_MAX_BYTES, KIB, VAULT_MEMORY_MAX_KIB, VAULT_PASSES_MAX
-from waypost.protocol import admin
-from waypost.protocol import messages as m
-from waypost.protocol.bundle import open_claim, open_device_list, open_package
-from waypost.protocol.codec import FrameBuffer, decode, pack, read
-from waypost.protocol.envelope import decode_envelope, sender_of, time_fault
-from waypost.protocol.handshake import Handshake, Own
-from waypost.protocol.invite import parse_invite
-from waypost.protocol.messages import Role
-from waypost.protocol.record import open_record
-from waypost.protocol.session import Session, Terms
-from waypost.protocol.signed import Signed
+from waypost.protocol import operator as admin
+from waypost.protocol.custody.envelope import decode_envelope, sender_of, time_fault
+from waypost.protocol.directory.bundle import open_claim, open_device_list, open_package
+from waypost.protocol.directory.invite import parse_invite
+from waypost.protocol.directory.record import open_record
+from waypost.protocol.frames import messages as m
+from waypost.protocol.frames.codec import FrameBuffer, decode, pack, read
+from waypost.protocol.frames.handshake import Handshake, Own
+from waypost.protocol.frames.messages import Role
+from waypost.protocol.frames.session import Session, Terms
+from waypost.protocol.frames.signed import Signed
 
 
 def targets() -> list[Target]:
@@ -274,7 +275,7 @@ def _text(name: str, parse: Callable[[str], object], texts: Sequence[bytes]) -> 
 
 
 def _sighted(data: bytes) -> object:
-    info = AsyncServiceInfo(
+    info = ServiceInfo(
         SERVICE_TYPE,
         f"finch-x.{SERVICE_TYPE}",
         port=7711,

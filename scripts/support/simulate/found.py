@@ -3,7 +3,7 @@
 By the name of the mutant that puts it back, where there is one.
 """
 
-from waypost.lab.simulate.plan import Plan
+from waypost_lab.simulate.plan import Plan
 
 FOUND = {
     "expired-again": (

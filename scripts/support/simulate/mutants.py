@@ -39,13 +39,13 @@ MUTANTS = (
     Mutant(
         "dedup",
         "an id known already is stored again",
-        "waypost.storage.memory",
+        "waypost.storage.memory.engine",
         (("            if item.id not in self._seen:\n", "            if True:\n"),),
     ),
     Mutant(
         "receipt-first",
         "the receipt goes out before the commit",
-        "waypost.relay.intake",
+        "waypost.relay.custody.intake",
         (
             (
                 "        early = self._early.begin(judged.items)\n",
@@ -74,20 +74,20 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "no-shield",
-        "a node that ends breaks its transactions off",
-        "waypost.storage.commit",
+        "no-drain",
+        "a node that ends does not wait for its writer",
+        "waypost.storage.sqlite.commit",
         (
             (
-                "            with trio.CancelScope(shield=True):\n                await aio_as_trio(self._run)()\n",
-                "            await aio_as_trio(self._run)()\n",
+                "        self._closing = True\n        if",
+                "        self._closing = True\n        self._closed.set()\n        if",
             ),
         ),
     ),
     Mutant(
         "silent-expiry",
         "what has expired is deleted, and nobody is told",
-        "waypost.relay.upkeep",
+        "waypost.relay.custody.upkeep",
         (
             (_SETTLEMENT, _SETTLEMENT + ", Settlement"),
             (
@@ -99,26 +99,26 @@ MUTANTS = (
     Mutant(
         "one-at-a-time",
         "peers are dialled one after the other, so that a dead one holds up the rest",
-        "waypost.relay.dialer",
+        "waypost.relay.federation.dialer",
         (("trio.CapacityLimiter(DIALS_AT_ONCE)", "trio.CapacityLimiter(1)"),),
     ),
     Mutant(
         "claims-burn",
         "a claim that is repeated is answered anew",
-        "waypost.relay.directory",
+        "waypost.relay.services.directory",
         (("given = await office.store.answered(request, digest)", "given = None"),),
     ),
     # What simulations have found in the relay, put back.
     Mutant(
         "news-dropped",
         "news for a sender whose mailbox is full are taken from the peer and dropped",
-        "waypost.relay.consequences",
+        "waypost.relay.custody.outcomes",
         (("if not roomy and self._accounts.device_mailboxes(sender):", "if False:"),),
     ),
     Mutant(
         "news-for-nobody",
         "news for a provider that has left wait for a day",
-        "waypost.relay.peers",
+        "waypost.relay.federation.peers",
         (
             (
                 "return peer.mailbox or None if peer and not peer.gone else None",
@@ -129,7 +129,7 @@ MUTANTS = (
     Mutant(
         "early-apps",
         "apps are offered what their node may fail to commit",
-        "waypost.relay.courier",
+        "waypost.relay.custody.courier",
         (("    takes_early = False", "    takes_early = True"),),
     ),
 )

@@ -20,8 +20,8 @@ class Played:
 
 def played(seed: int) -> Played:
     """Play the piece of that seed."""
-    from waypost.lab.simulate.plan import piece  # noqa: PLC0415 - see the module
-    from waypost.lab.simulate.run import simulate  # noqa: PLC0415
+    from waypost_lab.simulate.plan import piece  # noqa: PLC0415 - see the module
+    from waypost_lab.simulate.run import simulate  # noqa: PLC0415
 
     result = simulate(piece(seed))
     return Played(result.summary(), result.plan.command())
@@ -35,8 +35,8 @@ def hunt(mutant: str, seeds: Iterable[int]) -> tuple[int | None, str]:
     breed(mutant)
     from scripts.support.simulate.found import FOUND  # noqa: PLC0415 - see the module
 
-    from waypost.lab.simulate.plan import piece  # noqa: PLC0415
-    from waypost.lab.simulate.run import simulate  # noqa: PLC0415
+    from waypost_lab.simulate.plan import piece  # noqa: PLC0415
+    from waypost_lab.simulate.run import simulate  # noqa: PLC0415
 
     old = [plan for name, (plan, _) in FOUND.items() if name == mutant]
     for plan in itertools.chain(old, map(piece, seeds)):

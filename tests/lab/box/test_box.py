@@ -10,13 +10,13 @@ import pytest
 
 from waypost.daemon import config
 from waypost.errors import Code, Refused
-from waypost.lab.box import home as homes
-from waypost.lab.box.box import Box, opened
-from waypost.lab.box.home import Home
-from waypost.lab.box.plan import parse, simple
-from waypost.lab.box.view import View
-from waypost.lab.box.ways import CLEAR, Way
-from waypost.lab.timeline import AnyEvent, Fault, Mended
+from waypost_lab.box import home as homes
+from waypost_lab.box.box import Box, opened
+from waypost_lab.box.home import Home
+from waypost_lab.box.plan import parse, simple
+from waypost_lab.box.view import View
+from waypost_lab.box.ways import CLEAR, Way
+from waypost_lab.timeline import AnyEvent, Fault, Mended
 
 BIRDY, FINCH, ROBIN = "birdy.local", "finch.local", "robin.local"
 SLOW = '[[links]]\nbetween = ["birdy", "finch"]\none_way = true\nlatency = "40ms"\n'

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from waypost.errors import Code, LocalError
-from waypost.lab.box import home as homes
-from waypost.lab.box.home import Home
-from waypost.lab.driver import Account
+from waypost_lab.box import home as homes
+from waypost_lab.box.home import Home
+from waypost_lab.driver import Account
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from waypost.daemon import config
 from waypost.daemon.config import BadConfig
 from waypost.errors import Code, LocalError
-from waypost.lab.box.plan import NODES_MAX, LabPlan, find, load, parse, simple
-from waypost.lab.box.ways import Way
+from waypost_lab.box.plan import NODES_MAX, LabPlan, find, load, parse, simple
+from waypost_lab.box.ways import Way
 
 FILE = Path("lab.toml")
 WHOLE = """

@@ -11,9 +11,9 @@ import pytest
 import trio
 import trio.testing
 
-from waypost.lab.box.owners import Owners, holders, inodes_of
-from waypost.lab.box.proxy import LOOPBACK, Front, Network
-from waypost.lab.box.ways import CLEAR, Way
+from waypost_lab.box.owners import Owners, holders, inodes_of
+from waypost_lab.box.proxy import LOOPBACK, Front, Network
+from waypost_lab.box.ways import CLEAR, Way
 
 BIRDY, FINCH = "birdy.local", "finch.local"
 CUT = Way(cut=True)

@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 from waypost.errors import Code
-from waypost.lab.box.home import Home
-from waypost.lab.box.traffic import account, whereabouts
-from waypost.lab.tally import Tally
+from waypost_lab.box.home import Home
+from waypost_lab.box.traffic import account, whereabouts
+from waypost_lab.tally import Tally
 
 
 def tally() -> Tally:

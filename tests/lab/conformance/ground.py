@@ -11,15 +11,15 @@ import trio
 from tests.relay.world import VirtualClock, World, world
 
 from waypost.clock import WallMs
-from waypost.lab.conformance.check import Check, Need, Result
-from waypost.lab.conformance.checks import CHECKS
-from waypost.lab.conformance.ground import Handler
-from waypost.lab.conformance.people import read_invites
-from waypost.lab.conformance.run import Plan, judge
 from waypost.limits import QUERY_TIMEOUT_S
 from waypost.links.stream import Stream
-from waypost.protocol.record import RecordEndpoint
+from waypost.protocol.directory.record import RecordEndpoint
 from waypost.relay.settings import Rates
+from waypost_lab.conformance.check import Check, Need, Result
+from waypost_lab.conformance.checks import CHECKS
+from waypost_lab.conformance.ground import Handler
+from waypost_lab.conformance.people import read_invites
+from waypost_lab.conformance.run import Plan, judge
 
 JUDGED = "judged.local"
 EVERYTHING = frozenset({Need.PEOPLE, Need.SPARE, Need.LISTEN, Need.RESTART})

@@ -10,29 +10,35 @@ import msgspec
 import pytest
 
 from waypost.errors import Code, PeerFault, Refused, is_for_good
-from waypost.lab.conformance import lasting
 from waypost.limits import MIB
 from waypost.links import pump
-from waypost.protocol import codec, custody, handshake, outbox, session
-from waypost.protocol.codec import pack, read
-from waypost.protocol.envelope import decode_envelope
-from waypost.protocol.messages import Message, Notice, Pong, Query
-from waypost.protocol.record import NodeRecord, VerifiedRecord
-from waypost.protocol.session import Session
-from waypost.protocol.signed import Signed
-from waypost.relay import consequences, courier, directory, greeter, intake, records
+from waypost.protocol.custody import outbox
+from waypost.protocol.custody import transfer as custody
+from waypost.protocol.custody.envelope import decode_envelope
+from waypost.protocol.directory.record import NodeRecord, VerifiedRecord
+from waypost.protocol.frames import codec, handshake, session
+from waypost.protocol.frames.codec import pack, read
+from waypost.protocol.frames.messages import Message, Notice, Pong, Query
+from waypost.protocol.frames.session import Session
+from waypost.protocol.frames.signed import Signed
 from waypost.relay.accounts import Accounts
-from waypost.relay.consequences import Consequences
-from waypost.relay.devices import Devices
-from waypost.relay.dialer import Dialer
-from waypost.relay.directory import Directory
-from waypost.relay.greeter import Greeter
-from waypost.relay.tracks import Tracks
-from waypost.relay.upkeep import Upkeep
+from waypost.relay.custody import courier, intake
+from waypost.relay.custody import outcomes as consequences
+from waypost.relay.custody.outcomes import Consequences
+from waypost.relay.custody.tracks import Tracks
+from waypost.relay.custody.upkeep import Upkeep
+from waypost.relay.devices.devices import Devices
+from waypost.relay.door import greeter
+from waypost.relay.door.greeter import Greeter
+from waypost.relay.federation import record_book as records
+from waypost.relay.federation.dialer import Dialer
+from waypost.relay.services import directory
+from waypost.relay.services.directory import Directory
 from waypost.routing import policy, router
 from waypost.routing.router import Accept, FromDevice, FromPeer, Refuse
-from waypost.storage.memory import MemoryStore
+from waypost.storage.memory.engine import MemoryStore
 from waypost.storage.store import Accepted, Item
+from waypost_lab.conformance import lasting
 
 Patch = pytest.MonkeyPatch
 MUTANTS: dict[str, tuple[Callable[[Patch], None], tuple[str, ...]]] = {}

@@ -7,8 +7,8 @@ import re
 import pytest
 from tests.docs.pages import PAGES, ROOT, text_of
 
-from waypost.lab.conformance.checks import CHECKS
-from waypost.lab.conformance.unobservable import UNOBSERVABLE
+from waypost_lab.conformance.checks import CHECKS
+from waypost_lab.conformance.unobservable import UNOBSERVABLE
 
 RULE = re.compile(r"\*\*\[((?:WIRE|LINK|CUST|DIR)-\d+)\]\*\*")
 #: How many clauses may do without a check. It may fall.

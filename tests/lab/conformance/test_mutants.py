@@ -10,7 +10,7 @@ import trio.testing
 from tests.lab.conformance.ground import judged, named
 from tests.lab.conformance.mutants import MUTANTS
 
-from waypost.lab.conformance.check import Verdict
+from waypost_lab.conformance.check import Verdict
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -9,12 +9,12 @@ from tests.lab.conformance.ground import judged, named
 
 from waypost.clock import MINUTE_MS
 from waypost.errors import LocalError
-from waypost.lab.conformance.bench import Bench
-from waypost.lab.conformance.check import Check, Need, Result, Verdict
 from waypost.limits import MIB
 from waypost.links import pump
 from waypost.relay import node as node_module
 from waypost.routing.policy import Mode
+from waypost_lab.conformance.bench import Bench
+from waypost_lab.conformance.check import Check, Need, Result, Verdict
 
 #: More than an hour, which is the longest hint; less than what a node's record lasts.
 HOURS_S = 4_000.0

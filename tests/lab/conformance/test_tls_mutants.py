@@ -13,13 +13,13 @@ from tests.lab.conformance.ground import JUDGED, named
 from tests.relay.world import VirtualClock, World, world
 
 from waypost.clock import DAY_MS, WallMs
-from waypost.lab.conformance import bench
-from waypost.lab.conformance.check import Need, Verdict
-from waypost.lab.conformance.ground import TlsGround, throwaway_tls
-from waypost.lab.conformance.people import read_invites
-from waypost.lab.conformance.run import Plan, judge
 from waypost.links import tcp
 from waypost.links.tls import ALPN, TlsConfig
+from waypost_lab.conformance import bench
+from waypost_lab.conformance.check import Need, Verdict
+from waypost_lab.conformance.ground import TlsGround, throwaway_tls
+from waypost_lab.conformance.people import read_invites
+from waypost_lab.conformance.run import Plan, judge
 
 HOST = "127.0.0.1"
 NEEDS = frozenset({Need.TLS, Need.PEOPLE, Need.LISTEN})

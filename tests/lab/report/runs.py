@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from math import pi, sin
 
-from waypost.lab.timeline import (
+from waypost_lab.timeline import (
     AnyEvent,
     End,
     Fault,

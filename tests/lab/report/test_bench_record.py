@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from scripts.support.bench.record import EVERY_S, Record, counts, merged, summaries
 
-from waypost.lab.report import picture_of
-from waypost.lab.timeline import End, Flow, Latency, Run
+from waypost_lab.report import picture_of
+from waypost_lab.timeline import End, Flow, Latency, Run
 
 ROOT = Path(__file__).resolve().parents[3]
 SLOT_NS = round(EVERY_S * 1e9)

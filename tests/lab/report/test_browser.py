@@ -12,9 +12,9 @@ from tests.lab.report import runs
 from tests.lab.report.browser import Browser, browser
 from tests.lab.report.test_page import hostile
 
-from waypost.lab import timeline
-from waypost.lab.report import write
-from waypost.lab.timeline import AnyEvent, Fault, LinkState, Run
+from waypost_lab import timeline
+from waypost_lab.report import write
+from waypost_lab.timeline import AnyEvent, Fault, LinkState, Run
 
 
 def long_names() -> list[AnyEvent]:

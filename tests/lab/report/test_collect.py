@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from waypost.errors import Code, LocalError
-from waypost.lab.report import model
-from waypost.lab.report.collect import collect
-from waypost.lab.report.model import Fate, Figure, Latencies, Picture
-from waypost.lab.report.survey import survey
-from waypost.lab.timeline import (
+from waypost_lab.report import model
+from waypost_lab.report.collect import collect
+from waypost_lab.report.model import Fate, Figure, Latencies, Picture
+from waypost_lab.report.survey import survey
+from waypost_lab.timeline import (
     AnyEvent,
     End,
     Fault,

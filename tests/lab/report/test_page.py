@@ -17,12 +17,12 @@ from typer.testing import CliRunner
 from waypost.cli.main import app
 from waypost.cli.outcome import Exit
 from waypost.errors import Code, LocalError
-from waypost.lab import timeline
-from waypost.lab.report import model, picture_of, write
-from waypost.lab.report.collect import collect
-from waypost.lab.report.page import page
-from waypost.lab.report.survey import survey
-from waypost.lab.timeline import (
+from waypost_lab import timeline
+from waypost_lab.report import model, picture_of, write
+from waypost_lab.report.collect import collect
+from waypost_lab.report.page import page
+from waypost_lab.report.survey import survey
+from waypost_lab.timeline import (
     AnyEvent,
     End,
     Fault,

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waypost.lab.report.histogram import Histogram
-from waypost.lab.report.lanes import label_s, label_start, lanes
-from waypost.lab.report.model import Band, Latencies
-from waypost.lab.report.svg import Markup, element, escape, number, path
+from waypost_lab.report.histogram import Histogram
+from waypost_lab.report.lanes import label_s, label_start, lanes
+from waypost_lab.report.model import Band, Latencies
+from waypost_lab.report.svg import Markup, element, escape, number, path
 
 END = 600.0
 

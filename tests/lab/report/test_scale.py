@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waypost.lab.report import words
-from waypost.lab.report.grid import Grid, Level
-from waypost.lab.report.scale import (
+from waypost_lab.report import words
+from waypost_lab.report.grid import Grid, Level
+from waypost_lab.report.scale import (
     count_ticks,
     latency_ticks,
     linear_ticks,

@@ -11,11 +11,11 @@ import pytest
 from scripts.support.simulate.found import FOUND
 from scripts.support.simulate.mutants import MUTANTS, Mutant
 
-from waypost.lab.simulate.plan import WEATHERS, Kind, Plan, piece
-from waypost.lab.simulate.promises import Violation
-from waypost.lab.simulate.run import Result, simulate
-from waypost.lab.simulate.shrink import shrink
-from waypost.lab.timeline import End, Fault, Mended, NodeState, Recorder, Run, Step, read
+from waypost_lab.simulate.plan import WEATHERS, Kind, Plan, piece
+from waypost_lab.simulate.promises import Violation
+from waypost_lab.simulate.run import Result, simulate
+from waypost_lab.simulate.shrink import shrink
+from waypost_lab.timeline import End, Fault, Mended, NodeState, Recorder, Run, Step, read
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = Plan(nodes=3, users=9, hours=1.0, seed=3, messages_a_day=160.0, neighbours=2, squeeze=20.0, sqlite=0.5)

@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from waypost.cli.main import app
-from waypost.lab.simulate.promises import Promises
-from waypost.lab.timeline import read
+from waypost_lab.simulate.promises import Promises
+from waypost_lab.timeline import read
 
 SHORT = ["lab", "simulate", "--nodes", "2", "--users", "4", "--hours", "0.5", "--messages", "200"]
 FIELDS = {

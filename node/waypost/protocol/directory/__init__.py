@@ -1,0 +1,1 @@
+"""What is published and looked up: node records, device lists, key packages, invites."""

@@ -1,0 +1,1 @@
+"""What crosses a link: frames, messages, the handshake, a session."""

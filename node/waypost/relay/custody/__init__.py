@@ -1,0 +1,1 @@
+"""Custody of envelopes: from a link into the store, and out again."""

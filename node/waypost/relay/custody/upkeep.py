@@ -1,0 +1,134 @@
+"""What time brings: expiry, second tries, pruning, and giving up on mailboxes that will never be emptied."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import trio
+
+from waypost.clock import NEVER, SECOND_MS, WallMs
+from waypost.errors import Code, WaypostError
+from waypost.limits import FETCH_MAX_BYTES, FETCH_MAX_ENVELOPES, UPKEEP_EVERY_S
+from waypost.protocol.custody.envelope import decode_envelope
+from waypost.relay.accounts import Accounts
+from waypost.relay.custody.courier import Tools
+from waypost.relay.custody.outcomes import Consequences, Lost
+from waypost.relay.tasks import contained
+from waypost.storage.store import Keep, Parcel, ParcelKind, Placed
+
+_REQUEUE_GAP_S = 5.0  #: between two looks for what is due
+_REQUEUE_LOOK_S = 60.0  #: what is due is known by the wall clock, which may be set
+_PRUNE_EVERY = 20  #: rounds: what is forgotten is days old
+_EXPIRY_PAGES_MAX = 64  #: in one round; the rest has its turn in the next
+_TIDY_AFTER_IDLE = 2  #: rounds without anything accepted
+
+
+class Upkeep:
+    """See the module. `accepted` tells how many envelopes the node has accepted so far."""
+
+    def __init__(self, accounts: Accounts, tools: Tools, consequences: Consequences) -> None:
+        store, ledger, clock, log = tools.store, tools.ledger, tools.clock, tools.log
+        self._accounts = accounts
+        self._store = store
+        self._ledger = ledger
+        self._consequences = consequences
+        self._clock = clock
+        self._log = log
+
+    async def run(self, accepted: Callable[[], int]) -> None:
+        """Until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._run_requeue)
+            idle, before = 0, accepted()
+            for number in itertools.count():
+                await trio.sleep(UPKEEP_EVERY_S)
+                now = accepted()
+                idle = idle + 1 if now == before else 0
+                before = now
+                with contained(self._log, "upkeep"):
+                    await self._round(prune=number % _PRUNE_EVERY == 0, tidy=idle == _TIDY_AFTER_IDLE)
+
+    async def _round(self, *, prune: bool, tidy: bool) -> None:
+        try:
+            await self.expire()
+            if prune:
+                await self._store.prune(self._clock.wall_ms())
+            if tidy:
+                await self._store.tidy()
+        except WaypostError as error:
+            self._log.warning("upkeep failed", reason=str(error))
+
+    async def _run_requeue(self) -> None:
+        while True:
+            kept = self._ledger.kept = trio.Event()
+            with trio.move_on_after(await self._requeue_due()):
+                await kept.wait()
+            await trio.sleep(_REQUEUE_GAP_S)
+
+    async def _requeue_due(self) -> float:
+        """Offer again what is due; how many seconds nothing more will be, unless something is kept back meanwhile."""
+        try:
+            due_ms = await self._store.next_due()
+        except WaypostError as error:
+            self._log.warning("second tries put off", reason=str(error))
+            return 0.0
+        wait_s = (due_ms - self._clock.wall_ms()) / SECOND_MS
+        if not due_ms:
+            return NEVER
+        if wait_s <= 0:
+            self.requeue()
+            await self._ledger.barrier()
+        return max(0.0, min(wait_s, _REQUEUE_LOOK_S))
+
+    def requeue(self, mailbox: int = 0) -> None:
+        """Offer again what was refused for now and is due; of one mailbox: all of it."""
+
+        def failed(error: WaypostError) -> None:
+            self._log.warning("second tries put off", reason=str(error))
+
+        def then(placed: tuple[Placed, ...]) -> tuple[Placed, ...]:
+            return placed
+
+        self._ledger.submit(self._store.requeue(self._clock.wall_ms(), mailbox), then, failed)
+
+    async def expire(self) -> None:
+        """Bounce what has expired; the rest of its parcel stays."""
+        now_ms = self._clock.wall_ms()
+        for _ in range(_EXPIRY_PAGES_MAX):
+            if self._ledger.behind:
+                return  # some of these may have been given up already, and wait for room on the disk
+            placed = await self._store.expiring(now_ms, FETCH_MAX_ENVELOPES)
+            for mailbox, parcel in placed:
+                lost = Lost(parcel, *_split(parcel, now_ms))
+                self._consequences.give_up(mailbox, lost, Code.EXPIRED, self._accounts.owner_of(mailbox))
+            if not placed:
+                return
+            await self._ledger.barrier()
+
+    async def give_up(self, mailbox: int, code: Code, recipient: str = "") -> int:
+        """Bounce all that waits in a mailbox, which is `recipient`'s inbox or a peer's; returns how many envelopes."""
+        given_up = after = 0
+        # What was kept back gets a place in the order, and then all is there to be read.
+        self.requeue(mailbox)
+        await self._ledger.barrier()
+        while parcels := await self._store.fetch(mailbox, after, FETCH_MAX_ENVELOPES, FETCH_MAX_BYTES):
+            for parcel in parcels:
+                self._consequences.give_up(mailbox, Lost(parcel, range(len(parcel.items))), code, recipient)
+                given_up += len(parcel.ids)
+                after = parcel.seq
+        await self._ledger.barrier()
+        return given_up
+
+
+def _split(parcel: Parcel, now_ms: WallMs) -> tuple[list[int], Keep | None]:
+    """The items that have expired, and what to keep of the others."""
+    if parcel.kind is ParcelKind.OUTCOMES:
+        return list(range(len(parcel.items))), None
+    expiries = [decode_envelope(item).expires_ms for item in parcel.items]
+    expired = [index for index, expires_ms in enumerate(expiries) if expires_ms <= now_ms]
+    left = [index for index, expires_ms in enumerate(expiries) if expires_ms > now_ms]
+    if not left:
+        return expired, None
+    # Due in a second, since a kept parcel must not be offered in its old place: a courier may hold it there already.
+    return expired, Keep(parcel.seq, tuple(left), now_ms + SECOND_MS, min(expiries[index] for index in left))

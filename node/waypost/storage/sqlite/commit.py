@@ -1,0 +1,346 @@
+"""Group commit: verbs queue up, all that is queued is written in one transaction, then everyone who waits learns.
+
+So a commit is as large as the load makes it, and a lone operation waits for nobody. Each transaction is one hop to
+aiosqlite's thread. Nothing of it is a task: a commit that is done concludes in a callback, which starts the next.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+import aiosqlite
+import trio
+
+from waypost.errors import Code, LocalError, Refused, WaypostError
+from waypost.limits import COMMIT_MAX_BYTES, COMMIT_MAX_OPERATIONS, DISK_RESERVE_BYTES
+from waypost.storage.sqlite import seam
+from waypost.storage.sqlite.mail import MailState
+
+T = TypeVar("T")
+
+#: Called with what a commit changed in mailboxes: mailbox → [items, bytes].
+OnCommit = Callable[[dict[int, list[int]]], None]
+
+
+#: How long an operation that nobody is waiting for is left alone, to be written together with another.
+COMPANY_S = 0.02
+
+#: After a group of more, more will come at once: what they have brought about makes others submit.
+_SMALL_GROUP: Final = 4
+
+
+class Haste(Enum):
+    """Whether somebody is kept waiting by an operation."""
+
+    NOW = "now"
+    WITH_OTHERS = "with others"
+
+
+@dataclass(frozen=True)
+class _Result:
+    """Looks like a cursor to aiosqlite, which calls `fetchall` in the database thread."""
+
+    value: Any
+
+    def fetchall(self) -> Any:
+        return self.value
+
+
+class Connection(sqlite3.Connection):
+    """Lets `execute_fetchall(function, arguments)` run a function in the database thread and return what it returns.
+
+    aiosqlite's public interface makes one hop per statement; this makes one per transaction.
+    """
+
+    def execute(self, sql: Any, parameters: Any = (), /) -> Any:
+        if callable(sql):
+            return _Result(sql(self, *parameters))
+        return super().execute(sql, parameters)
+
+
+class Pending(Generic[T]):
+    """The result of a verb that has been called: await it."""
+
+    __slots__ = ("_done", "_error", "_event", "_value")
+
+    def __init__(self) -> None:
+        self._done = False
+        self._event: trio.Event | None = None
+        self._value: T | None = None
+        self._error: Exception | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether there is a result."""
+        return self._done
+
+    def resolve(self, value: T | None, error: Exception | None) -> None:
+        """Let go whoever waits."""
+        self._done, self._value, self._error = True, value, error
+        if self._event is not None:
+            self._event.set()
+
+    async def _wait(self) -> T:
+        if not self._done:
+            if self._event is None:
+                self._event = trio.Event()
+            await self._event.wait()
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value] # set together with _done
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._wait().__await__()
+
+
+@dataclass(slots=True)
+class _Operation:
+    run: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    size: int
+    pending: Pending[Any]
+
+
+@dataclass(slots=True)
+class _Failed:
+    error: Exception
+
+
+def translated(error: sqlite3.Error) -> WaypostError:
+    """What it means to the node: STORE_FULL, or STATE_DAMAGED."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+        return Refused(Code.STORE_FULL, "database or disk is full")
+    return LocalError(Code.STATE_DAMAGED, f"{type(error).__name__}: {error}")
+
+
+class Disk:
+    """The room on the disk that a database and its write-ahead log are on."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._log = database.with_name(f"{database.name}-wal")
+
+    def is_tight(self, conn: sqlite3.Connection) -> bool:
+        """Whether what is free would not hold the log, once it is folded back into the database, and the reserve."""
+        disk = os.statvfs(self._database)
+        reserve = min(DISK_RESERVE_BYTES, disk.f_blocks * disk.f_frsize // 8)
+        log = self._log.stat().st_size if self._log.exists() else 0
+        free = disk.f_bavail * disk.f_frsize
+        if free >= reserve + log:
+            return False
+        # Pages that the database has emptied take the log in without growing; the log itself still needs some room.
+        (spare,) = conn.execute(
+            "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size"
+        ).fetchone()
+        return free < reserve // 4 or free + int(spare) < reserve + log
+
+
+class Transactions:
+    """What runs in the database thread: groups of operations, each group a transaction."""
+
+    def __init__(self, conn: sqlite3.Connection, disk: Disk) -> None:
+        self.mail = MailState(conn)
+        self._disk = disk
+
+    def commit(self, conn: sqlite3.Connection, operations: Sequence[_Operation]) -> list[Any]:
+        """Their results, or a `_Failed` for each that failed. Either a whole operation is durable, or none of it."""
+        try:
+            results = self._transaction(conn, operations)
+        except sqlite3.Error as error:
+            self._undo(conn)
+            if len(operations) == 1:
+                return [_Failed(translated(error))]
+        else:
+            # Beyond the try: what is committed must not be done again, whatever becomes of the log.
+            self._make_room(conn)
+            return results
+        # One of them spoilt it for all: give each a transaction of its own.
+        return [self.commit(conn, [operation])[0] for operation in operations]
+
+    def _transaction(self, conn: sqlite3.Connection, operations: Sequence[_Operation]) -> list[Any]:
+        results: list[Any] = []
+        conn.execute("BEGIN IMMEDIATE")
+        for operation in operations:
+            try:
+                results.append(operation.run(conn, *operation.arguments))
+            except WaypostError as error:  # refused before it changed anything
+                results.append(_Failed(error))
+        conn.execute("COMMIT")
+        return results
+
+    def _make_room(self, conn: sqlite3.Connection) -> None:
+        """The log is room that can be had back; what is written next may be clearing up, which needs it."""
+        with suppress(sqlite3.OperationalError):  # busy or full: then it stays as it is
+            if self._disk.is_tight(conn):
+                conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _undo(self, conn: sqlite3.Connection) -> None:
+        if conn.in_transaction:
+            conn.execute("ROLLBACK")
+        self.mail.restart(conn)
+
+
+async def in_thread(connection: aiosqlite.Connection, run: Callable[..., T], *arguments: Any) -> T:
+    """Call a function with the connection in its thread, from trio.
+
+    Shielded: cancelling the await would not stop the thread, only lose its answer.
+    """
+    return await seam.finished(_call(connection, run, arguments))
+
+
+def _call(
+    connection: aiosqlite.Connection, run: Callable[..., T], arguments: tuple[Any, ...]
+) -> Coroutine[Any, Any, T]:
+    call: Callable[..., Any] = connection.execute_fetchall  # see `Connection`
+    return call(run, arguments)  # type: ignore[no-any-return]
+
+
+class _State(Enum):
+    """Of a `GroupCommit`."""
+
+    IDLE = "idle"
+    DUE = "due"
+    BUSY = "busy"
+    CLOSED = "closed"
+
+
+class GroupCommit:
+    """The queue of operations, written group by group in the order in which they were submitted.
+
+    One commit at a time is under way. What is submitted meanwhile waits for the next; no cancellation reaches either.
+
+        IDLE ──▶ BUSY   an operation came that somebody waits for, and the last group was small;
+                        or one that nobody waits for has had COMPANY_S without another
+        IDLE ──▶ DUE    the same, and the last group was large
+        DUE  ──▶ BUSY   a tick of trio later: others have had the time to submit
+        BUSY ──▶ IDLE   the commit has been concluded, and nothing is queued
+        BUSY ──▶ DUE    the same, something is queued, and the group was large
+        BUSY ──▶ BUSY   the same, and the group was small
+        any  ──▶ CLOSED nothing is queued after `close`; or what a commit raised is no trouble that operations can have
+
+    After `close`, while it is closing, nothing is taken any more and no commit waits for a tick. Concluding a commit is
+    counting what it changed (`on_commit`) and then, in order, resolving its operations.
+    """
+
+    def __init__(self, connection: aiosqlite.Connection, transactions: Transactions, on_commit: OnCommit) -> None:
+        self._connection = connection
+        self._transactions = transactions
+        self._on_commit = on_commit
+        self._token = trio.lowlevel.current_trio_token()
+        self._queue: deque[_Operation] = deque()
+        self._group: list[_Operation] = []  #: of the last commit
+        self._state = _State.IDLE
+        self._closing = False
+        self._closed = trio.Event()
+        self._broken: BaseException | None = None
+        #: Ends when operations without anyone waiting for them have been left alone for long enough.
+        self._company = trio.CancelScope(shield=True)
+
+    def submit(
+        self, run: Callable[..., T], arguments: tuple[Any, ...], size: int, haste: Haste = Haste.NOW
+    ) -> Pending[T]:
+        """Queue an operation of about that many bytes. Raises LocalError(NOT_RUNNING) once `close` was called."""
+        if self._closing:
+            raise LocalError(Code.NOT_RUNNING, "the store is closed")
+        pending: Pending[T] = Pending()
+        self._queue.append(_Operation(run, arguments, size, pending))
+        if self._state is _State.IDLE:
+            if haste is Haste.NOW:
+                self._go_on()
+            elif self._company.deadline == math.inf:
+                self._company.deadline = trio.current_time() + COMPANY_S
+        return pending
+
+    async def run(self) -> None:
+        """Until `close`, and then until all that was submitted before it is written, whatever is cancelled meanwhile.
+
+        Raises what no operation can be told of: a fault in its SQL, or in what counts the changes. The operations that
+        have no result yet then get LocalError(NOT_RUNNING).
+        """
+        while not self._closed.is_set():
+            with self._company:
+                await self._closed.wait()
+            self._company = trio.CancelScope(shield=True)
+            if self._state is _State.IDLE and self._queue:
+                self._go_on()
+        if self._broken is not None:
+            raise self._broken
+
+    async def close(self) -> None:
+        """Return when everything submitted has been written, or has failed."""
+        self._closing = True
+        if self._state in (_State.IDLE, _State.DUE):
+            self._go_on()
+        with trio.CancelScope(shield=True):
+            await self._closed.wait()
+
+    def _go_on(self) -> None:
+        """From a state in which no commit is under way."""
+        if self._queue:
+            if len(self._group) > _SMALL_GROUP and not self._closing:
+                self._state = _State.DUE
+                self._token.run_sync_soon(self._tick)
+            else:
+                self._commit()
+        elif self._closing:
+            self._state = _State.CLOSED
+            self._closed.set()
+        else:
+            self._state = _State.IDLE
+
+    def _tick(self) -> None:
+        if self._state is _State.DUE:  # and not closing, since then
+            self._commit()
+
+    def _commit(self) -> None:
+        if self._company.deadline != math.inf:
+            self._company.deadline = math.inf
+        self._state = _State.BUSY
+        self._group = self._take()
+        seam.start(_call(self._connection, self._transactions.commit, (self._group,)), self._done)
+
+    def _take(self) -> list[_Operation]:
+        group = [self._queue.popleft()]
+        size = group[0].size
+        while self._queue and len(group) < COMMIT_MAX_OPERATIONS and size + self._queue[0].size <= COMMIT_MAX_BYTES:
+            group.append(self._queue.popleft())
+            size += group[-1].size
+        return group
+
+    def _done(self, results: list[Any] | None, error: BaseException | None) -> None:
+        try:
+            self._conclude(results, error)
+            self._go_on()
+        except BaseException as trouble:  # noqa: BLE001 # reason: here it would end trio; `run` raises it
+            self._break(trouble)
+
+    def _conclude(self, results: list[Any] | None, error: BaseException | None) -> None:
+        if isinstance(error, sqlite3.Error):
+            results = [_Failed(translated(error))] * len(self._group)
+        elif error is not None:
+            raise error
+        self._on_commit(self._transactions.mail.take_changes())
+        for operation, result in zip(self._group, results or (), strict=True):
+            if isinstance(result, _Failed):
+                operation.pending.resolve(None, result.error)
+            else:
+                operation.pending.resolve(result, None)
+
+    def _break(self, trouble: BaseException) -> None:
+        self._broken = trouble
+        self._closing = True
+        self._state = _State.CLOSED
+        self._closed.set()
+        for operation in (*self._group, *self._queue):
+            if not operation.pending.done:
+                operation.pending.resolve(None, LocalError(Code.NOT_RUNNING, "the store has broken down"))
+        self._queue.clear()

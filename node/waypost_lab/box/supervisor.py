@@ -1,0 +1,204 @@
+"""The process that owns a lab: `python -m waypost_lab.box.supervisor DIR`. It ends when it is told to, and all with it.
+
+While it starts it writes JSON to `--ready-fd`, a line each: `{"progress": …}`, at the end `{"ready": …}` or
+`{"error": …}`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from contextlib import ExitStack, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, assert_never
+
+import trio
+
+from waypost.daemon import admin_socket
+from waypost.errors import Code, WaypostError
+from waypost.limits import TEXT_MAX_CHARS
+from waypost.protocol.operator import Response
+from waypost_lab.box import home as homes
+from waypost_lab.box.box import Box, opened
+from waypost_lab.box.control import ActOnNode, EndLab, Heal, Request, ShapeLink, ShowLab
+from waypost_lab.box.home import Home
+from waypost_lab.box.plan import LabPlan, load
+from waypost_lab.box.view import View
+from waypost_lab.box.ways import parse_latency, parse_share
+from waypost_lab.timeline import AnyEvent, End, Recorder, Run
+
+_INTRODUCED_S: Final = 120.0
+#: For the answer to whoever asked it to end.
+_LAST_ANSWER_S: Final = 0.1
+#: Written to `--life-fd` by whoever started the lab, before leaving it to itself.
+STAY: Final = b"stay"
+
+
+class Supervisor:
+    """One lab, from start to end."""
+
+    def __init__(self, home: Home, plan: LabPlan, ready_fd: int, life_fd: int) -> None:
+        self._home = home
+        self._plan = plan
+        self._ready_fd = ready_fd
+        self._life_fd = life_fd
+        self._ending = trio.Event()
+        self._keep = False
+        self._box: Box
+        self._view: View
+
+    async def run(self, recorder: Recorder | None) -> bool:
+        """Until told to end; returns whether the directory is to be kept."""
+
+        def note(event: AnyEvent) -> None:
+            if recorder is not None:
+                recorder.add(event)
+
+        note(Run(title=self._plan.title, source="lab", nodes=self._plan.names, started_ms=_wall_ms()))
+        async with opened(self._plan, self._home, note=note) as self._box, trio.open_nursery() as nursery:
+            self._view = View(self._box)
+            nursery.start_soon(self._obey_signals)
+            nursery.start_soon(self._mind_starter)
+            path = self._home.control.socket
+            nursery.start_soon(admin_socket.serve, admin_socket.listen(path), path, self.answer, Request)
+            if recorder is not None:
+                nursery.start_soon(View(self._box).record)
+            nursery.start_soon(self._start)
+            await self._ending.wait()
+            await trio.sleep(_LAST_ANSWER_S)
+            nursery.cancel_scope.cancel()
+        note(End(result={}))
+        return self._keep
+
+    async def _start(self) -> None:
+        try:
+            await self._box.start_all(self._progress)
+            missing = await self._box.introduced(_INTRODUCED_S, self._progress)
+            await self._box.join_users(self._progress)
+        except* (WaypostError, OSError, RuntimeError) as group:
+            first: BaseException = group
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            code = first.code if isinstance(first, WaypostError) else Code.INTERNAL
+            detail = first.detail if isinstance(first, WaypostError) else str(first)
+            self._tell(error={"number": code.number, "text": detail})
+            self._ending.set()
+        else:
+            self._tell(ready={"seconds": round(self._box.now, 2), "missing": missing, "pid": os.getpid()})
+
+    def _progress(self, text: str) -> None:
+        self._tell(progress=text)
+
+    def _tell(self, **line: Any) -> None:
+        # Whoever started the lab may have gone: nobody is left to be told then.
+        with suppress(BrokenPipeError):
+            os.write(self._ready_fd, json.dumps(line).encode() + b"\n")
+
+    async def _obey_signals(self) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as arrived:
+            async for _ in arrived:
+                self._ending.set()
+
+    async def _mind_starter(self) -> None:
+        """A lab that was not left to itself goes when its starter does."""
+        said = b""
+        async with trio.lowlevel.FdStream(self._life_fd) as pipe:
+            async for data in pipe:
+                said += data
+        if said != STAY:
+            self._ending.set()
+
+    # ── control ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def answer(self, request: Request) -> Response:
+        """Do what is asked. A refusal is an answer too."""
+        try:
+            found = await self._do(request)
+        except WaypostError as error:
+            return Response(error.code.number, error.detail[:TEXT_MAX_CHARS])
+        except ValueError as error:  # of a value such as "5%"
+            problem, _, remedy = str(error).partition("|")
+            return Response(Code.BAD_REQUEST.number, f"{problem}. {remedy}"[:TEXT_MAX_CHARS])
+        return Response(0, "", json.dumps(found, ensure_ascii=False))
+
+    async def _do(self, request: Request) -> dict[str, Any]:
+        box = self._box
+        match request:
+            case ShowLab():
+                return await self._view.look()
+            case ActOnNode(given, action):
+                act = {"start": box.start, "stop": box.stop, "kill": box.kill}
+                name = box.find(given).name
+                await act[action](name)
+                done = {"start": "runs", "stop": "is stopped", "kill": "is killed"}[action]
+                return {"node": name, "action": action, "text": f"{name} {done}."}
+            case ShapeLink():
+                return self._shape(request)
+            case Heal(a, b):
+                healed = box.faults.heal(a, b)
+                return {"healed": healed, "text": "\n".join(healed) if healed else "There was nothing to heal."}
+            case EndLab(keep):
+                self._keep = keep
+                self._ending.set()
+                return {"pid": os.getpid(), "pids": self._pids()}
+            case _:
+                assert_never(request)
+
+    def _pids(self) -> dict[str, int]:
+        return {name: member.process.pid for name, member in self._box.members.items() if member.process.pid}
+
+    def _shape(self, request: ShapeLink) -> dict[str, Any]:
+        box, a, b = self._box, request.a, request.b
+        match request.action:
+            case "cut":
+                box.faults.cut(a, b, one_way=request.one_way)
+            case "slow":
+                jitter_s = parse_latency(request.more) if request.more else 0.0
+                box.faults.slow(a, b, parse_latency(request.value), jitter_s, one_way=request.one_way)
+            case _:
+                box.faults.lose(a, b, parse_share(request.value), one_way=request.one_way)
+        first, second = box.find(a).name, box.find(b).name
+        ways = [(first, second)] if request.one_way else [(first, second), (second, first)]
+        text = "\n".join(f"{source} → {to}: {box.network.way(source, to).words() or 'clear'}" for source, to in ways)
+        return {"from": first, "to": second, "one_way": request.one_way, "text": text}
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def main() -> int:
+    """Run a lab; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="waypost_lab.box.supervisor", description=__doc__)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--ready-fd", type=int, required=True)
+    parser.add_argument("--life-fd", type=int, required=True)
+    parser.add_argument("--record", type=Path)
+    given = parser.parse_args()
+    os.umask(0o077)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:  # each link is two files here
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    home = Home(given.directory)
+    with ExitStack() as stack:
+        stack.enter_context(homes.hold(home))
+        recorder = stack.enter_context(Recorder(given.record)) if given.record else None
+        supervisor = partial(Supervisor, home, load(home.plan), given.ready_fd, given.life_fd)
+
+        async def run() -> bool:
+            return await supervisor().run(recorder)
+
+        if not trio.run(run):
+            homes.remove(home)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""`waypost lab kill`, `stop`, `start`, `cut`, `slow`, `loss` and `heal`: what is done to a running lab."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from waypost.cli.options import Json
+from waypost_lab.cli.asking import Directory, OneWay, tell
+
+Node = Annotated[str, typer.Argument(metavar="NODE", help="A node, with or without .local.")]
+A = Annotated[str, typer.Argument(metavar="A", help="A node, with or without .local.")]
+B = Annotated[str, typer.Argument(metavar="B", help="Another one.")]
+Latency = Annotated[str, typer.Argument(metavar="TIME", help="Such as 200ms or 1.5s, for each direction.")]
+Share = Annotated[str, typer.Argument(metavar="SHARE", help="Of packets, such as 5%.")]
+
+
+def kill(node: Node, directory: Directory = None, json: Json = False) -> None:
+    """End a node as a crash would (kill -9)."""
+    from waypost_lab.box.control import ActOnNode
+
+    tell(directory, ActOnNode(node, "kill"), json=json)
+
+
+def stop(node: Node, directory: Directory = None, json: Json = False) -> None:
+    """Stop a node in good order."""
+    from waypost_lab.box.control import ActOnNode
+
+    tell(directory, ActOnNode(node, "stop"), json=json)
+
+
+def start(node: Node, directory: Directory = None, json: Json = False) -> None:
+    """Start a node that was stopped, was killed or has died."""
+    from waypost_lab.box.control import ActOnNode
+
+    tell(directory, ActOnNode(node, "start"), json=json)
+
+
+def cut(a: A, b: B, one_way: OneWay = False, directory: Directory = None, json: Json = False) -> None:
+    """Let nothing pass between two nodes: what they say is held, and what they dial does not answer."""
+    from waypost_lab.box.control import ShapeLink
+
+    tell(directory, ShapeLink(a, b, "cut", one_way=one_way), json=json)
+
+
+def slow(
+    a: A,
+    b: B,
+    latency: Latency,
+    jitter: Annotated[str, typer.Option("--jitter", metavar="TIME", help="Up to so much more, at random.")] = "",
+    one_way: OneWay = False,
+    directory: Directory = None,
+    json: Json = False,
+) -> None:
+    """Make everything between two nodes take so long, in each direction. 0ms takes it back."""
+    from waypost_lab.box.control import ShapeLink
+
+    tell(directory, ShapeLink(a, b, "slow", latency, jitter, one_way), json=json)
+
+
+def loss(a: A, b: B, share: Share, one_way: OneWay = False, directory: Directory = None, json: Json = False) -> None:
+    """Lose this share of the packets between two nodes. 0% takes it back."""
+    from waypost_lab.box.control import ShapeLink
+
+    tell(directory, ShapeLink(a, b, "loss", share, one_way=one_way), json=json)
+
+
+def heal(
+    a: Annotated[str, typer.Argument(metavar="[A", help="A node; without any, all links are healed.")] = "",
+    b: Annotated[str, typer.Argument(metavar="B]", help="Another one.")] = "",
+    directory: Directory = None,
+    json: Json = False,
+) -> None:
+    """Take back what cut, slow and loss have done, between two nodes or everywhere."""
+    from waypost_lab.box.control import Heal
+
+    tell(directory, Heal(a, b), json=json)

@@ -1,0 +1,302 @@
+"""Names, signatures, envelopes and signals: the second half of docs/protocol/wire.md."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+import trio
+
+from waypost.crypto.keys import Purpose, envelope_id
+from waypost.errors import Code
+from waypost.limits import BODY_MAX_BYTES, ENVELOPE_MAX_BYTES, EXPIRY_MAX_S, RECIPIENTS_MAX
+from waypost.protocol.custody.envelope import Envelope
+from waypost.protocol.directory.bundle import DeviceList
+from waypost.protocol.directory.record import NodeRecord
+from waypost.protocol.frames.codec import pack, read
+from waypost.protocol.frames.messages import (
+    AskReach,
+    Delivered,
+    Join,
+    Offer,
+    Proof,
+    Receipt,
+    ReceiptPayload,
+    Records,
+    RecordsReply,
+    Signal,
+)
+from waypost.protocol.frames.signed import Signed
+from waypost_lab.conformance.bench import Bench, refused_with
+from waypost_lab.conformance.check import Area, Need, require
+from waypost_lab.conformance.odd import STRANGE, array, longest, stretched
+from waypost_lab.conformance.peer import Party
+
+AREA = Area()
+
+PAUSE_S: Final = 1.0  #: long enough to see that nothing comes
+MINUTE_MS: Final = 60_000
+#: The order of Ed25519's group (RFC 8032 §5.1); a signature's S must be below it.
+ORDER: Final = 2**252 + 27742317777372353535851937790883648493
+#: The neutral point: a key of order 1, for which R = key, S = 0 is a "signature" of everything.
+NEUTRAL: Final = b"\x01" + bytes(31)
+FORGED: Final = NEUTRAL + bytes(32)
+
+
+def unreduced(signature: bytes) -> bytes:
+    """The same signature with S + L: equal in the group, and another spelling."""
+    s = int.from_bytes(signature[32:], "little") + ORDER
+    return signature[:32] + s.to_bytes(32, "little")
+
+
+async def arrives(link: Party, id_: bytes, within_s: float = 10.0) -> bytes:
+    """The bytes of an envelope that the node offers on this link."""
+    offer = await link.expect(
+        Offer,
+        lambda each: any(envelope_id(envelope) == id_ for envelope in each.envelopes),
+        within_s,
+        "an envelope that was taken was not handed on",
+    )
+    return next(envelope for envelope in offer.envelopes if envelope_id(envelope) == id_)
+
+
+def offered(link: Party, id_: bytes) -> int:
+    """How often the node has offered it on this link."""
+    return sum(envelope_id(each) == id_ for offer in link.all(Offer) for each in offer.envelopes)
+
+
+@AREA.check(
+    "WIRE-16", "CUST-16", expects="a user part in another spelling is nobody: not-found (300)", needs=(Need.PEOPLE,)
+)
+async def other_spellings(bench: Bench) -> None:
+    async with bench.people() as (_, bob):
+        peer = await bench.peer()
+        user = bob.own.name.rpartition("@")[0]
+        shouted, spaced = f"{user.upper()}@{bench.node.name}", f" {user}@{bench.node.name}"
+        right = bob.own.name
+        sender = f"eve@{peer.own.name}"
+        refused = await peer.offer(*(bench.envelope(sender, each) for each in (shouted, spaced, right)))
+        refused_with(refused, Code.NOT_FOUND, Code.NOT_FOUND, None)
+
+
+@AREA.check("WIRE-16", expects="so is a provider in another spelling: not-ours (303)")
+async def other_spelling_of_the_provider(bench: Bench) -> None:
+    peer = await bench.peer()
+    refused = await peer.offer(bench.envelope(f"eve@{peer.own.name}", f"bob@{bench.node.name.upper()}"))
+    refused_with(refused, Code.NOT_OURS)
+
+
+@AREA.check(
+    "WIRE-17", expects="receipts and outcomes name an envelope by the BLAKE2b-128 of its bytes", needs=(Need.PEOPLE,)
+)
+async def ids(bench: Bench) -> None:
+    async with bench.people() as (alice, bob):
+        envelope = bench.envelope(alice.own.name, bob.own.name)
+        await bench.send(alice, envelope)
+        await arrives(bob, envelope_id(envelope))
+        await alice.expect(
+            Delivered,
+            lambda each: any(outcome.ids.find(envelope_id(envelope)) >= 0 for outcome in each.outcomes),
+            what="no outcome that names the envelope's id",
+        )
+
+
+@AREA.check("WIRE-19", "LINK-32", expects="a record in an odd encoding is checked as it came, and passed on as it came")
+async def signatures_are_over_bytes(bench: Bench) -> None:
+    own = bench.stranger()
+    payload = stretched(read(read(bench.record(own), Signed).payload, NodeRecord), *STRANGE)
+    record = array(longest(payload), longest(own.key.sign(Purpose.NODE_RECORD, payload)), *STRANGE)
+    peer = await bench.peer(bench.stranger(name=own.name, key=own.key, record=record))
+    known = read((await peer.answered(Records(()))).body, RecordsReply).records
+    require(record in known, "the node does not pass on the record's very bytes")
+
+
+@AREA.check(
+    "WIRE-20", "LINK-9", expects="a Proof under a key of low order, whose signature fits everything, is refused"
+)
+async def low_order_key(bench: Bench) -> None:
+    party = await bench.party()
+    await party.say_hello(party.hello(key=NEUTRAL))
+    await party.say(Proof(FORGED))
+    await party.end(Code.BAD_PROOF)
+
+
+@AREA.check("WIRE-20", "LINK-9", expects="a Proof whose S is not reduced is refused with bad-proof (106)")
+async def unreduced_proof(bench: Bench) -> None:
+    party = await bench.party()
+    await party.say_hello()
+    await party.say(Proof(unreduced((await party.proof()).signature)))
+    await party.end(Code.BAD_PROOF)
+
+
+@AREA.check("WIRE-20", expects="a Receipt whose S is not reduced ends the link with bad-signature (105)")
+async def unreduced_receipt(bench: Bench) -> None:
+    peer = await bench.peer()
+    payload = pack(ReceiptPayload(1, bench.wall_ms(), bytes(32)))
+    await peer.say(Receipt(payload, unreduced(peer.own.key.sign(Purpose.RECEIPT, payload))))
+    await peer.end(Code.BAD_SIGNATURE)
+
+
+@AREA.check(
+    "WIRE-20", "DIR-4", expects="a device list under an identity key of low order is refused", needs=(Need.PEOPLE,)
+)
+async def low_order_identity(bench: Bench) -> None:
+    async with bench.persons() as (alice, _):
+        link = await bench.device(alice.as_device)
+        payload = pack(DeviceList(1, alice.address, NEUTRAL, 9, (alice.key.public,)))
+        await link.answered(Join(alice.token, pack(Signed(payload, FORGED))), Code.BAD_REQUEST)
+
+
+@AREA.check(
+    "WIRE-22",
+    expects="an envelope in an odd encoding and with unknown fields is handed on byte for byte",
+    needs=(Need.PEOPLE,),
+)
+async def passed_on_as_it_came(bench: Bench) -> None:
+    async with bench.people() as (alice, bob):
+        plain = read(bench.envelope(alice.own.name, bob.own.name), Envelope)
+        envelope = stretched(plain, *STRANGE)
+        await bench.send(alice, envelope)
+        require(await arrives(bob, envelope_id(envelope)) == envelope, "other bytes arrive")
+
+
+def _malformed(bench: Bench, sender: str, to: str) -> tuple[bytes, ...]:
+    user, _, provider = to.rpartition("@")
+    head, now_ms = (provider, [user], sender), bench.wall_ms()
+    tail = (now_ms, 60, 0, "x", b"")
+    return (
+        b"",
+        secrets.token_bytes(40),
+        pack((2, *head, *tail)),
+        pack((1, provider, [], sender, *tail)),
+        pack((1, provider, [user] * (RECIPIENTS_MAX + 1), sender, *tail)),
+        pack((1, *head, now_ms, 0, 0, "x", b"")),
+        pack((1, *head, now_ms, EXPIRY_MAX_S + 1, 0, "x", b"")),
+        pack((1, *head, now_ms, 60, 2, "x", b"")),
+        pack((1, *head, now_ms, 60, 0, "", b"")),
+        pack((1, *head, now_ms, 60, 0, "x", "text")),
+        pack((1, *head, now_ms, 60, 0, "x", bytes(BODY_MAX_BYTES + 1))),
+        pack((1, *head, *tail)) + b"\xc0",
+    )
+
+
+@AREA.check(
+    "WIRE-23",
+    "CUST-15",
+    expects="each malformed envelope of a batch is refused with malformed-envelope (302), and the good one is taken",
+    needs=(Need.PEOPLE,),
+)
+async def malformed(bench: Bench) -> None:
+    async with bench.people() as (_, bob):
+        peer = await bench.peer()
+        sender = f"eve@{peer.own.name}"
+        bad = _malformed(bench, sender, bob.own.name)
+        good = bench.envelope(sender, bob.own.name)
+        refused = await peer.offer(*bad[:6], good, *bad[6:])
+        codes = [Code.MALFORMED_ENVELOPE] * len(bad)
+        refused_with(refused, *codes[:6], None, *codes[6:])
+        await arrives(bob, envelope_id(good))
+
+
+@AREA.check("WIRE-23", expects="an envelope of more than 73,728 bytes ends the link with bad-frame (100)")
+async def oversized(bench: Bench) -> None:
+    peer = await bench.peer()
+    await peer.say(Offer(1, (bytes(ENVELOPE_MAX_BYTES + 1),)))
+    await peer.end(Code.BAD_FRAME)
+
+
+@AREA.check(
+    "WIRE-24",
+    expects="from-future (308) beyond 5 minutes ahead, expired (301) once the time is up; what lies between is taken",
+    needs=(Need.PEOPLE,),
+)
+async def times(bench: Bench) -> None:
+    async with bench.people() as (_, bob):
+        peer = await bench.peer()
+        now_ms, sender = bench.wall_ms(), f"eve@{peer.own.name}"
+
+        def made(created_ms: int, expires_s: int = 3_600) -> bytes:
+            return bench.envelope(sender, bob.own.name, created_ms=created_ms, expires_s=expires_s)
+
+        refused = await peer.offer(
+            made(now_ms + 7 * MINUTE_MS),
+            made(now_ms + 4 * MINUTE_MS),
+            made(now_ms - 2 * MINUTE_MS, 60),
+            made(now_ms - 2 * MINUTE_MS, 600),
+            made(0, EXPIRY_MAX_S),
+        )
+        refused_with(refused, Code.FROM_FUTURE, None, Code.EXPIRED, None, Code.EXPIRED)
+
+
+@AREA.check("WIRE-26", expects="any suite and any body within the bounds is taken", needs=(Need.PEOPLE,))
+async def any_body(bench: Bench) -> None:
+    async with bench.people() as (alice, bob):
+        bodies = [("seal.1", b""), ("\N{SNOWMAN}" * 32, b"\xc1" * 9), ("no suite", secrets.token_bytes(BODY_MAX_BYTES))]
+        made = [bench.envelope(alice.own.name, bob.own.name, suite=suite, body=body) for suite, body in bodies]
+        for envelope in made:
+            await bench.send(alice, envelope)
+            await arrives(bob, envelope_id(envelope))
+
+
+# ── signals ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _signalled(link: Party, body: bytes) -> None:
+    await link.expect(Signal, lambda each: each.body == body, what="a Signal whose way is open was not passed on")
+
+
+def _heard(link: Party) -> list[bytes]:
+    return [signal.body for signal in link.all(Signal)]
+
+
+@AREA.check(
+    "WIRE-31",
+    expects="a Signal is passed on if its sender is that of the link, and dropped without a word if not",
+    needs=(Need.PEOPLE,),
+)
+async def signals(bench: Bench) -> None:
+    async with bench.people() as (alice, bob):
+        peer = await bench.peer()
+        to, theirs = bob.own.name, f"eve@{peer.own.name}"
+        await alice.say(Signal(to, f"eve@{bench.node.name}", "x", b"forged by a device"))
+        await peer.say(Signal(to, alice.own.name, "x", b"forged by a peer"))
+        await alice.say(Signal(to, alice.own.name, "x", b"of a device"))
+        await peer.say(Signal(to, theirs, "x", b"of a peer"))
+        await peer.say(Signal(f"nobody@{bench.node.name}", theirs, "x", b"to nobody"))
+        await _signalled(bob, b"of a device")
+        await _signalled(bob, b"of a peer")
+        await peer.lives()
+        await alice.lives()
+        require(not [body for body in _heard(bob) if body.startswith(b"forged")], "a forged Signal was passed on")
+
+
+@AREA.check(
+    "WIRE-31",
+    "DIR-26",
+    expects="a Signal for a user who may not be written to is dropped",
+    needs=(Need.PEOPLE,),
+)
+async def unwelcome_signals(bench: Bench) -> None:
+    async with bench.people() as (_, bob):
+        peer = await bench.peer()
+        await bob.answered(AskReach("none"))
+        try:
+            await peer.say(Signal(bob.own.name, f"eve@{peer.own.name}", "x", b"unwelcome"))
+            await peer.lives()
+            await trio.sleep(PAUSE_S)
+        finally:
+            with trio.CancelScope(shield=True):
+                await bob.answered(AskReach("all"))
+        require(not _heard(bob), "it was passed on")
+
+
+@AREA.check("WIRE-31", expects="a Signal for a device that is not there is not kept", needs=(Need.PEOPLE,))
+async def signals_are_not_kept(bench: Bench) -> None:
+    async with bench.persons() as (alice, bob):
+        one = await bench.device(alice.as_device)
+        await one.say(Signal(bob.address, alice.address, "x", b"too early"))
+        await one.lives()
+        other = await bench.device(bob.as_device)
+        await other.lives()
+        await trio.sleep(PAUSE_S)
+        require(not _heard(other), "a Signal was kept until the device came")

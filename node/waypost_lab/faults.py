@@ -1,0 +1,203 @@
+"""What can go wrong in a network of the lab, as methods. All of it happens around the nodes, none of it inside."""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import trio
+
+from waypost.crypto.keys import SigningKey
+from waypost.errors import Code, LocalError
+from waypost.protocol.directory.trust import PeerPolicy
+from waypost_lab.clock import LabClock
+from waypost_lab.durable import COMMIT_S, Disk
+from waypost_lab.fabric import Fabric
+from waypost_lab.machine import Machine
+from waypost_lab.names import full_name, full_node
+from waypost_lab.path import PERFECT, Path
+from waypost_lab.profile import key_of
+from waypost_lab.timeline import AnyEvent, Fault, Mended, NodeState
+
+
+class Faults(ABC):
+    """Paths are named by their ends: nodes (`birdy`) or users (`alice@birdy`, whose app is a machine of its own).
+
+    Every fault lasts until it is taken back. A name that is not there is a LocalError(BAD_CONFIG).
+    """
+
+    def __init__(self, fabric: Fabric) -> None:
+        self.fabric = fabric
+        self.machines: dict[str, Machine] = {}
+        self._backups: dict[str, Callable[[], None]] = {}  #: what restores them
+        self._faults: dict[tuple[str, ...], int] = {}
+        self._numbers = itertools.count(1)
+        self._keys = itertools.count(2)
+
+    @abstractmethod
+    def _clock_of(self, user: str) -> LabClock:
+        """The clock of the machine that a user's app runs on."""
+
+    @abstractmethod
+    def _tell(self, event: AnyEvent) -> None:
+        """Something has happened."""
+
+    def machine(self, name: str) -> Machine:
+        """The node itself: its relay, disk, clock and log. Raises LocalError(BAD_CONFIG)."""
+        machine = self.machines.get(full_node(name))
+        if machine is None:
+            there = ", ".join(self.machines) or "none"
+            raise LocalError(Code.BAD_CONFIG, f"there is no node {name!r}; there are: {there}")
+        return machine
+
+    # ── paths ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def cut(self, one: str, other: str, *, one_way: bool = False) -> None:
+        """What is sent from now on disappears: from the first to the second, and back unless `one_way`."""
+        for source, target, path in self._ways(one, other, one_way=one_way):
+            path.cut()
+            self._begin("cut", source, target)
+
+    def heal(self, one: str = "", other: str = "") -> None:
+        """Paths are open and perfect again, both ways: those between two, or all."""
+        ways = self._ways(one, other) if one else self.fabric.paths()
+        for source, target, path in ways:
+            path.quality = PERFECT
+            path.mend()
+            for name in ("cut", "slow", "loss"):
+                self._mend(name, source, target)
+
+    def mend(self, source: str, target: str) -> None:
+        """What the first sends arrives at the second again; nothing changes on the way back."""
+        for one, other, path in self._ways(source, target, one_way=True):
+            path.mend()
+            self._mend("cut", one, other)
+
+    def slow(self, one: str, other: str, seconds: float, jitter_s: float = 0.0) -> None:
+        """Everything takes that long one way, and up to `jitter_s` more."""
+        for source, target, path in self._ways(one, other):
+            path.quality = replace(path.quality, latency_s=seconds, jitter_s=jitter_s)
+            self._begin("slow", source, target, detail=f"{seconds:g} s")
+
+    def loss(self, one: str, other: str, share: float) -> None:
+        """That share of the segments (0 to 1) must be sent again."""
+        if not 0 <= share <= 1:
+            raise LocalError(Code.BAD_CONFIG, f"a share lies between 0 and 1, not at {share:g}")
+        for source, target, path in self._ways(one, other):
+            path.quality = replace(path.quality, loss=share)
+            self._begin("loss", source, target, detail=f"{share:.0%}")
+
+    def _ways(self, one: str, other: str, *, one_way: bool = False) -> list[tuple[str, str, Path]]:
+        ends = [full_name(one), full_name(other)]
+        for end in ends:
+            self.machine(end.rpartition("@")[2])
+        ways = [(ends[0], ends[1])] if one_way else [(ends[0], ends[1]), (ends[1], ends[0])]
+        return [(source, target, self.fabric.path(source, target)) for source, target in ways]
+
+    # ── machines ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def crash(self, name: str) -> None:
+        """As `kill -9`: what was not committed is gone, and the kernel closes the connections."""
+        machine = self.machine(name)
+        machine.crash()
+        self._tell_state(machine.name, "down")
+
+    def lose_power(self, name: str) -> None:
+        """As `crash`, and nobody is told: connections stay half-open on the other side."""
+        machine = self.machine(name)
+        machine.lose_power()
+        self._tell_state(machine.name, "down")
+
+    def skew(self, name: str, *, minutes: float = 0.0, seconds: float = 0.0) -> None:
+        """How far the clock of a node, or of a user's machine, is ahead; negative: behind. 0: it is right."""
+        skew_s = 60 * minutes + seconds
+        whole = full_name(name)
+        clock = self._clock_of(whole) if "@" in whole else self.machine(whole).clock
+        clock.skew_ms = round(1000 * skew_s)
+        if skew_s:
+            self._begin("skew", whole, detail=f"{skew_s:+g} s")
+        else:
+            self._mend("skew", whole)
+
+    def lose_key(self, name: str) -> None:
+        """While the node is down: its key is gone, and it comes back with a new one."""
+        machine = self._stopped(name)
+        seed = key_of(f"key {next(self._keys)} of {machine.name}")
+        machine.make = replace(machine.make, key=seed)
+        self._tell(Fault(t=trio.current_time(), id=next(self._numbers), name="lost-key", nodes=(machine.name,)))
+
+    def key_of(self, name: str) -> SigningKey:
+        """The node's own."""
+        return self.machine(name).make.key
+
+    def pin(self, name: str, peer: str) -> None:
+        """The operator of the first node accepts the key that the second has now."""
+        self._running(name).relay.peers.set_policy(full_node(peer), PeerPolicy.NONE, self.key_of(peer).public)
+
+    # ── disks ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def fill_disk(self, name: str) -> None:
+        """There is no room for more than it holds now."""
+        machine = self.machine(name)
+        machine.disk.fill()
+        self._begin("disk-full", machine.name)
+
+    def free_disk(self, name: str) -> None:
+        machine = self.machine(name)
+        machine.disk.free()
+        self._mend("disk-full", machine.name)
+
+    def slow_disk(self, name: str, commit_s: float = COMMIT_S) -> None:
+        """How long a commit takes from now on; without a number, as long as on a good disk."""
+        machine = self.machine(name)
+        machine.disk.commit_s = commit_s
+        if commit_s > COMMIT_S:
+            self._begin("slow-disk", machine.name, detail=f"{commit_s:g} s")
+        else:
+            self._mend("slow-disk", machine.name)
+
+    def backup(self, name: str) -> None:
+        """As `waypost backup`; the last one counts."""
+        machine = self.machine(name)
+        disk = machine.disk
+        if isinstance(disk, Disk):
+            self._backups[machine.name] = partial(disk.restore, disk.backup())
+        else:
+            self._backups[machine.name] = partial(disk.restore, disk.backup())
+
+    def restore(self, name: str) -> None:
+        """As `waypost restore`, while the node is down: the state of its backup, under a new epoch."""
+        machine = self._stopped(name)
+        if machine.name not in self._backups:
+            raise LocalError(Code.BAD_CONFIG, f"{name} has no backup: call backup first")
+        self._backups[machine.name]()
+
+    # ── the inside ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _running(self, name: str) -> Machine:
+        machine = self.machine(name)
+        if not machine.is_up:
+            raise LocalError(Code.NOT_RUNNING, f"{name} is down")
+        return machine
+
+    def _stopped(self, name: str) -> Machine:
+        machine = self.machine(name)
+        if machine.is_up:
+            raise LocalError(Code.STATE_IN_USE, f"{name} is up: stop or crash it first")
+        return machine
+
+    def _tell_state(self, node: str, state: str) -> None:
+        self._tell(NodeState(t=trio.current_time(), node=node, state=state))
+
+    def _begin(self, name: str, *nodes: str, detail: str = "") -> None:
+        self._mend(name, *nodes)
+        number = self._faults[name, *nodes] = next(self._numbers)
+        self._tell(Fault(t=trio.current_time(), id=number, name=name, nodes=nodes, detail=detail))
+
+    def _mend(self, name: str, *nodes: str) -> None:
+        number = self._faults.pop((name, *nodes), None)
+        if number is not None:
+            self._tell(Mended(t=trio.current_time(), id=number))

@@ -1,0 +1,219 @@
+"""The promises of the design, watched at every step of a simulation.
+
+Nothing accepted is lost; nothing is stored or shown twice; senders are told the truth; bounds hold; a dead peer slows
+nobody else; every queue drains once the faults are over; traces of both hops agree. A breach is a `Violation`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import trio
+
+from waypost.clock import Instant
+from waypost.errors import Code, WaypostError, describe
+from waypost.limits import BATCH_MAX_ENVELOPES, EARLY_BATCHES_MAX
+from waypost.protocol.frames.codec import read
+from waypost.protocol.frames.messages import ClaimReply
+from waypost.relay.settings import Quotas
+from waypost.storage.store import Accepted, Deposit, MailboxKind
+from waypost_lab.app import App
+from waypost_lab.simulate.events import Events
+from waypost_lab.timeline import LinkState, Note, Step
+
+#: A run that breaks everything need not list it all.
+_LISTED_MAX: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """`promise` is one of a few words; `at_s` in virtual time."""
+
+    promise: str
+    at_s: float
+    text: str
+
+
+@dataclass(slots=True)
+class Letter:
+    """A message as all who are asked together know it."""
+
+    sender: str
+    recipient: str
+    sent_at: Instant
+    accepted_at: Instant | None = None
+    shown_at: Instant | None = None
+    fate: int | None = None  #: told to the sender: 0 delivered, else why not
+    refused: int = 0  #: by the sender's own node, for good
+    abandoned: bool = False  #: its custodian has left for good, and said so
+
+
+class Promises:
+    """See the module."""
+
+    def __init__(self, events: Events) -> None:
+        self.events = events
+        self.letters: dict[bytes, Letter] = {}
+        self.violations: list[Violation] = []
+        self.counts: Counter[str] = Counter()
+        self._stored: dict[tuple[str, bytes], int] = {}
+        self._packages: dict[bytes, bytes] = {}
+
+    def broken(self, promise: str, text: str) -> None:
+        self.counts[promise] += 1
+        if len(self.violations) < _LISTED_MAX:
+            at_s = round(trio.current_time(), 6)
+            self.violations.append(Violation(promise, at_s, text))
+            self.events.add("VIOLATION", promise, text)
+            self.events.mark()
+            self.events.record(Note(t=at_s, text=f"{promise}: {text}", level="error"))
+
+    # ── told by apps ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def told(self, app: App, step: str, id_: bytes, other: str, code: int) -> None:
+        """An app's `Tell`."""
+        me = app.profile.address
+        self.events.add(step, me, id_.hex(), other, code)
+        self.counts[step] += 1
+        now = trio.current_time()
+        if step == "sent":
+            self.letters[id_] = Letter(me, other, now)
+        elif step == "claimed":
+            self._claimed(app, id_, other)
+        elif id_ in self.letters:
+            self._step(self.letters[id_], step, me, code, now)
+        elif not step.startswith("notice"):
+            self.broken("forged", f"{me} got {step} of a message {id_.hex()} that nobody wrote")
+        if self.events.recording and step in _STEPS:
+            letter = self.letters[id_]
+            self.events.record(
+                Step(
+                    t=now, id=id_.hex(), step=_STEPS[step], sender=letter.sender, recipient=letter.recipient, code=code
+                )
+            )
+
+    def _step(self, letter: Letter, step: str, me: str, code: int, now: Instant) -> None:
+        match step:
+            case "accepted":
+                letter.accepted_at = now
+            case "refused":
+                letter.refused = code
+            case "shown":
+                if letter.recipient != me:
+                    self.broken("misdelivered", f"a message to {letter.recipient} was shown to {me}")
+                letter.shown_at = now
+            case "delivered":
+                if letter.shown_at is None:
+                    self.broken("untrue", f"{me} was told that a message was delivered which nobody was shown")
+                letter.fate = 0
+            case "bounced":
+                letter.fate = code
+            case _:  # brought again, or news that may be lost
+                pass
+
+    def _claimed(self, app: App, request: bytes, address: str) -> None:
+        answers = app.profile.answers[request]
+        bodies = {answer.reply for answer in answers if answer.code == 0}
+        if len(bodies) > 1:
+            self.broken("claims", f"request {request.hex()} for {address} was answered in two ways")
+        for body in bodies:
+            for device in read(body, ClaimReply).devices:
+                if device.state == "one-time" and self._packages.setdefault(device.package, request) != request:
+                    self.broken("claims", f"a package of {address} was issued twice")
+
+    # ── told by nodes ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def accepted(self, node: str, deposit: Deposit, accepted: Accepted) -> None:
+        """A node has committed a deposit."""
+        for mailbox, parcel in accepted.placed:
+            for id_ in parcel.ids:
+                key = (f"{node} {mailbox}", id_)
+                times = self._stored[key] = self._stored.get(key, 0) + 1
+                if times > 1:
+                    self.broken("stored twice", f"{node} put {id_.hex()} from {deposit.source} into a mailbox again")
+                if id_ not in self.letters:
+                    self.broken("forged", f"{node} accepted {id_.hex()}, which nobody wrote")
+
+    def logged(self, node: str, level: str, event: str, fields: MutableMapping[str, Any]) -> None:
+        """A line of a node's log: no trouble may be one that nobody foresaw."""
+        if level == "error":
+            self.broken("unforeseen", f"{node}: {event} {fields!r}")
+        elif event in ("link up", "link down"):
+            peer, up = str(fields["peer"]), event == "link up"
+            self.events.add(event, node, peer)
+            self.events.record(LinkState(t=trio.current_time(), a=node, b=peer, up=up))
+
+    def stopped(self, node: str, unanswered: int) -> None:
+        """A node has ended in good order: what it had begun to write must be written and answered."""
+        if unanswered:
+            self.broken("unwritten", f"{node} stopped with {unanswered} writes under way")
+
+    def within(self, node: str, kind: MailboxKind, owner: str, items: int, quotas: Quotas) -> None:
+        """A mailbox holds so much; what is being committed may go beyond by what was under way."""
+        most = quotas.mailbox_envelopes if kind is MailboxKind.DEVICE else quotas.outbox_envelopes
+        if items > most + (EARLY_BATCHES_MAX + 2) * BATCH_MAX_ENVELOPES:
+            self.broken("bounds", f"{node} holds {items} of at most {most} for {owner}")
+
+    # ── at the end ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def settle(self, left: set[str]) -> None:
+        """After everything has calmed down: what became of each message; `left`: nodes that have left for good."""
+        for id_, letter in self.letters.items():
+            ends = {letter.sender.rpartition("@")[2], letter.recipient.rpartition("@")[2]}
+            letter.abandoned = bool(ends & left) and (letter.shown_at is None or letter.fate is None)
+            name = f"{id_.hex()} from {letter.sender} to {letter.recipient}, sent at {letter.sent_at:.1f} s"
+            if letter.abandoned:
+                self.counts["abandoned"] += 1
+            elif letter.accepted_at is None:
+                if letter.shown_at is None and not letter.refused and letter.fate is None:
+                    self.broken("stuck", f"{name} was never taken by its node")
+            elif letter.shown_at is None and not letter.fate:
+                self.broken("lost", f"{name} was accepted, and nobody was shown it or told why not")
+            elif letter.fate is None:
+                self.broken("untold", f"{name} was shown, and its sender was not told")
+            elif letter.fate and letter.shown_at is not None:
+                self.broken("untrue", f"{name} was shown, and its sender was told {describe(letter.fate)}")
+
+    def figures(self) -> dict[str, int]:
+        """Counts of messages."""
+        letters = self.letters.values()
+        accepted = [letter for letter in letters if letter.accepted_at is not None]
+        return {
+            "accepted": len(accepted),
+            "delivered": sum(letter.shown_at is not None for letter in letters),
+            "bounced": sum(bool(letter.fate) and letter.fate != EXPIRED for letter in letters),
+            "expired": sum(letter.fate == EXPIRED for letter in letters),
+            "refused": sum(bool(letter.refused) for letter in letters),
+            "abandoned": sum(letter.abandoned for letter in letters),
+            "lost": self.counts["lost"],
+            "duplicates": self.counts["stored twice"],
+        }
+
+
+#: What a sender is told of a message that has expired.
+EXPIRED: Final = Code.EXPIRED.number
+#: Steps of an app, as the timeline names them.
+_STEPS: Final = {
+    "sent": "sent",
+    "accepted": "accepted",
+    "shown": "delivered",
+    "bounced": "bounced",
+    "refused": "bounced",
+}
+
+
+@dataclass(frozen=True)
+class NodeObserver:
+    """A node's store tells the promises what it has made durable."""
+
+    node: str
+    promises: Promises
+
+    def committed(self, verb: str, arguments: tuple[Any, ...], result: Any) -> None:
+        if isinstance(result, WaypostError):
+            return
+        if verb == "accept":
+            self.promises.accepted(self.node, arguments[0], result)
