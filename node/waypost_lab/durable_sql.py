@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import aiosqlite
+import trio
 
 from waypost.errors import WaypostError
 from waypost.storage.sqlite import directory as sql_directory
@@ -56,7 +57,7 @@ class SqlDisk:
         self.conn = _database()
 
     async def open(self, rng: random.Random, observer: Observer | None = None) -> SqlLabStore:
-        """What one run of a node has of it. Needs `trio_asyncio.open_loop()` around it."""
+        """What one run of a node has of it."""
         inline = _Inline(self, rng, observer)
         store = SqlLabStore(inline, self.room)
         await schema.prepare(in_thread, inline, _NOWHERE)
@@ -123,7 +124,9 @@ class _Inline:
         return result
 
     async def _pass(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        passed = asyncio.get_running_loop().create_future()
+        trio.lowlevel.spawn_system_task(_answer, passed, seconds)
+        await passed
         if self.crashed:
             raise Crashed
 
@@ -135,6 +138,11 @@ class _Inline:
             if isinstance(deposit, Deposit):
                 error = getattr(result, "error", None)
                 self._observer.committed("accept", (deposit,), error if isinstance(error, WaypostError) else result)
+
+
+async def _answer(future: asyncio.Future[None], after_s: float) -> None:
+    await trio.sleep(after_s)
+    future.set_result(None)
 
 
 class SqlLabStore(SqliteStore):

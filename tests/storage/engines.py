@@ -4,8 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import trio_asyncio
-
 from waypost.storage.memory.engine import MemoryStore
 from waypost.storage.sqlite.engine import open_store
 from waypost.storage.store import Store
@@ -22,5 +20,5 @@ async def memory(path: Path) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def sqlite(path: Path) -> AsyncIterator[Store]:
-    async with trio_asyncio.open_loop(), open_store(path) as store:
+    async with open_store(path) as store:
         yield store

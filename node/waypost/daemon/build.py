@@ -137,7 +137,7 @@ class Built:
 
 @asynccontextmanager
 async def built(state: StateDir, plan: Plan) -> AsyncIterator[Built]:
-    """Open everything; needs `trio_asyncio.open_loop()` around it.
+    """Open everything.
 
     Raises LocalError: CANNOT_LISTEN, STATE_MISSING, STATE_DAMAGED, STATE_TOO_NEW.
     """

@@ -74,13 +74,13 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "no-shield",
-        "a node that ends breaks its transactions off",
+        "no-drain",
+        "a node that ends does not wait for its writer",
         "waypost.storage.sqlite.commit",
         (
             (
-                "            with trio.CancelScope(shield=True):\n                await aio_as_trio(self._run)()\n",
-                "            await aio_as_trio(self._run)()\n",
+                "        self._closing = True\n        if",
+                "        self._closing = True\n        self._closed.set()\n        if",
             ),
         ),
     ),

@@ -1,29 +1,28 @@
-"""Group commit: verbs queue up, one task writes all that is queued in one transaction, then everyone who waits learns.
+"""Group commit: verbs queue up, all that is queued is written in one transaction, then everyone who waits learns.
 
 So a commit is as large as the load makes it, and a lone operation waits for nobody. Each transaction is one hop to
-aiosqlite's thread. The writing task is an asyncio one, so that a commit crosses between the two kinds of event loop
-only to wake its waiters.
+aiosqlite's thread. Nothing of it is a task: a commit that is done concludes in a callback, which starts the next.
 """
 
 from __future__ import annotations
 
-import asyncio
+import math
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import aiosqlite
 import trio
-from trio_asyncio import aio_as_trio
 
 from waypost.errors import Code, LocalError, Refused, WaypostError
 from waypost.limits import COMMIT_MAX_BYTES, COMMIT_MAX_OPERATIONS, DISK_RESERVE_BYTES
+from waypost.storage.sqlite import seam
 from waypost.storage.sqlite.mail import MailState
 
 T = TypeVar("T")
@@ -34,6 +33,9 @@ OnCommit = Callable[[dict[int, list[int]]], None]
 
 #: How long an operation that nobody is waiting for is left alone, to be written together with another.
 COMPANY_S = 0.02
+
+#: After a group of more, more will come at once: what they have brought about makes others submit.
+_SMALL_GROUP: Final = 4
 
 
 class Haste(Enum):
@@ -192,24 +194,56 @@ async def in_thread(connection: aiosqlite.Connection, run: Callable[..., T], *ar
 
     Shielded: cancelling the await would not stop the thread, only lose its answer.
     """
-    with trio.CancelScope(shield=True):
-        result: Any = await aio_as_trio(connection.execute_fetchall)(run, arguments)
-    return result  # type: ignore[no-any-return]
+    return await seam.finished(_call(connection, run, arguments))
+
+
+def _call(
+    connection: aiosqlite.Connection, run: Callable[..., T], arguments: tuple[Any, ...]
+) -> Coroutine[Any, Any, T]:
+    call: Callable[..., Any] = connection.execute_fetchall  # see `Connection`
+    return call(run, arguments)  # type: ignore[no-any-return]
+
+
+class _State(Enum):
+    """Of a `GroupCommit`."""
+
+    IDLE = "idle"
+    DUE = "due"
+    BUSY = "busy"
+    CLOSED = "closed"
 
 
 class GroupCommit:
-    """The queue of operations and the task that writes them."""
+    """The queue of operations, written group by group in the order in which they were submitted.
+
+    One commit at a time is under way. What is submitted meanwhile waits for the next; no cancellation reaches either.
+
+        IDLE ──▶ BUSY   an operation came that somebody waits for, and the last group was small;
+                        or one that nobody waits for has had COMPANY_S without another
+        IDLE ──▶ DUE    the same, and the last group was large
+        DUE  ──▶ BUSY   a tick of trio later: others have had the time to submit
+        BUSY ──▶ IDLE   the commit has been concluded, and nothing is queued
+        BUSY ──▶ DUE    the same, something is queued, and the group was large
+        BUSY ──▶ BUSY   the same, and the group was small
+        any  ──▶ CLOSED nothing is queued after `close`; or what a commit raised is no trouble that operations can have
+
+    After `close`, while it is closing, nothing is taken any more and no commit waits for a tick. Concluding a commit is
+    counting what it changed (`on_commit`) and then, in order, resolving its operations.
+    """
 
     def __init__(self, connection: aiosqlite.Connection, transactions: Transactions, on_commit: OnCommit) -> None:
         self._connection = connection
         self._transactions = transactions
         self._on_commit = on_commit
+        self._token = trio.lowlevel.current_trio_token()
         self._queue: deque[_Operation] = deque()
-        self._loop: asyncio.AbstractEventLoop
-        self._idle: asyncio.Future[None] | None = None
-        self._later: asyncio.TimerHandle | None = None
+        self._group: list[_Operation] = []  #: of the last commit
+        self._state = _State.IDLE
         self._closing = False
         self._closed = trio.Event()
+        self._broken: BaseException | None = None
+        #: Ends when operations without anyone waiting for them have been left alone for long enough.
+        self._company = trio.CancelScope(shield=True)
 
     def submit(
         self, run: Callable[..., T], arguments: tuple[Any, ...], size: int, haste: Haste = Haste.NOW
@@ -219,43 +253,60 @@ class GroupCommit:
             raise LocalError(Code.NOT_RUNNING, "the store is closed")
         pending: Pending[T] = Pending()
         self._queue.append(_Operation(run, arguments, size, pending))
-        if haste is Haste.NOW:
-            self._wake()
-        elif self._idle is not None and self._later is None:
-            self._later = self._loop.call_later(COMPANY_S, self._wake)
+        if self._state is _State.IDLE:
+            if haste is Haste.NOW:
+                self._go_on()
+            elif self._company.deadline == math.inf:
+                self._company.deadline = trio.current_time() + COMPANY_S
         return pending
 
     async def run(self) -> None:
-        """Write until `close`, and then all that was submitted before it, whatever is cancelled meanwhile."""
-        try:
-            with trio.CancelScope(shield=True):
-                await aio_as_trio(self._run)()
-        finally:
-            self._closed.set()
+        """Until `close`, and then until all that was submitted before it is written, whatever is cancelled meanwhile.
+
+        Raises what no operation can be told of: a fault in its SQL, or in what counts the changes. The operations that
+        have no result yet then get LocalError(NOT_RUNNING).
+        """
+        while not self._closed.is_set():
+            with self._company:
+                await self._closed.wait()
+            self._company = trio.CancelScope(shield=True)
+            if self._state is _State.IDLE and self._queue:
+                self._go_on()
+        if self._broken is not None:
+            raise self._broken
 
     async def close(self) -> None:
         """Return when everything submitted has been written, or has failed."""
         self._closing = True
-        self._wake()
+        if self._state in (_State.IDLE, _State.DUE):
+            self._go_on()
         with trio.CancelScope(shield=True):
             await self._closed.wait()
 
-    def _wake(self) -> None:
-        if self._later is not None:
-            self._later.cancel()
-            self._later = None
-        if self._idle is not None and not self._idle.done():
-            self._idle.set_result(None)
-
-    async def _run(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        while self._queue or not self._closing:
-            if self._queue:
-                await self._commit(self._take())
+    def _go_on(self) -> None:
+        """From a state in which no commit is under way."""
+        if self._queue:
+            if len(self._group) > _SMALL_GROUP and not self._closing:
+                self._state = _State.DUE
+                self._token.run_sync_soon(self._tick)
             else:
-                self._idle = self._loop.create_future()
-                await self._idle
-                self._idle = None
+                self._commit()
+        elif self._closing:
+            self._state = _State.CLOSED
+            self._closed.set()
+        else:
+            self._state = _State.IDLE
+
+    def _tick(self) -> None:
+        if self._state is _State.DUE:  # and not closing, since then
+            self._commit()
+
+    def _commit(self) -> None:
+        if self._company.deadline != math.inf:
+            self._company.deadline = math.inf
+        self._state = _State.BUSY
+        self._group = self._take()
+        seam.start(_call(self._connection, self._transactions.commit, (self._group,)), self._done)
 
     def _take(self) -> list[_Operation]:
         group = [self._queue.popleft()]
@@ -265,15 +316,31 @@ class GroupCommit:
             size += group[-1].size
         return group
 
-    async def _commit(self, group: list[_Operation]) -> None:
-        results: Any
+    def _done(self, results: list[Any] | None, error: BaseException | None) -> None:
         try:
-            results = await self._connection.execute_fetchall(self._transactions.commit, (group,))
-        except sqlite3.Error as error:
-            results = [_Failed(translated(error))] * len(group)
+            self._conclude(results, error)
+            self._go_on()
+        except BaseException as trouble:  # noqa: BLE001 # reason: here it would end trio; `run` raises it
+            self._break(trouble)
+
+    def _conclude(self, results: list[Any] | None, error: BaseException | None) -> None:
+        if isinstance(error, sqlite3.Error):
+            results = [_Failed(translated(error))] * len(self._group)
+        elif error is not None:
+            raise error
         self._on_commit(self._transactions.mail.take_changes())
-        for operation, result in zip(group, results, strict=True):
+        for operation, result in zip(self._group, results or (), strict=True):
             if isinstance(result, _Failed):
                 operation.pending.resolve(None, result.error)
             else:
                 operation.pending.resolve(result, None)
+
+    def _break(self, trouble: BaseException) -> None:
+        self._broken = trouble
+        self._closing = True
+        self._state = _State.CLOSED
+        self._closed.set()
+        for operation in (*self._group, *self._queue):
+            if not operation.pending.done:
+                operation.pending.resolve(None, LocalError(Code.NOT_RUNNING, "the store has broken down"))
+        self._queue.clear()

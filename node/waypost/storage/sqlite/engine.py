@@ -1,7 +1,4 @@
-"""The Store in a SQLite file, through aiosqlite. Writes go by `commit`; reads have a connection of their own (WAL).
-
-aiosqlite awaits asyncio futures, so this runs under `trio_asyncio.open_loop()`; nothing else in the node needs it.
-"""
+"""The Store in a SQLite file, through aiosqlite. Writes go by `commit`; reads have a connection of their own (WAL)."""
 
 from __future__ import annotations
 
@@ -13,14 +10,13 @@ from typing import Any, TypeVar
 
 import aiosqlite
 import trio
-from trio_asyncio import aio_as_trio
 
 from waypost.clock import WallMs
 from waypost.errors import Code, LocalError, Refused
 from waypost.ids import Provider, User
 from waypost.storage.sqlite import directory as sql_directory
 from waypost.storage.sqlite import mail as sql_mail
-from waypost.storage.sqlite import schema
+from waypost.storage.sqlite import schema, seam
 from waypost.storage.sqlite.commit import Connection, Disk, GroupCommit, Haste, Transactions, in_thread, translated
 from waypost.storage.store import (
     Accepted,
@@ -262,12 +258,12 @@ def _back_up(path: Path, target: Path) -> None:
 
 async def _connect(path: Path, pragmas: Iterable[str]) -> aiosqlite.Connection:
     try:
-        connection: aiosqlite.Connection = await aio_as_trio(_open)(path)
+        connection = await seam.finished(_open(path))
     except (sqlite3.Error, OSError) as error:
         raise LocalError(Code.STATE_DAMAGED, f"{path}: {error}") from error
     try:
         for pragma in pragmas:
-            await aio_as_trio(connection.execute_fetchall)(pragma)
+            await seam.finished(connection.execute_fetchall(pragma))
     except sqlite3.Error as error:
         await _disconnect(connection)
         raise LocalError(Code.STATE_DAMAGED, f"{path}: {error}") from error
@@ -280,13 +276,12 @@ async def _open(path: Path) -> aiosqlite.Connection:
 
 async def _disconnect(connection: aiosqlite.Connection) -> None:
     # aiosqlite's thread outlives a connection that is not closed, and holds up the end of the process.
-    with trio.CancelScope(shield=True):
-        await aio_as_trio(connection.close)()
+    await seam.finished(connection.close())
 
 
 @asynccontextmanager
 async def open_store(path: Path, *, max_bytes: int = 0) -> AsyncIterator[SqliteStore]:
-    """The store in that file, made or upgraded if need be; needs `trio_asyncio.open_loop()` around it.
+    """The store in that file, made or upgraded if need be.
 
     `max_bytes` bounds the file (0: only the disk does); beyond it verbs raise Refused(STORE_FULL).
     Raises LocalError(STATE_TOO_NEW | STATE_DAMAGED).
@@ -295,7 +290,7 @@ async def open_store(path: Path, *, max_bytes: int = 0) -> AsyncIterator[SqliteS
     try:
         await schema.prepare(in_thread, writing, path)
         if max_bytes:
-            await aio_as_trio(writing.execute_fetchall)(f"PRAGMA max_page_count = {max(64, max_bytes // 8192)}")
+            await seam.finished(writing.execute_fetchall(f"PRAGMA max_page_count = {max(64, max_bytes // 8192)}"))
         reading = await _connect(
             path, ("PRAGMA query_only = ON", "PRAGMA busy_timeout = 5000", "PRAGMA cache_size = -8192")
         )

@@ -1,0 +1,309 @@
+"""Group commit under trio, in the thread that nodes have for it."""
+
+import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+import pytest
+import trio
+import trio.testing
+
+from waypost.errors import Code, LocalError, Refused, WaypostError
+from waypost.limits import COMMIT_MAX_BYTES, COMMIT_MAX_OPERATIONS
+from waypost.storage.sqlite import schema, seam
+from waypost.storage.sqlite.commit import (
+    COMPANY_S,
+    Connection,
+    Disk,
+    GroupCommit,
+    Haste,
+    Pending,
+    Transactions,
+    in_thread,
+)
+
+
+class Gate:
+    """An operation that keeps the database thread until it is let go."""
+
+    def __init__(self) -> None:
+        self.entered = trio.Event()
+        self._token = trio.lowlevel.current_trio_token()
+        self._open = threading.Event()
+
+    def __call__(self, conn: sqlite3.Connection) -> None:
+        self._token.run_sync_soon(self.entered.set)
+        assert self._open.wait(30)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+class Bench:
+    """A group commit on a file, and what it did."""
+
+    def __init__(self, connection: aiosqlite.Connection, transactions: Transactions) -> None:
+        self.connection = connection
+        self.commits = 0
+        self.commit = GroupCommit(connection, transactions, self.count)
+        self.ran: list[str] = []
+
+    def count(self, _changes: dict[int, list[int]]) -> None:
+        self.commits += 1
+
+    def note(self, conn: sqlite3.Connection, name: str) -> str:
+        conn.execute("INSERT INTO meta (name, value) VALUES (?, 1)", (name,))
+        self.ran.append(name)
+        return name
+
+    def submit(self, name: str, haste: Haste = Haste.NOW, size: int = 1) -> Pending[str]:
+        return self.commit.submit(self.note, (name,), size, haste)
+
+    async def shut(self) -> Gate:
+        """A commit is under way until the gate is opened."""
+        gate = Gate()
+        self.commit.submit(gate, (), 1)
+        await gate.entered.wait()
+        return gate
+
+    async def begun(self) -> list[str]:
+        """What ran of all that has been handed to the thread by now."""
+        await in_thread(self.connection, lambda _conn: None)
+        return self.ran
+
+    async def written(self) -> list[str]:
+        rows: Any = await in_thread(
+            self.connection, lambda conn: conn.execute("SELECT name FROM meta ORDER BY name").fetchall()
+        )
+        return [name for (name,) in rows if name.startswith("row")]
+
+
+async def _connect(path: Path) -> aiosqlite.Connection:
+    return await aiosqlite.connect(path, isolation_level=None, factory=Connection)
+
+
+@asynccontextmanager
+async def bench(path: Path) -> AsyncIterator[Bench]:
+    """It does not run yet, and is closed in the end."""
+    connection = await seam.finished(_connect(path))
+    try:
+        await schema.prepare(in_thread, connection, path)
+        made = Bench(connection, await in_thread(connection, Transactions, Disk(path)))
+        try:
+            yield made
+        finally:
+            await made.commit.close()
+    finally:
+        await seam.finished(connection.close())
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with trio.open_nursery() as nursery, bench(tmp_path / "store.db") as made:
+        nursery.start_soon(made.commit.run)
+        yield made
+
+
+async def fails(code: Code, pending: Pending[Any]) -> None:
+    with pytest.raises(WaypostError) as caught:
+        await pending
+    assert caught.value.code is code
+
+
+def names(count: int) -> list[str]:
+    return [f"row {number:03}" for number in range(count)]
+
+
+# ── order and groups ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_operations_take_effect_in_the_order_of_their_calls(running: Bench) -> None:
+    gate = await running.shut()
+    hastes = [Haste.NOW, Haste.WITH_OTHERS, Haste.WITH_OTHERS]
+    waiting = [running.submit(name, hastes[number % 3]) for number, name in enumerate(names(50))]
+    gate.open()
+    assert await waiting[-1] == names(50)[-1]
+    assert all(pending.done for pending in waiting)
+    assert [await pending for pending in waiting] == running.ran == await running.written() == names(50)
+    assert running.commits == 2
+
+
+async def test_waiters_learn_in_order(running: Bench) -> None:
+    learnt: list[str] = []
+
+    async def learn(pending: Pending[str]) -> None:
+        learnt.append(await pending)
+
+    gate = await running.shut()
+    async with trio.open_nursery() as nursery:
+        # One a group, as each is as large as a group may be.
+        for name in names(5):
+            nursery.start_soon(learn, running.submit(name, size=COMMIT_MAX_BYTES))
+        gate.open()
+    assert learnt == names(5)
+    assert running.commits == 6
+
+
+async def test_a_group_is_bounded(running: Bench) -> None:
+    gate = await running.shut()
+    waiting = [running.submit(name) for name in names(COMMIT_MAX_OPERATIONS + 1)]
+    gate.open()
+    await waiting[-1]
+    assert running.commits == 3
+
+
+async def test_a_commit_starts_at_once_after_a_small_group_and_a_tick_later_after_a_large_one(running: Bench) -> None:
+    for name in ("row a", "row b"):
+        running.submit(name)
+    await running.submit("row c")
+    assert running.commits == 2  # the first alone
+
+    gate = await running.shut()
+    for name in names(5):
+        running.submit(name)
+    gate.open()
+    await running.submit("row d")
+    assert running.commits == 4
+
+    running.submit("row e")
+    assert await running.submit("row f") == "row f"
+    assert running.commits == 5
+
+
+async def test_what_nobody_waits_for_has_company_or_some_time(
+    running: Bench, mock_clock: trio.testing.MockClock
+) -> None:
+    alone = running.submit("row alone", Haste.WITH_OTHERS)
+    mock_clock.jump(COMPANY_S * 0.9)
+    await trio.testing.wait_all_tasks_blocked()
+    assert await running.begun() == []
+    mock_clock.jump(COMPANY_S * 0.2)
+    assert await alone == "row alone"
+
+    running.submit("row first", Haste.WITH_OTHERS)
+    mock_clock.jump(COMPANY_S * 0.5)
+    await running.submit("row other")
+    assert running.ran[1:] == ["row first", "row other"]
+    assert running.commits == 2
+
+    later = running.submit("row later", Haste.WITH_OTHERS)
+    mock_clock.jump(COMPANY_S * 0.6)
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(await running.begun()) == 3
+    mock_clock.jump(COMPANY_S * 0.6)
+    assert await later == "row later"
+    assert running.commits == 3
+
+
+# ── cancellation and closing ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_waiter_is_cancelled_and_its_transaction_is_not(running: Bench) -> None:
+    gate = await running.shut()
+    pending = running.submit("row 1")
+
+    async def wait() -> None:
+        await pending
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert not pending.done
+    gate.open()
+    assert await pending == "row 1"
+    assert await running.written() == ["row 1"]
+
+
+async def test_closing_writes_what_was_submitted_before_it_and_takes_no_more(tmp_path: Path) -> None:
+    async with bench(tmp_path / "store.db") as made, trio.open_nursery() as nursery:
+        nursery.start_soon(made.commit.run)
+        gate = await made.shut()
+        waiting = [made.submit(name, Haste.WITH_OTHERS, COMMIT_MAX_BYTES // 3) for name in names(20)]
+        async with trio.open_nursery() as closing:
+            closing.start_soon(made.commit.close)
+            await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(LocalError) as caught:
+                made.submit("row late")
+            assert caught.value.code is Code.NOT_RUNNING
+            # Neither does it end sooner when all around it is cancelled.
+            nursery.cancel_scope.cancel()
+            gate.open()
+        assert all(pending.done for pending in waiting)
+        await made.commit.close()
+    assert made.ran == names(20)
+
+
+async def test_closing_does_not_wait_for_company_nor_for_a_tick(running: Bench) -> None:
+    gate = await running.shut()
+    for name in names(9):
+        running.submit(name)
+    gate.open()
+    await running.submit("row a")
+    due = running.submit("row b")  # after a large group
+    await running.commit.close()
+    assert due.done
+    assert await running.written() == [*names(9), "row a", "row b"]
+
+
+async def test_closing_what_has_nothing_to_write(running: Bench) -> None:
+    await running.commit.close()
+    await running.commit.close()
+    assert running.commits == 0
+
+
+# ── trouble ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_operation_that_fails_fails_alone(running: Bench) -> None:
+    def refuse(_conn: sqlite3.Connection) -> None:
+        raise Refused(Code.STORE_FULL, "no more")
+
+    gate = await running.shut()
+    good, twice = running.submit("row 1"), running.submit("row 1")
+    refused, later = running.commit.submit(refuse, (), 1), running.submit("row 2")
+    gate.open()
+    assert await good == "row 1"
+    await fails(Code.STORE_FULL, refused)
+    await fails(Code.STATE_DAMAGED, twice)
+    assert await later == "row 2"
+    assert await running.written() == ["row 1", "row 2"]
+    assert await running.submit("row 3") == "row 3"
+
+
+@pytest.mark.parametrize("where", ["in the thread", "in the callback"])
+async def test_a_fault_in_the_program_comes_out_of_run_and_leaves_nobody_waiting(where: str, tmp_path: Path) -> None:
+    class Fault(Exception):
+        pass
+
+    def fault(*_arguments: object) -> None:
+        raise Fault
+
+    async with bench(tmp_path / "store.db") as made:
+        raised: list[BaseException] = []
+
+        async def run() -> None:
+            with pytest.raises(Fault) as caught:
+                await made.commit.run()
+            raised.append(caught.value)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            gate = await made.shut()
+            waiting: list[Pending[Any]]
+            if where == "in the thread":
+                waiting = [made.submit("row 1"), made.commit.submit(fault, (), 1)]
+            else:
+                made.commit._on_commit = fault
+                waiting = [made.submit("row 1"), made.submit("row 2", size=COMMIT_MAX_BYTES)]
+            gate.open()
+            for pending in waiting:
+                await fails(Code.NOT_RUNNING, pending)
+        assert len(raised) == 1
+        with pytest.raises(LocalError):
+            made.submit("row 3")
+        await made.commit.close()
