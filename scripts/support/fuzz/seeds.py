@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import cache
 from hashlib import blake2b
 
-from waypost.client.content import PLAIN_TEXT, PURPOSE, Payload, sign_payload
+from waypost.client.mail.content import PLAIN_TEXT
+from waypost.client.schemes.payload import PURPOSE, Payload, sign_payload
 from waypost.clock import WallMs
 from waypost.crypto import seal, vault
 from waypost.crypto.kem import KemKey

@@ -12,7 +12,7 @@ from scripts.support.fuzz.mls_outside import outside
 from scripts.support.fuzz.target import Target
 from zeroconf import ServiceInfo
 
-from waypost.client.content import open_payload
+from waypost.client.schemes.payload import open_payload
 from waypost.crypto import kem, padding, seal, vault
 from waypost.crypto.keys import Purpose, SigningKey, envelope_id, parse_key
 from waypost.daemon import config
@@ -175,7 +175,7 @@ def _signer(purpose: Purpose, key: SigningKey) -> Callable[[bytes], bytes]:
 
 
 def _open_claim(data: bytes) -> object:
-    return open_claim(read(data, m.ClaimAnswer), seeds.BOB, seeds.REQUEST, seeds.NOW_MS)
+    return open_claim(read(data, m.ClaimAnswer), parse_address(seeds.BOB), seeds.REQUEST, seeds.NOW_MS)
 
 
 def _claim_signed(data: bytes) -> bytes:

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import anyio
 
-from waypost.client.parts import Dial, Parts
-from waypost.client.profile import Profile
+from waypost.client.profile.database import Offload
+from waypost.client.profile.profile import Profile
 from waypost.clock import WallMs
 from waypost.errors import Code, Kind, PeerFault, Refused, WaypostError, code_of
 from waypost.limits import DEVICE_WINDOW_BYTES, DEVICE_WINDOW_ENVELOPES, QUERY_TIMEOUT_S, RECONNECT_S
@@ -19,6 +19,9 @@ from waypost.protocol.directory.record import RecordEndpoint, open_record
 from waypost.protocol.frames.handshake import Handshake, Own, PeerIdentity
 from waypost.protocol.frames.messages import Answer, Ask, Notice, Outcome, Refusal, Role
 from waypost.protocol.frames.session import Answered, Closed, Event, Noticed, Offered, Reported, Session, Settled
+
+#: Opens a connection to a host and port; raises LinkBroken.
+Dial = Callable[[str, int], Awaitable[Stream]]
 
 
 class Handler(Protocol):
@@ -41,27 +44,35 @@ class _Asked:
         self.answer: Answer | None = None
 
 
-class Live:
+class OpenLink:
     """A link that is up. `epoch`: that of the node's key directory."""
 
-    def __init__(self, stream: Stream, session: Session, epoch: int, surroundings: tuple[Handler, Parts]) -> None:
+    def __init__(
+        self, stream: Stream, session: Session, epoch: int, handler: Handler, wall_ms: Callable[[], WallMs]
+    ) -> None:
         self.session = session
         self.epoch = epoch
         self.ended: Closed | None = None
-        self._handler, self._parts = surroundings
+        self._handler = handler
+        self._wall_ms = wall_ms
         self._pump = Pump(stream, session, self._handle)
         self._asked: set[_Asked] = set()
 
-    async def run(self, work: Callable[[Live], Awaitable[None]]) -> Closed | None:
-        """Drive the link until it ends, `work` beside it; how it ended."""
+    async def run(self, work: Sequence[Callable[[OpenLink], Awaitable[None]]]) -> Closed | None:
+        """Drive the link until it ends, each `work` beside it as a task of its own; how it ended."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._work, work)
+            for each in work:
+                tasks.start_soon(self._unless_full, each)
             await self._pump.run()
             tasks.cancel_scope.cancel()
         return self.ended
 
-    async def _work(self, work: Callable[[Live], Awaitable[None]]) -> None:
-        await work(self)
+    async def _unless_full(self, work: Callable[[OpenLink], Awaitable[None]]) -> None:
+        """A full disk ends the link: nothing more can be written down. It is made again later."""
+        try:
+            await work(self)
+        except Refused as refused:
+            self.close(refused.code)
 
     def wake(self) -> None:
         """The session may have something to send."""
@@ -100,10 +111,10 @@ class Live:
         match event:
             case Offered():
                 refusals = await self._handler.offered(event.ids, event.envelopes)
-                self.session.receipt(event.batch, refusals, self._parts.wall_ms())
+                self.session.receipt(event.batch, refusals, self._wall_ms())
             case Reported():
                 await self._handler.reported(event.outcomes)
-                self.session.receipt(event.batch, (), self._parts.wall_ms())
+                self.session.receipt(event.batch, (), self._wall_ms())
             case Settled():
                 await self._handler.settled(event.token, event.at_ms, event.refusals)
             case Answered():
@@ -121,12 +132,14 @@ class Live:
                 pass
 
 
-async def meet(profile: Profile, stream: Stream, parts: Parts) -> tuple[Session, PeerIdentity]:
+async def meet(
+    profile: Profile, stream: Stream, wall_ms: Callable[[], WallMs], offload: Offload
+) -> tuple[Session, PeerIdentity]:
     """Prove who we are, and see that the other side is our node. Raises PeerFault or LinkBroken, the stream closed.
 
     A node with another key than the known one is ours if its record says so with the known key's signature.
     """
-    now_ms = parts.wall_ms()
+    now_ms = wall_ms()
     own = Own(
         Role.DEVICE,
         str(profile.address),
@@ -142,7 +155,7 @@ async def meet(profile: Profile, stream: Stream, parts: Parts) -> tuple[Session,
         await part(stream, handshake.refuse(fault.code))
         raise
     if endpoints is not None:
-        await parts.offload(lambda: profile.save_node(peer.key, endpoints))
+        await offload(lambda: profile.save_node(peer.key, endpoints))
     return handshake.finish(anyio.current_time()), peer
 
 
@@ -161,21 +174,34 @@ def _recognise(profile: Profile, peer: PeerIdentity, now_ms: WallMs) -> tuple[Re
     return record.endpoints if record else None
 
 
-class Link:
-    """Keeps the link up. `trouble`: why it is not, in words fit for the user; None while it is up or not yet tried."""
+class LinkKeeper:
+    """Keeps the link up; `work` is done beside it, anew on each.
+
+    `trouble`: why there is none, in words fit for the user; None while there is one, or none was tried yet.
+    """
 
     def __init__(
-        self, profile: Profile, parts: Parts, handler: Handler, work: Callable[[Live], Awaitable[None]]
+        self,
+        profile: Profile,
+        dial: Dial,
+        handler: Handler,
+        work: Sequence[Callable[[OpenLink], Awaitable[None]]],
+        *,
+        wall_ms: Callable[[], WallMs],
+        random: Callable[[int], bytes],
+        offload: Offload,
     ) -> None:
         self._profile = profile
-        self._parts = parts
+        self._dial = dial
         self._handler = handler
         self._work = work
-        self._dial: Dial = parts.dial(profile.device, parts.wall_ms())
+        self._wall_ms = wall_ms
+        self._random = random
+        self._offload = offload
         self._up = anyio.Event()
         self._trying = anyio.CancelScope()
         self._closing = False
-        self.live: Live | None = None
+        self.live: OpenLink | None = None
         self.trouble: WaypostError | None = None
 
     async def run(self) -> None:
@@ -187,9 +213,9 @@ class Link:
                 if self._closing:
                     return
                 failures = 0 if well else min(failures + 1, len(RECONNECT_S) - 1)
-                await anyio.sleep(RECONNECT_S[failures] * (1 - int.from_bytes(self._parts.random(2), "big") / 2**17))
+                await anyio.sleep(RECONNECT_S[failures] * (1 - int.from_bytes(self._random(2), "big") / 2**17))
 
-    async def up(self) -> Live:
+    async def up(self) -> OpenLink:
         """The link, as soon as there is one."""
         while self.live is None:
             await self._up.wait()
@@ -208,14 +234,14 @@ class Link:
         for endpoint in self._profile.account.endpoints:
             try:
                 stream = await self._dial(endpoint.host, endpoint.port)
-                session, peer = await meet(self._profile, stream, self._parts)
+                session, peer = await meet(self._profile, stream, self._wall_ms, self._offload)
             except (LinkBroken, PeerFault) as error:
                 self.trouble = error
                 continue
-            return await self._stay(Live(stream, session, peer.epoch, (self._handler, self._parts)))
+            return await self._stay(OpenLink(stream, session, peer.epoch, self._handler, self._wall_ms))
         return False
 
-    async def _stay(self, live: Live) -> bool:
+    async def _stay(self, live: OpenLink) -> bool:
         self.trouble = None
         self.live = live
         self._up.set()

@@ -5,18 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from msgspec import Meta, Struct
 
-from waypost.client import pins
-from waypost.client.at_rest import AtRest
-from waypost.client.content import PLAIN_TEXT, Opened, open_payload
-from waypost.client.own_keys import OwnKeys
-from waypost.client.pins import Meeting
+from waypost.client.profile.at_rest import AtRest
 from waypost.clock import SECOND_MS, WallMs
-from waypost.crypto.seal import SUITE, open_sealed
-from waypost.errors import Code, LocalError, PeerFault, WaypostError
+from waypost.errors import Code, PeerFault
 from waypost.ids import Address, id_text
 from waypost.limits import (
     BODY_MAX_BYTES,
@@ -53,7 +48,9 @@ class Message:
         return self.body.decode("utf-8", "replace")
 
 
-class _Stored(Struct, frozen=True, array_like=True):
+class Stored(Struct, frozen=True, array_like=True):
+    """A received message as the database has it, encrypted."""
+
     sender: Name
     media_type: str
     body: Annotated[bytes, Meta(max_length=BODY_MAX_BYTES)]
@@ -63,13 +60,27 @@ class _Stored(Struct, frozen=True, array_like=True):
     error: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an envelope was found to say. `digest`: the content's, whatever envelope it came in; None: not readable."""
+
+    message: Stored
+    digest: bytes | None
+
+
+class Read(Protocol):
+    """Opens an envelope; what cannot be opened is a message too. Raises LocalError(STATE_DAMAGED)."""
+
+    def __call__(self, conn: sqlite3.Connection, envelope: Envelope, now_ms: WallMs, /) -> Reading: ...
+
+
 class Incoming:
     """Everything works inside a transaction."""
 
-    address: Address
-    at_rest: AtRest
-    keys: OwnKeys
+    def __init__(self, address: Address, at_rest: AtRest, read_envelope: Read) -> None:
+        self._address = address
+        self._at_rest = at_rest
+        self._read = read_envelope
 
     def take(
         self, conn: sqlite3.Connection, ids: Sequence[bytes], envelopes: Sequence[bytes], now_ms: WallMs
@@ -98,7 +109,7 @@ class Incoming:
             envelope = decode_envelope(data)
         except PeerFault as fault:
             return fault.code
-        if envelope.provider != self.address.provider or self.address.user not in envelope.users:
+        if envelope.provider != self._address.provider or self._address.user not in envelope.users:
             return Code.NOT_OURS
         if sender_of(envelope) is None:
             return Code.MALFORMED_ENVELOPE
@@ -108,31 +119,18 @@ class Incoming:
         # Ids are kept until a time counted from this one. Sender, node and device may differ by a tolerance each.
         if envelope.created_ms > now_ms + 2 * CLOCK_TOLERANCE_MS:
             return Code.FROM_FUTURE
-        digest = None
-        try:
-            opened = self._open(conn, envelope)
-            meeting = pins.heard(conn, opened.devices, opened.payload.device_list, opened.device, now_ms)
-            digest, stored = opened.digest, _said(opened, changed=meeting is Meeting.CHANGED)
-        except (PeerFault, LocalError) as error:
-            if error.code is Code.STATE_DAMAGED:
-                raise
-            stored = _unreadable(envelope, error)
+        reading = self._read(conn, envelope, now_ms)
+        digest = reading.digest
         # The same content in another envelope is a replay by somebody on the way.
         if digest and conn.execute("SELECT 1 FROM inbox WHERE digest = ?", (digest,)).fetchone():
             return None
-        locked = self.at_rest.lock(pack(stored), b"inbox " + envelope_id)
+        locked = self._at_rest.lock(pack(reading.message), b"inbox " + envelope_id)
         forget_ms = envelope.created_ms + EXPIRY_MAX_S * SECOND_MS + SEEN_EXTRA_MS
         conn.execute(
             "INSERT INTO inbox (envelope_id, digest, received_ms, forget_ms, size, message) VALUES (?, ?, ?, ?, ?, ?)",
             (envelope_id, digest, now_ms, forget_ms, len(locked), locked),
         )
         return None
-
-    def _open(self, conn: sqlite3.Connection, envelope: Envelope) -> Opened:
-        if envelope.suite != SUITE:
-            raise LocalError(Code.CANNOT_DECRYPT, f"suite {envelope.suite!r} is not known here")
-        me = str(self.address)
-        return open_payload(open_sealed(envelope.body, me, lambda id_: self.keys.find(conn, id_)), envelope, me)
 
     def next(self, conn: sqlite3.Connection, done: int | None) -> tuple[int, Message] | None:
         """Mark `done` as shown; then the oldest message that is not, and its number."""
@@ -144,7 +142,7 @@ class Incoming:
         if row is None:
             return None
         number, envelope_id, received_ms, locked = row
-        stored = read(self.at_rest.unlock(locked, b"inbox " + envelope_id), _Stored, Code.STATE_DAMAGED)
+        stored = read(self._at_rest.unlock(locked, b"inbox " + envelope_id), Stored, Code.STATE_DAMAGED)
         return number, Message(
             id_text(envelope_id),
             stored.sender,
@@ -164,14 +162,3 @@ class Incoming:
     def forget(self, conn: sqlite3.Connection, now_ms: WallMs) -> None:
         """Ids whose envelope would be refused as expired anyway."""
         conn.execute("DELETE FROM inbox WHERE shown = 1 AND forget_ms <= ?", (now_ms,))
-
-
-def _said(opened: Opened, *, changed: bool) -> _Stored:
-    payload = opened.payload
-    return _Stored(
-        payload.sender, payload.media_type, payload.body, payload.created_ms, payload.in_reply_to, changed, ""
-    )
-
-
-def _unreadable(envelope: Envelope, error: WaypostError) -> _Stored:
-    return _Stored(envelope.sender, PLAIN_TEXT, b"", envelope.created_ms, b"", False, str(error))

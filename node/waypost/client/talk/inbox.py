@@ -6,15 +6,19 @@ from collections.abc import AsyncIterator
 
 import anyio
 
-from waypost.client.core import ARRIVED, Core
-from waypost.client.incoming import Message
+from waypost.client.mail.carrier import ARRIVED
+from waypost.client.mail.incoming import Incoming, Message
+from waypost.client.mail.waking import Changes
+from waypost.client.profile.database import Database
 
 
-class Shelf:
+class UnreadMail:
     """What the inbox loops of one client share: a message in the app's hands is not marked as shown yet."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, database: Database, incoming: Incoming, arrivals: Changes) -> None:
+        self._database = database
+        self._incoming = incoming
+        self._arrivals = arrivals
         self._turn = anyio.Lock()
         self._in_hand: int | None = None
 
@@ -22,7 +26,7 @@ class Shelf:
         """Mark the message in hand as shown; then the next one, if there is any."""
         async with self._turn:
             done = self._in_hand
-            found = await self._core.database.run(lambda conn: self._core.incoming.next(conn, done))
+            found = await self._database.run(lambda conn: self._incoming.next(conn, done))
             self._in_hand = found[0] if found else None
             return found[1] if found else None
 
@@ -31,11 +35,11 @@ class Shelf:
         async with self._turn:
             number = self._in_hand
             if number is not None:
-                await self._core.database.run(lambda conn: self._core.incoming.shown(conn, number))
+                await self._database.run(lambda conn: self._incoming.shown(conn, number))
                 self._in_hand = None
 
     def arrival(self) -> anyio.Event:
-        return self._core.arrivals.event(ARRIVED)
+        return self._arrivals.event(ARRIVED)
 
 
 class Inbox(AsyncIterator[Message]):
@@ -45,8 +49,8 @@ class Inbox(AsyncIterator[Message]):
     ends without an error. An app that dies before that is shown it again.
     """
 
-    def __init__(self, shelf: Shelf, *, follow: bool) -> None:
-        self._shelf = shelf
+    def __init__(self, unread: UnreadMail, *, follow: bool) -> None:
+        self._unread = unread
         self._follow = follow
 
     def __aiter__(self) -> Inbox:
@@ -54,8 +58,8 @@ class Inbox(AsyncIterator[Message]):
 
     async def __anext__(self) -> Message:
         while True:
-            event = self._shelf.arrival()
-            message = await self._shelf.next()
+            event = self._unread.arrival()
+            message = await self._unread.next()
             if message is not None:
                 return message
             if not self._follow:

@@ -1,4 +1,4 @@
-"""What is inside a sealed body: a message and who says it to whom, signed by the sending device.
+"""What is inside a body of `seal.1`: a message and who says it to whom, signed by the sending device.
 
 Shaped after draft-ietf-mimi-content, as a positional msgpack array. HPKE tells nobody who wrote, so the payload names
 sender, recipient and purpose, and carries the sender's signed device list: the signing device must be in it, and the
@@ -23,24 +23,6 @@ from waypost.protocol.frames.codec import pack, read
 from waypost.protocol.frames.messages import ID_BYTES, U53, Id, Name
 
 PURPOSE = "message"
-PLAIN_TEXT = "text/plain;charset=utf-8"
-BYTES = "application/octet-stream"
-
-
-@dataclass(frozen=True)
-class Content:
-    """What an app sends: bytes of a media type (RFC 6838), perhaps in reply to a message (its id)."""
-
-    body: bytes
-    media_type: str = BYTES
-    in_reply_to: str | None = None
-
-    @classmethod
-    def of(cls, what: str | bytes | Content) -> Content:
-        """Text as `text/plain`, bytes as `application/octet-stream`."""
-        if isinstance(what, Content):
-            return what
-        return cls(what.encode(), PLAIN_TEXT) if isinstance(what, str) else cls(bytes(what))
 
 
 class Payload(Struct, frozen=True, array_like=True, gc=False):
@@ -59,7 +41,7 @@ class Payload(Struct, frozen=True, array_like=True, gc=False):
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedPayload:
     """A verified content: `devices` is signed by the identity that speaks, and lists `device`."""
 
     payload: Payload
@@ -73,7 +55,7 @@ def sign_payload(payload: Payload, device: SigningKey) -> bytes:
     return sign_content(device, pack(payload))
 
 
-def open_payload(content: bytes, envelope: Envelope, recipient: str) -> Opened:
+def open_payload(content: bytes, envelope: Envelope, recipient: str) -> OpenedPayload:
     """Check a decrypted content against its envelope and its recipient.
 
     The caller compares the identity key with the one pinned for the sender. Raises PeerFault: BAD_SIGNATURE,
@@ -91,4 +73,4 @@ def open_payload(content: bytes, envelope: Envelope, recipient: str) -> Opened:
     devices = open_device_list(payload.device_list, payload.sender)
     if device not in devices.devices:
         raise PeerFault(Code.BAD_SIGNATURE, "the sender does not list the device that signed")
-    return Opened(payload, device, devices, hashlib.blake2b(data, digest_size=ID_BYTES).digest())
+    return OpenedPayload(payload, device, devices, hashlib.blake2b(data, digest_size=ID_BYTES).digest())

@@ -1,20 +1,16 @@
 """The device's own key packages: made, uploaded, and their private keys kept as long as anyone may write with them.
 
-All functions of `OwnKeys` work inside a transaction.
+All functions of `OwnPackages` work inside a transaction.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 
-from waypost.client.at_rest import AtRest
+from waypost.client.profile.at_rest import AtRest
 from waypost.clock import SECOND_MS, WallMs
-from waypost.crypto.kem import SEED_BYTES, KemKey
-from waypost.crypto.keys import SigningKey
-from waypost.crypto.seal import SUITE
 from waypost.limits import (
     EXPIRY_MAX_S,
     LAST_RESORT_RENEW_MS,
@@ -22,7 +18,6 @@ from waypost.limits import (
     PACKAGE_LIFETIME_MS,
     PACKAGES_PER_DEVICE_MAX,
 )
-from waypost.protocol.directory.bundle import KeyPackage, open_package, sign_package
 from waypost.protocol.frames.messages import ID_BYTES, Publish
 
 
@@ -32,11 +27,18 @@ class UploadState(IntEnum):
     DROPPED = 2  #: refused; its private keys stay, in case it was not
 
 
-@dataclass(frozen=True)
-class OwnKeys:
-    device: SigningKey
-    at_rest: AtRest
-    random: Callable[[int], bytes]
+#: The signed bytes of a package for the private key that a seed makes, and its id: of (seed, expires_ms, last_resort).
+NewPackage = Callable[[bytes, WallMs, bool], tuple[bytes, bytes]]
+
+
+class OwnPackages:
+    """`new`: the scheme's; a seed has `seed_bytes`."""
+
+    def __init__(self, at_rest: AtRest, random: Callable[[int], bytes], seed_bytes: int, new: NewPackage) -> None:
+        self._at_rest = at_rest
+        self._random = random
+        self._seed_bytes = seed_bytes
+        self._new = new
 
     def pending(self, conn: sqlite3.Connection) -> Publish | None:
         """The upload that was begun and not answered."""
@@ -58,7 +60,7 @@ class OwnKeys:
         renew = self._wants_last_resort(conn, epoch, now_ms)
         if not count and not renew:
             return False
-        upload = self.random(ID_BYTES)
+        upload = self._random(ID_BYTES)
         conn.execute("INSERT INTO upload VALUES (?, ?, ?, ?)", (upload, epoch, now_ms, UploadState.PENDING))
         conn.executemany(
             "INSERT INTO package VALUES (?, ?, ?, ?, ?, ?)", self._make(upload, count, renew=renew, now_ms=now_ms)
@@ -70,10 +72,10 @@ class OwnKeys:
         conn.execute("UPDATE upload SET state = ? WHERE id = ?", (state, upload))
         conn.execute("UPDATE package SET data = NULL WHERE upload = ?", (upload,))
 
-    def find(self, conn: sqlite3.Connection, package: bytes) -> KemKey | None:
-        """The private key behind a package id. Raises LocalError(STATE_DAMAGED)."""
+    def seed(self, conn: sqlite3.Connection, package: bytes) -> bytes | None:
+        """What makes the private key behind a package id. Raises LocalError(STATE_DAMAGED)."""
         row = conn.execute("SELECT seed FROM package WHERE id = ?", (package,)).fetchone()
-        return KemKey(self.at_rest.unlock(row[0], b"package " + package)) if row else None
+        return self._at_rest.unlock(row[0], b"package " + package) if row else None
 
     def forget(self, conn: sqlite3.Connection, now_ms: WallMs) -> None:
         """Private keys of packages with which nothing can come any more."""
@@ -95,10 +97,8 @@ class OwnKeys:
     ) -> Iterator[tuple[bytes, bytes, int, int, bytes, bytes]]:
         expires_ms = now_ms + PACKAGE_LIFETIME_MS
         for last_resort in [False] * count + [True] * renew:
-            seed = self.random(SEED_BYTES)
-            package = KeyPackage(1, SUITE, self.device.public, KemKey(seed).public, expires_ms, last_resort)
-            data = sign_package(package, self.device)
-            package_id = open_package(data, self.device.public).id
+            seed = self._random(self._seed_bytes)
+            data, package_id = self._new(seed, expires_ms, last_resort)
             # Written with at the last moment, a message may be on its way for as long as it may live.
             forget_ms = expires_ms + EXPIRY_MAX_S * SECOND_MS
             yield (
@@ -106,6 +106,6 @@ class OwnKeys:
                 upload,
                 int(last_resort),
                 forget_ms,
-                self.at_rest.lock(seed, b"package " + package_id),
+                self._at_rest.lock(seed, b"package " + package_id),
                 data,
             )

@@ -4,7 +4,8 @@
     secrets   identity, device and storage seeds; under a passphrase if there is one
     account   address, the node's key and endpoints; written once the node has let us join
     joining   the invite, until then
-    state.db  messages and keys (see `state`)
+    state.db  messages and keys (see `schema`)
+    state.db.before-N  what it was before it was brought to schema N; kept for SCHEMA_COPY_KEPT_MS
 
 The directory is its owner's alone (0700), and so are the files (0600). A file is replaced whole or not at all.
 """
@@ -20,11 +21,13 @@ from typing import Annotated, TypeVar
 
 from msgspec import Meta, Struct
 
+from waypost.client.profile.files import replace, sync
 from waypost.crypto import vault
 from waypost.crypto.keys import SigningKey
 from waypost.errors import Code, LocalError, PeerFault
 from waypost.ids import Address, parse_address
 from waypost.limits import RECORD_ENDPOINTS_MAX
+from waypost.protocol.directory.bundle import DeviceList, sign_device_list
 from waypost.protocol.directory.invite import Invite
 from waypost.protocol.directory.record import RecordEndpoint
 from waypost.protocol.frames.codec import pack, read
@@ -47,7 +50,7 @@ class Secrets(Struct, frozen=True, array_like=True):
     storage: Key
 
 
-class Account(Struct, frozen=True, array_like=True):
+class OwnAccount(Struct, frozen=True, array_like=True):
     """What the profile knows of its account and its node."""
 
     version: Annotated[int, Meta(ge=1, le=1)]
@@ -68,7 +71,7 @@ class Lock:
 class Profile:
     """An opened profile; nobody else can open it until `close`. Made by `open_profile` or `new_profile`."""
 
-    def __init__(self, directory: Path, lock: int, secrets: Secrets, account: Account) -> None:
+    def __init__(self, directory: Path, lock: int, secrets: Secrets, account: OwnAccount) -> None:
         self._lock = lock
         self.directory = directory
         self.account = account
@@ -81,18 +84,23 @@ class Profile:
     def state_path(self) -> Path:
         return self.directory / STATE_FILE
 
+    def signed_device_list(self) -> bytes:
+        """The signed list of this account's devices: this one."""
+        devices = DeviceList(1, str(self.address), self.identity.public, 1, (self.device.public,))
+        return sign_device_list(devices, self.identity)
+
     def save_node(self, node_key: bytes, endpoints: tuple[RecordEndpoint, ...]) -> None:
         """Where the node is from now on, and by which key it is known."""
-        account = Account(1, self.account.address, node_key, endpoints or self.account.endpoints)
+        account = OwnAccount(1, self.account.address, node_key, endpoints or self.account.endpoints)
         if account != self.account:
-            _replace(self.directory / "account", pack(account))
+            replace(self.directory / "account", pack(account))
             self.account = account
 
     def complete(self) -> None:
         """The node has let us join: the profile is one."""
-        _replace(self.directory / "account", pack(self.account))
+        replace(self.directory / "account", pack(self.account))
         (self.directory / "joining").unlink(missing_ok=True)
-        _sync(self.directory)
+        sync(self.directory)
 
     def close(self) -> None:
         os.close(self._lock)
@@ -104,7 +112,7 @@ def open_profile(directory: Path, passphrase: str | None) -> Profile:
         raise LocalError(Code.NO_PROFILE, str(directory))
     lock = _take_lock(directory)
     try:
-        return Profile(directory, lock, _load_secrets(directory, passphrase), _load(directory / "account", Account))
+        return Profile(directory, lock, _load_secrets(directory, passphrase), _load(directory / "account", OwnAccount))
     except BaseException:
         os.close(lock)
         raise
@@ -131,9 +139,9 @@ def new_profile(directory: Path, invite: Invite, lock_with: Lock) -> Profile:
         else:
             secrets = Secrets(1, *(lock_with.random(_SEED_BYTES) for _ in range(3)))
             joining.unlink(missing_ok=True)
-            _replace(directory / "secrets", _locked(secrets, lock_with))
-            _replace(joining, pack(invite))
-        return Profile(directory, lock, secrets, Account(1, invite.address, invite.node_key, invite.endpoints))
+            replace(directory / "secrets", _locked(secrets, lock_with))
+            replace(joining, pack(invite))
+        return Profile(directory, lock, secrets, OwnAccount(1, invite.address, invite.node_key, invite.endpoints))
     except BaseException:
         os.close(lock)
         raise
@@ -181,24 +189,3 @@ def _take_lock(directory: Path) -> int:
         os.close(lock)
         raise LocalError(Code.PROFILE_IN_USE, str(directory)) from None
     return lock
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Durable when it returns; a crash leaves the old file or the new one."""
-    new = path.with_name(f"{path.name}.new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    new.replace(path)
-    _sync(path.parent)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

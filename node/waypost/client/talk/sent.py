@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import anyio
 
-from waypost.client import journal
-from waypost.client.core import Core
-from waypost.client.journal import Record
-from waypost.client.status import SentState, Status
+from waypost.client.mail.history import RecipientRecord, SentRecord
+from waypost.client.mail.journal import Journal
+from waypost.client.mail.status import SentState, Status
 from waypost.clock import WallMs
 from waypost.errors import Code, Refused
 from waypost.ids import id_text
@@ -50,23 +49,23 @@ class Sent:
     profile answers to both for ever. `sealed` waits for the second.
     """
 
-    def __init__(self, core: Core, record: Record) -> None:
-        self._core = core
+    def __init__(self, journal: Journal, record: SentRecord) -> None:
+        self._journal = journal
         self._record = record
 
     @property
     def id(self) -> str:
         """32 hexadecimal digits, as of the last call to any of the methods here."""
-        return id_text(self._record.envelope_id or self._record.local)
+        return id_text(self._to.envelope_id or self._record.local)
 
     @property
     def is_sealed(self) -> bool:
         """Whether `id` is the envelope's."""
-        return self._record.envelope_id is not None
+        return self._to.envelope_id is not None
 
     @property
     def recipient(self) -> str:
-        return self._record.recipient
+        return str(self._to.address)
 
     @property
     def created_ms(self) -> WallMs:
@@ -74,11 +73,11 @@ class Sent:
 
     async def history(self) -> tuple[Status, ...]:
         """Every step so far, the first of them QUEUED. Raises Refused(UNKNOWN_MESSAGE) after JOURNAL_LIFETIME_MS."""
-        record = await self._core.database.run(lambda conn: journal.find(conn, self._record.local))
+        record = await self._journal.find(self._record.local)
         if record is None:
             raise Refused(Code.UNKNOWN_MESSAGE, self.id)
         self._record = record
-        return record.history
+        return self._to.history
 
     async def status(self) -> Status:
         """The last step."""
@@ -120,4 +119,9 @@ class Sent:
 
     def change(self) -> anyio.Event:
         """An event that is set at the next change."""
-        return self._core.sent.event(self._record.local)
+        return self._journal.event(self._record.local)
+
+    @property
+    def _to(self) -> RecipientRecord:
+        # `send` writes to one recipient.
+        return self._record.recipients[0]
