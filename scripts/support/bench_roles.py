@@ -13,7 +13,7 @@ import trio
 from scripts.support.bench_record import counts, merged, summaries
 
 from waypost.protocol.custody.outbox import EAGER_BATCHES
-from waypost.protocol.frames.messages import ID_BYTES
+from waypost.protocol.frames.fields import ID_BYTES
 from waypost.protocol.frames.session import Closed, Event, Offered, Reported, Settled
 from waypost_lab.driver import Account, Link, Writer, join, percentile, tls_of, wall_ms, written_ns
 

@@ -18,9 +18,11 @@ from waypost.crypto.seal import SUITE
 from waypost.errors import Code, PeerFault, Refused, code_of
 from waypost.ids import parse_address
 from waypost.limits import CLAIMS_AT_ONCE, CLIENT_UPKEEP_S
+from waypost.protocol.directory.asks import Claim, ClaimAnswer, ClaimReply
 from waypost.protocol.directory.bundle import Bundle, open_claim, open_device_list
 from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.messages import ID_BYTES, Answer, Claim, ClaimAnswer, ClaimReply
+from waypost.protocol.frames.fields import ID_BYTES
+from waypost.protocol.frames.messages import Answer
 
 
 @dataclass(slots=True)
