@@ -23,7 +23,7 @@ import trio
 from waypost.client import Client
 from waypost.errors import Code, LocalError
 from waypost.ids import Provider, parse_id
-from waypost.protocol.frames.messages import TrackReply
+from waypost.protocol.directory.asks import TrackReply
 from waypost.storage.store import Device
 from waypost_lab.app import App
 from waypost_lab.clock import LabClock

@@ -9,8 +9,8 @@ from waypost.crypto.keys import envelope_id
 from waypost.errors import Code, Refused
 from waypost.ids import Provider, User
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
+from waypost.protocol.custody.messages import Outcome
 from waypost.protocol.directory.trust import PeerPolicy, Trust
-from waypost.protocol.frames.messages import Outcome
 from waypost.storage.store import Deposit, Device, Item, MailboxKind, Parcel, PeerRow, Store, StoredPackage, Usage
 
 NOW = 1_800_000_000_000

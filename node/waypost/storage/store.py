@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 from waypost.clock import WallMs
 from waypost.ids import Provider, User
+from waypost.protocol.custody.messages import Outcome
 from waypost.protocol.directory.trust import PeerPolicy, Trust
-from waypost.protocol.frames.messages import Outcome
 
 #: Who may write to an account from other providers; '' is the provider's default.
 REACHES = frozenset({"", "all", "none", "some"})

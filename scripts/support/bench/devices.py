@@ -10,7 +10,7 @@ from typing import Any
 import trio
 
 from waypost.protocol.custody.outbox import EAGER_BATCHES
-from waypost.protocol.frames.messages import ID_BYTES
+from waypost.protocol.frames.fields import ID_BYTES
 from waypost.protocol.frames.session import Closed, Event, Offered, Reported, Settled
 from waypost_lab.driver import Account, Link, Writer, tls_of, wall_ms, written_ns
 

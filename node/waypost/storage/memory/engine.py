@@ -14,7 +14,7 @@ from waypost.clock import SECOND_MS, WallMs
 from waypost.errors import Code, LocalError
 from waypost.limits import EXPIRY_MAX_S, SEEN_EXTRA_MS, TRACE_LIFETIME_MS
 from waypost.protocol.frames.codec import pack
-from waypost.protocol.frames.messages import ID_BYTES
+from waypost.protocol.frames.fields import ID_BYTES
 from waypost.storage.memory.directory import Entry, MemoryDirectory, verb
 from waypost.storage.store import (
     Accepted,
