@@ -23,7 +23,7 @@ import trio
 from waypost.client import Client
 from waypost.errors import Code, LocalError
 from waypost.ids import Provider, parse_id
-from waypost.protocol.frames.messages import TrackReply
+from waypost.protocol.directory.asks import TrackReply
 from waypost.storage.memory.apply import answer
 from waypost.storage.operations.accounts import Device
 from waypost.storage.operations.base import Operation

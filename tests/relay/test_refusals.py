@@ -13,8 +13,9 @@ from waypost.crypto.keys import envelope_id
 from waypost.errors import Code
 from waypost.ids import Provider
 from waypost.limits import BODY_MAX_BYTES
+from waypost.protocol.directory.asks import Claim
 from waypost.protocol.directory.trust import PeerPolicy
-from waypost.protocol.frames.messages import Claim, NoticeKind
+from waypost.protocol.frames.messages import NoticeKind
 from waypost.relay.settings import Quotas, Rates
 from waypost.storage.memory.engine import MemoryStore
 

@@ -5,8 +5,10 @@ from tests.relay.stranger import Stranger, record_of
 from tests.relay.world import VirtualClock, world
 
 from waypost.errors import Code
+from waypost.protocol.custody.messages import Outcome
+from waypost.protocol.directory.asks import Records
 from waypost.protocol.directory.record import RecordState
-from waypost.protocol.frames.messages import Notice, NoticeKind, Outcome, Records
+from waypost.protocol.frames.messages import Notice, NoticeKind
 from waypost.protocol.frames.session import Noticed
 from waypost.relay.settings import Quotas
 from waypost.storage.memory.engine import MemoryStore

@@ -14,10 +14,11 @@ from waypost.errors import Code, Refused
 from waypost.ids import Provider, User, is_canonical_provider, parse_user
 from waypost.limits import BODY_MAX_BYTES, INVITE_LIFETIME_MS, RECEIPT_TIMEOUT_S, RECORD_LIFETIME_MS, UPKEEP_EVERY_S
 from waypost.links.stream import Stream
+from waypost.protocol.directory.asks import Claim
 from waypost.protocol.directory.invite import Invite, invite_text, token_hash
 from waypost.protocol.directory.reach import BY_DEFAULT
 from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, RecordState, sign_record
-from waypost.protocol.frames.messages import Answer, Claim
+from waypost.protocol.frames.messages import Answer
 from waypost.relay.accounts import Accounts
 from waypost.relay.custody.courier import Tools
 from waypost.relay.custody.intake import Desk, Intake

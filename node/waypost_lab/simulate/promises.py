@@ -16,8 +16,8 @@ import trio
 from waypost.clock import Instant
 from waypost.errors import Code, WaypostError, describe
 from waypost.limits import BATCH_MAX_ENVELOPES, EARLY_BATCHES_MAX
+from waypost.protocol.directory.asks import ClaimReply
 from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.messages import ClaimReply
 from waypost.relay.settings import Quotas
 from waypost.storage.operations.base import Operation
 from waypost.storage.operations.mail import Accept, Accepted, Deposit

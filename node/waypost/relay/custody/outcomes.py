@@ -22,8 +22,9 @@ from waypost.limits import (
 )
 from waypost.protocol.custody.envelope import decode_envelope
 from waypost.protocol.custody.fate import Event
+from waypost.protocol.custody.messages import Outcome, Refusal
 from waypost.protocol.custody.outbox import Verdict
-from waypost.protocol.frames.messages import Notice, NoticeKind, Outcome, Refusal
+from waypost.protocol.frames.messages import Notice, NoticeKind
 from waypost.relay.accounts import Accounts
 from waypost.relay.custody.ledger import Ledger
 from waypost.relay.link import Link

@@ -14,13 +14,7 @@ from waypost.crypto.keys import Purpose, SigningKey
 from waypost.errors import Code, LocalError, PeerFault, Refused, WaypostError, code_of
 from waypost.ids import Provider, is_canonical_provider
 from waypost.limits import BUNDLE_MAX_BYTES, CLAIM_BURST, CLAIM_RATE_PER_S, QUERY_BURST, QUERY_RATE_PER_S
-from waypost.protocol.directory.bundle import DeviceList, open_device_list, open_package
-from waypost.protocol.directory.invite import token_hash
-from waypost.protocol.directory.reach import reach_of
-from waypost.protocol.frames.codec import pack
-from waypost.protocol.frames.messages import (
-    SIGNATURE_BYTES,
-    Answer,
+from waypost.protocol.directory.asks import (
     AskReach,
     Claim,
     ClaimAnswer,
@@ -33,9 +27,14 @@ from waypost.protocol.frames.messages import (
     ReachReply,
     Records,
     RecordsReply,
-    Role,
     Track,
 )
+from waypost.protocol.directory.bundle import DeviceList, open_device_list, open_package
+from waypost.protocol.directory.invite import token_hash
+from waypost.protocol.directory.reach import reach_of
+from waypost.protocol.frames.codec import pack
+from waypost.protocol.frames.fields import SIGNATURE_BYTES
+from waypost.protocol.frames.messages import Answer, Role
 from waypost.protocol.frames.session import Asked
 from waypost.relay.accounts import Accounts, LocalUser
 from waypost.relay.custody.tracks import Tracks
