@@ -14,6 +14,10 @@ import trio.testing
 
 from waypost.errors import Code, LocalError, Refused, WaypostError
 from waypost.limits import COMMIT_MAX_BYTES, COMMIT_MAX_OPERATIONS
+from waypost.storage.feed import Feed
+from waypost.storage.operations.base import Operation
+from waypost.storage.operations.changes import Change, Look, Subject
+from waypost.storage.pending import Pending, to_stderr
 from waypost.storage.sqlite import schema, seam
 from waypost.storage.sqlite.commit import (
     COMPANY_S,
@@ -21,26 +25,69 @@ from waypost.storage.sqlite.commit import (
     Disk,
     GroupCommit,
     Haste,
-    Pending,
     Transactions,
     in_thread,
 )
+from waypost.storage.sqlite.mail_state import MailState
 
 
-class Gate:
-    """An operation that keeps the database thread until it is let go."""
+class Own(Operation[Any]):
+    """One of this test's own."""
+
+    size = 1
+    haste = Haste.NOW
+
+    def do(self, conn: sqlite3.Connection) -> Any:
+        raise NotImplementedError
+
+
+class Gate(Own):
+    """Keeps the database thread until it is let go."""
 
     def __init__(self) -> None:
         self.entered = trio.Event()
         self._token = trio.lowlevel.current_trio_token()
         self._open = threading.Event()
 
-    def __call__(self, conn: sqlite3.Connection) -> None:
+    def do(self, conn: sqlite3.Connection) -> None:
         self._token.run_sync_soon(self.entered.set)
         assert self._open.wait(30)
 
     def open(self) -> None:
         self._open.set()
+
+
+class Row(Own):
+    """Writes a row and notes it."""
+
+    def __init__(self, name: str, ran: list[str], haste: Haste, size: int) -> None:
+        self.name, self.ran, self.haste, self.size = name, ran, haste, size
+
+    def do(self, conn: sqlite3.Connection) -> str:
+        conn.execute("INSERT INTO meta (name, value) VALUES (?, 1)", (self.name,))
+        self.ran.append(self.name)
+        return self.name
+
+
+class Raise(Own):
+    """Comes to nothing."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def do(self, conn: sqlite3.Connection) -> None:
+        raise self.error
+
+
+def do(conn: sqlite3.Connection, _state: MailState, operation: Operation[Any], changes: list[Change]) -> Any:
+    assert isinstance(operation, Own)
+    changes.append(Look(Subject.MAIL))  # for `Bench.count`
+    return operation.do(conn)
+
+
+def burden(operation: Operation[Any]) -> tuple[int, Haste]:
+    assert isinstance(operation, Own)
+    return operation.size, operation.haste
 
 
 class Bench:
@@ -49,24 +96,21 @@ class Bench:
     def __init__(self, connection: aiosqlite.Connection, transactions: Transactions) -> None:
         self.connection = connection
         self.commits = 0
-        self.commit = GroupCommit(connection, transactions, self.count)
+        self.feed = Feed(to_stderr)
+        self.feed.add(self.count)
+        self.commit = GroupCommit(connection, transactions, self.feed, burden)
         self.ran: list[str] = []
 
-    def count(self, _changes: dict[int, list[int]]) -> None:
+    def count(self, _changes: tuple[Change, ...]) -> None:
         self.commits += 1
 
-    def note(self, conn: sqlite3.Connection, name: str) -> str:
-        conn.execute("INSERT INTO meta (name, value) VALUES (?, 1)", (name,))
-        self.ran.append(name)
-        return name
-
     def submit(self, name: str, haste: Haste = Haste.NOW, size: int = 1) -> Pending[str]:
-        return self.commit.submit(self.note, (name,), size, haste)
+        return self.commit.submit(Row(name, self.ran, haste, size))
 
     async def shut(self) -> Gate:
         """A commit is under way until the gate is opened."""
         gate = Gate()
-        self.commit.submit(gate, (), 1)
+        self.commit.submit(gate)
         await gate.entered.wait()
         return gate
 
@@ -92,7 +136,7 @@ async def bench(path: Path, disk: type[Disk] = Disk) -> AsyncIterator[Bench]:
     connection = await seam.finished(_connect(path))
     try:
         await schema.prepare(in_thread, connection, path)
-        made = Bench(connection, await in_thread(connection, Transactions, disk(path)))
+        made = Bench(connection, await in_thread(connection, Transactions, disk(path), do))
         try:
             yield made
         finally:
@@ -277,12 +321,10 @@ async def test_closing_what_has_nothing_to_write(running: Bench) -> None:
 
 
 async def test_an_operation_that_fails_fails_alone(running: Bench) -> None:
-    def refuse(_conn: sqlite3.Connection) -> None:
-        raise Refused(Code.STORE_FULL, "no more")
-
     gate = await running.shut()
     good, twice = running.submit("row 1"), running.submit("row 1")
-    refused, later = running.commit.submit(refuse, (), 1), running.submit("row 2")
+    refused = running.commit.submit(Raise(Refused(Code.STORE_FULL, "no more")))
+    later = running.submit("row 2")
     gate.open()
     assert await good == "row 1"
     await fails(Code.STORE_FULL, refused)
@@ -327,9 +369,11 @@ async def test_a_fault_in_the_program_comes_out_of_run_and_leaves_nobody_waiting
             gate = await made.shut()
             waiting: list[Pending[Any]]
             if where == "in the thread":
-                waiting = [made.submit("row 1"), made.commit.submit(fault, (), 1)]
+                waiting = [made.submit("row 1"), made.commit.submit(Raise(Fault()))]
             else:
-                made.commit._on_commit = fault
+                # What a take raises is only reported; but nothing takes a report's own fault.
+                made.feed.report = fault
+                made.feed.add(fault)
                 waiting = [made.submit("row 1"), made.submit("row 2", size=COMMIT_MAX_BYTES)]
             gate.open()
             for pending in waiting:

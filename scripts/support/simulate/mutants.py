@@ -39,8 +39,8 @@ MUTANTS = (
     Mutant(
         "dedup",
         "an id known already is stored again",
-        "waypost.storage.memory.engine",
-        (("            if item.id not in self._seen:\n", "            if True:\n"),),
+        "waypost.storage.memory.mail",
+        (("        if item.id not in state.seen:\n", "        if True:\n"),),
     ),
     Mutant(
         "receipt-first",
