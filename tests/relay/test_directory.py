@@ -235,7 +235,7 @@ async def test_a_claim_through_a_peer_checks_out(autojump_clock: trio.testing.Mo
     async with world() as w:
         alice, bob = await pair(w)
         await publish(bob, [package(bob.key)])
-        asked, address = claim("bob@finch.local"), parse_address("bob@finch.local")
+        asked = claim("bob@finch.local")
         answer = await alice.ask(asked)
         bundle = open_claim(
             read(answer.body, ClaimAnswer), parse_address(asked.address), asked.request, VirtualClock().wall_ms()
