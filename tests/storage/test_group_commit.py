@@ -87,12 +87,12 @@ async def _connect(path: Path) -> aiosqlite.Connection:
 
 
 @asynccontextmanager
-async def bench(path: Path) -> AsyncIterator[Bench]:
+async def bench(path: Path, disk: type[Disk] = Disk) -> AsyncIterator[Bench]:
     """It does not run yet, and is closed in the end."""
     connection = await seam.finished(_connect(path))
     try:
         await schema.prepare(in_thread, connection, path)
-        made = Bench(connection, await in_thread(connection, Transactions, Disk(path)))
+        made = Bench(connection, await in_thread(connection, Transactions, disk(path)))
         try:
             yield made
         finally:
@@ -190,12 +190,13 @@ async def test_what_nobody_waits_for_has_company_or_some_time(
     assert running.ran[1:] == ["row first", "row other"]
     assert running.commits == 2
 
-    later = running.submit("row later", Haste.WITH_OTHERS)
+    running.submit("row later", Haste.WITH_OTHERS)
     mock_clock.jump(COMPANY_S * 0.6)
     await trio.testing.wait_all_tasks_blocked()
     assert len(await running.begun()) == 3
+    latest = running.submit("row latest", Haste.WITH_OTHERS)
     mock_clock.jump(COMPANY_S * 0.6)
-    assert await later == "row later"
+    assert await latest == "row latest"
     assert running.commits == 3
 
 
@@ -238,7 +239,23 @@ async def test_closing_writes_what_was_submitted_before_it_and_takes_no_more(tmp
     assert made.ran == names(20)
 
 
-async def test_closing_does_not_wait_for_company_nor_for_a_tick(running: Bench) -> None:
+async def test_it_runs_until_it_is_closed_whatever_is_cancelled(
+    tmp_path: Path, mock_clock: trio.testing.MockClock
+) -> None:
+    async with bench(tmp_path / "store.db") as made, trio.open_nursery() as nursery:
+        nursery.start_soon(made.commit.run)
+        nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            for name in names(2):
+                pending = made.submit(name, Haste.WITH_OTHERS)
+                await trio.testing.wait_all_tasks_blocked()
+                mock_clock.jump(COMPANY_S)
+                assert await pending == name
+            assert len(nursery.child_tasks) == 1
+            await made.commit.close()
+
+
+async def test_closing_does_not_wait_for_company_and_comes_after_a_tick(running: Bench) -> None:
     gate = await running.shut()
     for name in names(9):
         running.submit(name)
@@ -273,6 +290,20 @@ async def test_an_operation_that_fails_fails_alone(running: Bench) -> None:
     assert await later == "row 2"
     assert await running.written() == ["row 1", "row 2"]
     assert await running.submit("row 3") == "row 3"
+
+
+async def test_a_database_that_fails_fails_the_group_and_goes_on(tmp_path: Path) -> None:
+    class Broken(Disk):
+        """Fails once."""
+
+        def is_tight(self, conn: sqlite3.Connection) -> bool:
+            self.is_tight = lambda _conn: False  # type: ignore[method-assign, assignment]
+            raise sqlite3.DatabaseError("database disk image is malformed")
+
+    async with trio.open_nursery() as nursery, bench(tmp_path / "store.db", Broken) as made:
+        nursery.start_soon(made.commit.run)
+        await fails(Code.STATE_DAMAGED, made.submit("row 1"))
+        assert await made.submit("row 2") == "row 2"
 
 
 @pytest.mark.parametrize("where", ["in the thread", "in the callback"])

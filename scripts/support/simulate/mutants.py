@@ -74,17 +74,6 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "no-drain",
-        "a node that ends does not wait for its writer",
-        "waypost.storage.sqlite.commit",
-        (
-            (
-                "        self._closing = True\n        if",
-                "        self._closing = True\n        self._closed.set()\n        if",
-            ),
-        ),
-    ),
-    Mutant(
         "silent-expiry",
         "what has expired is deleted, and nobody is told",
         "waypost.relay.custody.upkeep",

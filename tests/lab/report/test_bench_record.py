@@ -47,6 +47,7 @@ def test_a_record_of_nothing_is_a_timeline_too() -> None:
     assert [type(event) for event in Record("bench connections").events({})] == [Run, End]
 
 
+@pytest.mark.timeout(300)
 def test_a_real_benchmark_can_be_drawn(tmp_path: Path) -> None:
     file = tmp_path / "bench.jsonl"
     command = [sys.executable, "-m", "scripts.support.bench", "offline", "--messages", "300", "--syncs", "0", "--json"]

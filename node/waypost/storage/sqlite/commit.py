@@ -1,7 +1,7 @@
 """Group commit: verbs queue up, all that is queued is written in one transaction, then everyone who waits learns.
 
 So a commit is as large as the load makes it, and a lone operation waits for nobody. Each transaction is one hop to
-aiosqlite's thread. Nothing of it is a task: a commit that is done concludes in a callback, which starts the next.
+aiosqlite's thread. No task writes: a commit is concluded in a callback of the thread, which starts the next one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ OnCommit = Callable[[dict[int, list[int]]], None]
 #: How long an operation that nobody is waiting for is left alone, to be written together with another.
 COMPANY_S = 0.02
 
-#: After a group of more, more will come at once: what they have brought about makes others submit.
+#: After a group of more operations others come at once, from those who have learnt: the next commit lets them in.
 _SMALL_GROUP: Final = 4
 
 
@@ -216,19 +216,19 @@ class _State(Enum):
 class GroupCommit:
     """The queue of operations, written group by group in the order in which they were submitted.
 
-    One commit at a time is under way. What is submitted meanwhile waits for the next; no cancellation reaches either.
+    One commit at a time is under way; what is submitted meanwhile waits for the next. No cancellation reaches either.
 
-        IDLE ──▶ BUSY   an operation came that somebody waits for, and the last group was small;
-                        or one that nobody waits for has had COMPANY_S without another
+        IDLE ──▶ BUSY   an operation came that somebody waits for, or one that nobody waits for has had COMPANY_S
+                        without another; and the last group was small
         IDLE ──▶ DUE    the same, and the last group was large
-        DUE  ──▶ BUSY   a tick of trio later: others have had the time to submit
+        DUE  ──▶ BUSY   a tick of trio later: whoever was woken by the last commit has had the time to submit
+        BUSY ──▶ BUSY   the commit has been concluded, something is queued, and the group was small
+        BUSY ──▶ DUE    the same, and the group was large
         BUSY ──▶ IDLE   the commit has been concluded, and nothing is queued
-        BUSY ──▶ DUE    the same, something is queued, and the group was large
-        BUSY ──▶ BUSY   the same, and the group was small
-        any  ──▶ CLOSED nothing is queued after `close`; or what a commit raised is no trouble that operations can have
+        IDLE, BUSY ──▶ CLOSED   the same after `close`; or a commit raised what no operation can be told of
 
-    After `close`, while it is closing, nothing is taken any more and no commit waits for a tick. Concluding a commit is
-    counting what it changed (`on_commit`) and then, in order, resolving its operations.
+    Concluding a commit is counting what it changed (`on_commit`), then resolving its operations in order. After `close`
+    nothing is taken any more, and all that is queued goes the same way.
     """
 
     def __init__(self, connection: aiosqlite.Connection, transactions: Transactions, on_commit: OnCommit) -> None:
@@ -237,7 +237,8 @@ class GroupCommit:
         self._on_commit = on_commit
         self._token = trio.lowlevel.current_trio_token()
         self._queue: deque[_Operation] = deque()
-        self._group: list[_Operation] = []  #: of the last commit
+        self._group: list[_Operation] = []  #: of the commit under way
+        self._was_large = False  #: the last group
         self._state = _State.IDLE
         self._closing = False
         self._closed = trio.Event()
@@ -278,7 +279,7 @@ class GroupCommit:
     async def close(self) -> None:
         """Return when everything submitted has been written, or has failed."""
         self._closing = True
-        if self._state in (_State.IDLE, _State.DUE):
+        if self._state is _State.IDLE:
             self._go_on()
         with trio.CancelScope(shield=True):
             await self._closed.wait()
@@ -286,9 +287,9 @@ class GroupCommit:
     def _go_on(self) -> None:
         """From a state in which no commit is under way."""
         if self._queue:
-            if len(self._group) > _SMALL_GROUP and not self._closing:
+            if self._was_large:
                 self._state = _State.DUE
-                self._token.run_sync_soon(self._tick)
+                self._token.run_sync_soon(self._commit)
             else:
                 self._commit()
         elif self._closing:
@@ -296,10 +297,6 @@ class GroupCommit:
             self._closed.set()
         else:
             self._state = _State.IDLE
-
-    def _tick(self) -> None:
-        if self._state is _State.DUE:  # and not closing, since then
-            self._commit()
 
     def _commit(self) -> None:
         if self._company.deadline != math.inf:
@@ -334,6 +331,8 @@ class GroupCommit:
                 operation.pending.resolve(None, result.error)
             else:
                 operation.pending.resolve(result, None)
+        self._was_large = len(self._group) > _SMALL_GROUP
+        self._group = []
 
     def _break(self, trouble: BaseException) -> None:
         self._broken = trouble
@@ -343,4 +342,3 @@ class GroupCommit:
         for operation in (*self._group, *self._queue):
             if not operation.pending.done:
                 operation.pending.resolve(None, LocalError(Code.NOT_RUNNING, "the store has broken down"))
-        self._queue.clear()
