@@ -33,19 +33,22 @@ def _target(descriptor: Path) -> str | None:
 class Nodes:
     """The nodes of one side in one directory.
 
-    `apart` gives them a network of their own if that can be had (Linux, root). `inside` are directories for the nodes'
-    path (see `inside/`).
+    `apart` gives them a network of their own if that can be had (Linux, root). With `tell`, a directory, they write
+    there what their allocators hold when SIGUSR2 asks them (see `inside/`).
     """
 
-    def __init__(self, side: Side, where: Path, *inside: Path, apart: bool = False, **variables: str) -> None:
+    def __init__(self, side: Side, where: Path, *, apart: bool = False, tell: Path | None = None) -> None:
         self.where = where
+        around = side.environment()
+        if tell is not None:
+            around = {**side.environment(_HERE / "inside"), "WAYPOST_BENCH_TELL": str(tell)}
         self._keeper = subprocess.Popen(
             [side.python, "-P", str(_HERE / "keeper.py"), *(["apart"] if apart else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=side.tree,
-            env={**side.environment(*inside), **variables},
+            env=around,
         )
 
     def make(self, name: str) -> Node:
@@ -134,8 +137,8 @@ class Node:
 
 
 @contextmanager
-def nodes_of(side: Side, where: Path, *inside: Path, apart: bool = False, **variables: str) -> Iterator[Nodes]:
-    nodes = Nodes(side, where, *inside, apart=apart, **variables)
+def nodes_of(side: Side, where: Path, *, apart: bool = False, tell: Path | None = None) -> Iterator[Nodes]:
+    nodes = Nodes(side, where, apart=apart, tell=tell)
     try:
         yield nodes
     finally:
@@ -143,9 +146,9 @@ def nodes_of(side: Side, where: Path, *inside: Path, apart: bool = False, **vari
 
 
 @contextmanager
-def two_nodes(side: Side, where: Path, *inside: Path, **variables: str) -> Iterator[tuple[Node, Node]]:
+def two_nodes(side: Side, where: Path, *, tell: Path | None = None) -> Iterator[tuple[Node, Node]]:
     """`birdy.local` and `finch.local`, running, each knowing where the other is."""
-    with nodes_of(side, where, *inside, **variables) as nodes:
+    with nodes_of(side, where, tell=tell) as nodes:
         one, other = nodes.make("birdy.local"), nodes.make("finch.local")
         for node in (one, other):
             node.start()
