@@ -45,7 +45,7 @@ async def connect(
         yield client
 
 
-async def join(  # noqa: PLR0913 - what a person is asked for, each of it optional
+async def join(
     invite: str,
     profile: str | os.PathLike[str],
     *,

@@ -145,7 +145,7 @@ def set_epoch(conn: sqlite3.Connection, value: int) -> None:
     conn.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('epoch', ?)", (value,))
 
 
-def publish(  # noqa: PLR0913, PLR0917 - the verb's own parameters and the connection
+def publish(
     conn: sqlite3.Connection,
     device: bytes,
     upload: bytes,
