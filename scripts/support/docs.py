@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from waypost.errors import Code, Kind
-from waypost.mls.errors import Fault
+from waypost.mls.base.errors import MlsFault
 from waypost_lab.conformance.check import Check, Stage
 from waypost_lab.conformance.checks import CHECKS
 from waypost_lab.conformance.unobservable import UNOBSERVABLE
@@ -98,7 +98,7 @@ _MLS_SECTIONS = (
 )
 _MLS_HEAD = """# Errors of MLS
 
-Generated from `node/waypost/mls/errors.py` by `scripts/generate-docs`; do not edit.
+Generated from `node/waypost/mls/base/errors.py` by `scripts/generate-docs`; do not edit.
 
 From bytes that others sent nothing but `MlsError` comes out. Its `fault` is one of these; nothing has changed when it
 is raised. A number is never given to another meaning. Clauses are of RFC 9420. See [mls.md](mls.md).
@@ -111,7 +111,7 @@ def mls_errors_page() -> str:
     for title, numbers in _MLS_SECTIONS:
         rows = [
             (str(fault.number), f"`{fault.name}`", fault.clause, fault.sentence)
-            for fault in sorted(Fault, key=lambda fault: fault.number)
+            for fault in sorted(MlsFault, key=lambda fault: fault.number)
             if fault.number in numbers
         ]
         parts.append(f"## {title}\n")

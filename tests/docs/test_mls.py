@@ -4,8 +4,9 @@ import doctest
 import re
 from pathlib import Path
 
-from waypost.mls import bounds
-from waypost.mls.errors import Fault
+from waypost import mls
+from waypost.mls.base import bounds
+from waypost.mls.base.errors import MlsFault
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "node" / "waypost" / "mls"
@@ -22,9 +23,16 @@ def test_the_life_of_a_group_goes_as_it_is_told() -> None:
     assert result.failed == 0
 
 
+def test_what_an_app_imports_is_told() -> None:
+    table = PAGE.partition("From `waypost.mls` itself:")[2].partition("The rest is imported")[0]
+    named = set(re.findall(r"`(\w+)`", table)) - {"commit", "process"}
+    assert named == set(mls.__all__)
+
+
 def test_the_table_leads_to_every_module() -> None:
-    named = set(re.findall(r"\]\(\.\./node/waypost/mls/(\w+)\.py\)", PAGE))
-    assert named == {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+    named = set(re.findall(r"\]\(\.\./node/waypost/mls/([\w/]+)\.py\)", PAGE))
+    modules = {path for path in PACKAGE.rglob("*.py") if path.stem != "__init__"}
+    assert named == {path.relative_to(PACKAGE).with_suffix("").as_posix() for path in modules}
 
 
 def test_numbers_in_brackets_are_errors() -> None:
@@ -34,7 +42,7 @@ def test_numbers_in_brackets_are_errors() -> None:
 
 
 def test_every_error_is_on_its_page() -> None:
-    assert all(f"| {each.number} | `{each.name}` | {each.clause} | {each.sentence} |" in ERRORS for each in Fault)
+    assert all(f"| {each.number} | `{each.name}` | {each.clause} | {each.sentence} |" in ERRORS for each in MlsFault)
 
 
 def test_bounds_are_those_of_the_code() -> None:

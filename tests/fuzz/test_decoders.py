@@ -105,10 +105,10 @@ def test_a_faulty_decoder_is_found(change: dict[str, object], kind: str) -> None
 @pytest.mark.parametrize(
     ("name", "module", "kind"),
     [
-        ("mls.proposal", "protection", "accepted"),
-        ("mls.group_info", "group_info", "accepted"),
-        ("mls.key_package", "key_package", "accepted"),
-        ("mls.inside.application", "protection", "AssertionError"),
+        ("mls.proposal", "keys.protection", "accepted"),
+        ("mls.group_info", "objects.group_info", "accepted"),
+        ("mls.key_package", "objects.key_package", "accepted"),
+        ("mls.inside.application", "keys.protection", "AssertionError"),
     ],
 )
 def test_a_signature_that_is_not_checked_is_found(
@@ -119,7 +119,7 @@ def test_a_signature_that_is_not_checked_is_found(
     assert {failure.kind for failure in report.failures} == {kind}
 
 
-@pytest.mark.parametrize("module", ["protection", "processing"])
+@pytest.mark.parametrize("module", ["keys.protection", "steps.processing"])
 def test_a_tag_that_is_not_checked_is_found(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         f"waypost.mls.{module}.hmac", SimpleNamespace(compare_digest=lambda *_: True, digest=hmac.digest)

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from waypost.mls.errors import Fault
+from waypost.mls.base.errors import MlsFault
 
-F: Final = Fault
+F: Final = MlsFault
 
 
 class Clause(NamedTuple):
     section: str
     #: What must hold, in short.
     rule: str
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[MlsFault, ...] = ()
     #: Where no fault answers it.
     reason: str = ""
 

@@ -7,25 +7,25 @@ import pytest
 from tests.mls.test_joining_refusals import Forged
 from tests.mls.world import GROUP_ID, LIFETIME, NOW, PUBLIC, World, bundle, commit_in, content, forge, refused, signer
 
-from waypost.mls.bounds import COMMIT_PROPOSALS_MAX, Rules
-from waypost.mls.commit import Commit, UpdatePath
-from waypost.mls.committing import CommitOptions
-from waypost.mls.errors import Fault
+from waypost.mls.base.bounds import COMMIT_PROPOSALS_MAX, Rules
+from waypost.mls.base.errors import MlsFault
+from waypost.mls.base.registry import ResumptionPskUsage
+from waypost.mls.base.suites import X25519_AES128, CipherSuite
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit
 from waypost.mls.group import Group
-from waypost.mls.joining import JoinOptions
-from waypost.mls.key_package import KeyPackage
-from waypost.mls.leaf_node import LeafNodePlace, sign_for_commit, sign_for_update
-from waypost.mls.parent_node import ParentNode
-from waypost.mls.proposals import Add, PreSharedKey, ReInit, Remove, Update
-from waypost.mls.psk import ExternalPskId, Psks, ResumptionPskId
-from waypost.mls.ratchet_tree import RatchetTree
-from waypost.mls.registry import ResumptionPskUsage
+from waypost.mls.objects.commit import Commit, UpdatePath
+from waypost.mls.objects.key_package import KeyPackage
+from waypost.mls.objects.leaf_node import LeafNodePlace, sign_for_commit, sign_for_update
+from waypost.mls.objects.parent_node import ParentNode
+from waypost.mls.objects.proposals import Add, PreSharedKey, ReInit, Remove, Update
+from waypost.mls.objects.psk import ExternalPskId, Psks, ResumptionPskId
+from waypost.mls.objects.welcome import EncryptedGroupSecrets, GroupSecrets, seal_secrets
 from waypost.mls.reinit import SuccessorOptions, reinitialise
-from waypost.mls.suites import X25519_AES128, CipherSuite
-from waypost.mls.tree_validation import parent_hash
-from waypost.mls.treekem import merge_path
-from waypost.mls.welcome import EncryptedGroupSecrets, GroupSecrets, seal_secrets
+from waypost.mls.steps.committing import CommitOptions
+from waypost.mls.steps.joining import JoinOptions
+from waypost.mls.tree.ratchet_tree import RatchetTree
+from waypost.mls.tree.tree_validation import parent_hash
+from waypost.mls.tree.treekem import merge_path
 
 # ── numbers at their ends ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -34,12 +34,12 @@ LAST_EPOCH = 2**64 - 1
 
 def test_the_last_epoch_has_no_next() -> None:
     joined = Forged(epoch=LAST_EPOCH).join()
-    refused(lambda: joined.commit(World("alice").random, NOW), Fault.EPOCH_EXHAUSTED)
+    refused(lambda: joined.commit(World("alice").random, NOW), MlsFault.EPOCH_EXHAUSTED)
     state = joined.snapshot
     as_alice = Group(replace(state, epoch=replace(state.epoch, leaf_index=0, signature_key=signer("alice"))), Rules())
     psk = PreSharedKey(ExternalPskId(b"psk", bytes(32)))
     message = forge(as_alice, Commit((psk,), None))
-    refused(lambda: joined.process(message, NOW, Psks({b"psk": b"secret"})), Fault.EPOCH_EXHAUSTED)
+    refused(lambda: joined.process(message, NOW, Psks({b"psk": b"secret"})), MlsFault.EPOCH_EXHAUSTED)
 
 
 def test_nobody_joins_the_last_epoch_from_outside() -> None:
@@ -48,7 +48,7 @@ def test_nobody_joins_the_last_epoch_from_outside() -> None:
     context = replace(state.epoch.context, epoch=LAST_EPOCH)
     info = Group(replace(state, epoch=replace(state.epoch, context=context)), Rules()).group_info()
     options = ExternalJoinOptions(content("dave"), signer("dave"))
-    refused(lambda: join_by_external_commit(info, options, world.random, NOW), Fault.EPOCH_EXHAUSTED)
+    refused(lambda: join_by_external_commit(info, options, world.random, NOW), MlsFault.EPOCH_EXHAUSTED)
 
 
 def test_a_welcome_has_no_more_psks_than_a_commit_can_have() -> None:
@@ -59,16 +59,16 @@ def test_a_welcome_has_no_more_psks_than_a_commit_can_have() -> None:
     # Only the joiner counts them: the forger has no such scruples.
     many = replace(some, psk_ids=ids)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("waypost.mls.psk.PSKS_MAX", 2**16)
+        patch.setattr("waypost.mls.objects.psk.PSKS_MAX", 2**16)
         message = many.message()
-    refused(lambda: Group.join(message, many.bob, JoinOptions(psks)), Fault.TOO_MANY_PROPOSALS)
+    refused(lambda: Group.join(message, many.bob, JoinOptions(psks)), MlsFault.TOO_MANY_PROPOSALS)
 
 
 @pytest.mark.parametrize("length", [-1, 255 * 32 + 1, 2**16, 2**20])
 def test_exporters_have_a_longest_output(length: int) -> None:
     group = World("alice").groups["alice"]
     assert len(group.export_secret(b"label", b"", 255 * 32)) == 255 * 32
-    refused(lambda: group.export_secret(b"label", b"", length), Fault.BAD_ARGUMENT)
+    refused(lambda: group.export_secret(b"label", b"", length), MlsFault.BAD_ARGUMENT)
 
 
 # ── successors that are none ─────────────────────────────────────────────────────────────────────────────────────
@@ -80,15 +80,15 @@ def test_a_successor_has_the_version_that_was_asked_for() -> None:
     bob = world.groups["bob"].snapshot
     psk = ResumptionPskId(ResumptionPskUsage.REINIT, GROUP_ID, 2, bytes(32))
     forged = Forged(psk_ids=(psk,), psks=bob.own_psks())
-    refused(lambda: forged.join(JoinOptions(predecessor=bob)), Fault.REINIT_MISMATCH)
+    refused(lambda: forged.join(JoinOptions(predecessor=bob)), MlsFault.REINIT_MISMATCH)
     options = SuccessorOptions((), content("alice"), LIFETIME, signer("alice"))
     make = partial(reinitialise, world.groups["alice"], options, world.random, NOW)
-    refused(make, Fault.REINIT_MISMATCH)
+    refused(make, MlsFault.REINIT_MISMATCH)
 
 
 def test_a_group_without_a_link_to_the_old_one_is_no_successor_of_it() -> None:
     world = World("alice", "bob")
-    refused(lambda: Forged().join(JoinOptions(predecessor=world.groups["bob"].snapshot)), Fault.NOT_A_SUCCESSOR)
+    refused(lambda: Forged().join(JoinOptions(predecessor=world.groups["bob"].snapshot)), MlsFault.NOT_A_SUCCESSOR)
 
 
 # ── keys that nobody could use ───────────────────────────────────────────────────────────────────────────────────
@@ -118,14 +118,14 @@ def test_a_path_has_no_keys_that_nobody_can_encrypt_to(key: bytes) -> None:
     assert path is not None
     spoilt = replace(path, nodes=(replace(path.nodes[0], encryption_key=key), *path.nodes[1:]))
     message = forge(alice, Commit((), with_parent_hash(world, spoilt)), tag=bytes(32))
-    refused(lambda: world.groups["carol"].process(message, NOW), Fault.BAD_HPKE_KEY)
+    refused(lambda: world.groups["carol"].process(message, NOW), MlsFault.BAD_HPKE_KEY)
 
 
 @pytest.mark.parametrize("key", BAD_KEYS, ids=bytes.hex)
 def test_leaf_nodes_have_usable_keys(key: bytes) -> None:
     world = World("alice", "bob")
     leaf = sign_for_update(content("alice"), key, LeafNodePlace(GROUP_ID, 0), signer("alice"))
-    refused(lambda: world.groups["bob"].process(forge(world.groups["alice"], Update(leaf)), NOW), Fault.BAD_HPKE_KEY)
+    refused(lambda: world.groups["bob"].process(forge(world.groups["alice"], Update(leaf)), NOW), MlsFault.BAD_HPKE_KEY)
 
 
 @pytest.mark.parametrize("key", BAD_KEYS, ids=bytes.hex)
@@ -134,7 +134,7 @@ def test_a_tree_that_is_joined_has_usable_keys(key: bytes) -> None:
     above = parent_hash(parent, RatchetTree([None, None, bob]).tree_hash(2))
     own = X25519_AES128.derive_key_pair(b"alice").public
     alice = sign_for_commit(content("alice"), own, above, LeafNodePlace(GROUP_ID, 0), signer("alice"))
-    refused(Forged(alice=alice, tree=RatchetTree([alice, parent, bob])).join, Fault.BAD_HPKE_KEY)
+    refused(Forged(alice=alice, tree=RatchetTree([alice, parent, bob])).join, MlsFault.BAD_HPKE_KEY)
 
 
 def test_a_key_in_another_disguise_is_the_same_key() -> None:
@@ -143,13 +143,13 @@ def test_a_key_in_another_disguise_is_the_same_key() -> None:
     taken = bytearray(world.groups["bob"].member(2).leaf_node.encryption_key)
     taken[31] |= 0x80
     leaf = sign_for_update(content("alice"), bytes(taken), LeafNodePlace(GROUP_ID, 0), signer("alice"))
-    refused(lambda: world.groups["bob"].process(forge(world.groups["alice"], Update(leaf)), NOW), Fault.BAD_HPKE_KEY)
+    refused(lambda: world.groups["bob"].process(forge(world.groups["alice"], Update(leaf)), NOW), MlsFault.BAD_HPKE_KEY)
 
 
 def with_parent_hash(world: World, path: UpdatePath) -> UpdatePath:
     """The path with its leaf node signed again, for the parent hash that its keys give."""
     tree = world.groups["alice"].snapshot.epoch.tree.copy()
-    refused(lambda: merge_path(tree, 0, path), Fault.PATH_PARENT_HASH)
+    refused(lambda: merge_path(tree, 0, path), MlsFault.PATH_PARENT_HASH)
     above = tree.parent_node(1)
     assert above is not None
     key, place = path.leaf_node.encryption_key, LeafNodePlace(GROUP_ID, 0)
@@ -164,9 +164,9 @@ def test_one_who_is_removed_checks_the_path_as_far_as_it_can() -> None:
     commit = commit_in(Group.load(alice.state()).commit(world.random, NOW, options)[1].message)
     assert commit.path is not None
     for path, fault in (
-        (replace(commit.path, nodes=()), Fault.PATH_LENGTH),
-        (replace(commit.path, nodes=(replace(commit.path.nodes[0], encryption_key=bytes(32)),)), Fault.BAD_HPKE_KEY),
-        (None, Fault.PATH_REQUIRED),
+        (replace(commit.path, nodes=()), MlsFault.PATH_LENGTH),
+        (replace(commit.path, nodes=(replace(commit.path.nodes[0], encryption_key=bytes(32)),)), MlsFault.BAD_HPKE_KEY),
+        (None, MlsFault.PATH_REQUIRED),
     ):
         message = forge(alice, Commit((Remove(1),), path), tag=bytes(32))
         refused(partial(world.groups["bob"].process, message, NOW), fault)
@@ -188,8 +188,8 @@ def test_one_who_is_removed_keeps_nothing_that_was_secret() -> None:
     bob = Group.load(world.groups["bob"].state())
     assert bob.epoch_authenticator == before.epoch.secrets.epoch_authenticator
     assert not any(secret in bob.state() for secret in (*secrets, *keys, *nodes))
-    refused(lambda: bob.export_secret(b"label", b"", 32), Fault.GROUP_CLOSED)
-    refused(lambda: bob.resumption_psk(2), Fault.PSK_NOT_FOUND)
+    refused(lambda: bob.export_secret(b"label", b"", 32), MlsFault.GROUP_CLOSED)
+    refused(lambda: bob.resumption_psk(2), MlsFault.PSK_NOT_FOUND)
 
 
 def test_a_state_has_only_keys_that_are_still_in_use() -> None:
@@ -212,9 +212,9 @@ def test_a_joiner_is_told_the_secrets_of_its_path() -> None:
         return seal_secrets(suite, package, info, replace(secrets, path_secret=None))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("waypost.mls.committing.seal_secrets", sealed)
+        patch.setattr("waypost.mls.steps.committing.seal_secrets", sealed)
         (welcome,) = world.commit("alice", CommitOptions((Add(dave.key_package),)))
-    refused(lambda: Group.join(welcome, dave), Fault.PATH_SECRET_MISMATCH)
+    refused(lambda: Group.join(welcome, dave), MlsFault.PATH_SECRET_MISMATCH)
 
 
 def test_secrets_are_not_shown() -> None:

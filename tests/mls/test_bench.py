@@ -5,8 +5,8 @@ from scripts.support.mls.bench import full, grown, pair
 from scripts.support.mls.full_tree import full_group
 from scripts.support.mls.members import Seeded
 
-from waypost.mls import tree_math
-from waypost.mls.suites import SUITES, X25519_AES128, CipherSuite
+from waypost.mls.base import tree_math
+from waypost.mls.base.suites import SUITES, X25519_AES128, CipherSuite
 
 
 @pytest.mark.parametrize("size", [2, 8, 32, 100])

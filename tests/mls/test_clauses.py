@@ -7,7 +7,7 @@ import pytest
 from tests.mls.clauses import CLAUSES
 from tests.mls.world import SEEN
 
-from waypost.mls.errors import Fault
+from waypost.mls.base.errors import MlsFault
 
 HERE = Path(__file__).parent
 
@@ -20,12 +20,12 @@ def test_each_rule_has_faults_or_a_reason() -> None:
 
 def test_each_fault_answers_a_rule() -> None:
     answered = {fault for clause in CLAUSES for fault in clause.faults}
-    assert set(Fault) - answered == set()
+    assert set(MlsFault) - answered == set()
 
 
 def test_each_fault_cites_a_section_that_is_in_the_table() -> None:
     sections = {f"§{clause.section}" for clause in CLAUSES} | {"–"}
-    assert {fault.clause for fault in Fault} - sections == set()
+    assert {fault.clause for fault in MlsFault} - sections == set()
 
 
 def test_each_fault_is_named_by_a_test() -> None:
@@ -33,9 +33,9 @@ def test_each_fault_is_named_by_a_test() -> None:
         node.attr
         for path in HERE.rglob("test_*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Fault"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "MlsFault"
     }
-    assert {fault.name for fault in Fault} - named == set()
+    assert {fault.name for fault in MlsFault} - named == set()
 
 
 def test_every_fault_has_been_seen(request: pytest.FixtureRequest) -> None:
@@ -44,7 +44,7 @@ def test_every_fault_has_been_seen(request: pytest.FixtureRequest) -> None:
     missing = set(HERE.rglob("test_*.py")) - modules
     if missing or request.config.getoption("keyword") or request.session.testsfailed:
         pytest.skip("needs a run of all tests of this folder")
-    unseen = [fault.name for fault in Fault if not SEEN[fault]]
+    unseen = [fault.name for fault in MlsFault if not SEEN[fault]]
     assert unseen == []
     few = min(len(tests) for tests in SEEN.values())
     print(f"{len(SEEN)} faults, each seen by {few} tests or more, {sum(map(len, SEEN.values()))} in all")  # noqa: T201

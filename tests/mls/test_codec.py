@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.mls.world import refused
 
-from waypost.mls import codec
-from waypost.mls.bounds import ELEMENTS_MAX, MESSAGE_MAX_BYTES
-from waypost.mls.codec import Reader, decode
-from waypost.mls.errors import Fault, MlsError
+from waypost.mls.base import codec
+from waypost.mls.base.bounds import ELEMENTS_MAX, MESSAGE_MAX_BYTES
+from waypost.mls.base.codec import Reader, decode
+from waypost.mls.base.errors import MlsError, MlsFault
 
 
 @pytest.mark.parametrize(
@@ -33,27 +33,27 @@ def test_varints(value: int, encoded: str) -> None:
 @pytest.mark.parametrize(
     ("encoded", "fault"),
     [
-        ("", Fault.TRUNCATED),
-        ("40", Fault.TRUNCATED),
-        ("800000", Fault.TRUNCATED),
-        ("403f", Fault.VARINT_NOT_MINIMAL),
-        ("4000", Fault.VARINT_NOT_MINIMAL),
-        ("80003fff", Fault.VARINT_NOT_MINIMAL),
-        ("c0", Fault.VARINT_INVALID),
-        ("ffffffffffffffff", Fault.VARINT_INVALID),
-        ("0000", Fault.TRAILING_BYTES),
+        ("", MlsFault.TRUNCATED),
+        ("40", MlsFault.TRUNCATED),
+        ("800000", MlsFault.TRUNCATED),
+        ("403f", MlsFault.VARINT_NOT_MINIMAL),
+        ("4000", MlsFault.VARINT_NOT_MINIMAL),
+        ("80003fff", MlsFault.VARINT_NOT_MINIMAL),
+        ("c0", MlsFault.VARINT_INVALID),
+        ("ffffffffffffffff", MlsFault.VARINT_INVALID),
+        ("0000", MlsFault.TRAILING_BYTES),
     ],
 )
-def test_other_varints_are_refused(encoded: str, fault: Fault) -> None:
+def test_other_varints_are_refused(encoded: str, fault: MlsFault) -> None:
     refused(lambda: decode(bytes.fromhex(encoded), Reader.varint), fault)
 
 
 def test_a_vector_of_2_to_the_30_bytes_cannot_be_written() -> None:
-    refused(lambda: codec.varint(2**30), Fault.TOO_LARGE)
+    refused(lambda: codec.varint(2**30), MlsFault.TOO_LARGE)
 
 
 def test_input_beyond_the_bound_is_refused_before_it_is_read() -> None:
-    refused(lambda: Reader(bytes(MESSAGE_MAX_BYTES + 1)), Fault.TOO_LARGE)
+    refused(lambda: Reader(bytes(MESSAGE_MAX_BYTES + 1)), MlsFault.TOO_LARGE)
 
 
 @given(st.binary(max_size=300), st.integers(0, 2**64 - 1), st.lists(st.integers(0, 2**16 - 1)))
@@ -74,12 +74,12 @@ def test_vectors_of_vectors(items: list[bytes]) -> None:
 @pytest.mark.parametrize(
     ("encoded", "fault"),
     [
-        ("0105", Fault.TRUNCATED),  # an element that ends beyond its vector
-        ("030105020000", Fault.TRUNCATED),
-        ("05", Fault.TRUNCATED),
+        ("0105", MlsFault.TRUNCATED),  # an element that ends beyond its vector
+        ("030105020000", MlsFault.TRUNCATED),
+        ("05", MlsFault.TRUNCATED),
     ],
 )
-def test_elements_stay_in_their_vector(encoded: str, fault: Fault) -> None:
+def test_elements_stay_in_their_vector(encoded: str, fault: MlsFault) -> None:
     refused(lambda: decode(bytes.fromhex(encoded), lambda reader: reader.vector(Reader.opaque)), fault)
 
 
@@ -97,17 +97,17 @@ def test_elements_stay_in_their_vector(encoded: str, fault: Fault) -> None:
     ids=["one", "nested", "u16", "u32"],
 )
 def test_elements_are_counted_over_all_vectors(encoded: bytes, read: Callable[[Reader], object]) -> None:
-    refused(lambda: decode(encoded, read), Fault.TOO_LARGE)
+    refused(lambda: decode(encoded, read), MlsFault.TOO_LARGE)
 
 
 def test_a_vector_of_numbers_is_whole() -> None:
-    refused(lambda: Reader(b"\x03\0\0\0").u16_vector(), Fault.VECTOR_NOT_WHOLE)
-    refused(lambda: Reader(b"\x03\0\0\0").u32_vector(), Fault.VECTOR_NOT_WHOLE)
+    refused(lambda: Reader(b"\x03\0\0\0").u16_vector(), MlsFault.VECTOR_NOT_WHOLE)
+    refused(lambda: Reader(b"\x03\0\0\0").u32_vector(), MlsFault.VECTOR_NOT_WHOLE)
 
 
 def test_presence_is_0_or_1() -> None:
     assert Reader(b"\x01\x07").optional(Reader.u8) == 7
-    refused(lambda: Reader(b"\x02\x07").optional(Reader.u8), Fault.OPTIONAL_INVALID)
+    refused(lambda: Reader(b"\x02\x07").optional(Reader.u8), MlsFault.OPTIONAL_INVALID)
 
 
 @given(st.binary(max_size=64))

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from tests.mls.world import Seeded, refused
 from tests.vectors import load_vectors
 
-from waypost.mls.codec import opaque
-from waypost.mls.errors import Fault, MlsError
-from waypost.mls.hpke import XWingKem
-from waypost.mls.kdf import expand
-from waypost.mls.signing import SignatureKey, check_signature_key, verify_with_label
-from waypost.mls.suites import SUITES, X25519_AES128, XWING_AES128, CipherSuite, cipher_suite
+from waypost.mls.base.codec import opaque
+from waypost.mls.base.errors import MlsError, MlsFault
+from waypost.mls.base.hpke import XWingKem
+from waypost.mls.base.kdf import expand
+from waypost.mls.base.signing import SignatureKey, check_signature_key, verify_with_label
+from waypost.mls.base.suites import SUITES, X25519_AES128, XWING_AES128, CipherSuite, cipher_suite
 
 EVERY_SUITE = pytest.mark.parametrize("suite", SUITES.values(), ids=repr)
 LOW_ORDER_ED25519 = [bytes(32), b"\x01" + bytes(31), bytes.fromhex("ec" + "ff" * 30 + "7f")]
@@ -23,12 +23,12 @@ def test_what_is_encrypted_with_a_label_decrypts_with_it_alone(suite: CipherSuit
     key = suite.derive_key_pair(b"ikm")
     sealed = suite.encrypt_with_label(key.public, b"label", b"context", b"secret")
     assert suite.decrypt_with_label(key, b"label", b"context", sealed) == b"secret"
-    refused(lambda: suite.decrypt_with_label(key, b"other", b"context", sealed), Fault.HPKE_OPEN_FAILED)
-    refused(lambda: suite.decrypt_with_label(key, b"label", b"other", sealed), Fault.HPKE_OPEN_FAILED)
+    refused(lambda: suite.decrypt_with_label(key, b"other", b"context", sealed), MlsFault.HPKE_OPEN_FAILED)
+    refused(lambda: suite.decrypt_with_label(key, b"label", b"other", sealed), MlsFault.HPKE_OPEN_FAILED)
     other = suite.derive_key_pair(b"other")
-    refused(lambda: suite.decrypt_with_label(other, b"label", b"context", sealed), Fault.HPKE_OPEN_FAILED)
+    refused(lambda: suite.decrypt_with_label(other, b"label", b"context", sealed), MlsFault.HPKE_OPEN_FAILED)
     for spoilt in ((b"", sealed[1]), (sealed[0][:-1], sealed[0][-1:] + sealed[1]), (sealed[0], b""), (b"", b"")):
-        refused(partial(suite.decrypt_with_label, key, b"label", b"context", spoilt), Fault.HPKE_OPEN_FAILED)
+        refused(partial(suite.decrypt_with_label, key, b"label", b"context", spoilt), MlsFault.HPKE_OPEN_FAILED)
 
 
 @EVERY_SUITE
@@ -37,8 +37,8 @@ def test_both_sides_have_the_same_external_init_secret(suite: CipherSuite) -> No
     secret, kem_output = suite.external_init_send(key.public, Seeded())
     assert suite.external_init_receive(key, kem_output) == secret
     assert suite.external_init_receive(suite.derive_key_pair(b"other"), kem_output) != secret
-    refused(lambda: suite.external_init_receive(key, kem_output[:-1]), Fault.HPKE_OPEN_FAILED)
-    refused(lambda: suite.external_init_receive(key, bytes(len(kem_output))), Fault.HPKE_OPEN_FAILED)
+    refused(lambda: suite.external_init_receive(key, kem_output[:-1]), MlsFault.HPKE_OPEN_FAILED)
+    refused(lambda: suite.external_init_receive(key, bytes(len(kem_output))), MlsFault.HPKE_OPEN_FAILED)
 
 
 @EVERY_SUITE
@@ -46,9 +46,9 @@ def test_keys_of_the_wrong_length_or_low_order_are_refused(suite: CipherSuite) -
     public = suite.derive_key_pair(b"ikm").public
     head = public[:-32]
     for spoilt in (b"", public[:-1], public + b"\0", head + bytes(32), head + b"\x01" + bytes(31)):
-        refused(partial(suite.kem.public_key, spoilt), Fault.BAD_HPKE_KEY)
-        refused(partial(suite.external_init_send, spoilt, Seeded()), Fault.BAD_HPKE_KEY)
-    refused(lambda: suite.kem.private_key(bytes(31)), Fault.BAD_SECRET_KEY)
+        refused(partial(suite.kem.public_key, spoilt), MlsFault.BAD_HPKE_KEY)
+        refused(partial(suite.external_init_send, spoilt, Seeded()), MlsFault.BAD_HPKE_KEY)
+    refused(lambda: suite.kem.private_key(bytes(31)), MlsFault.BAD_SECRET_KEY)
 
 
 def test_every_low_order_point_of_x25519_is_refused() -> None:
@@ -60,11 +60,11 @@ def test_every_low_order_point_of_x25519_is_refused() -> None:
     for number in (0, 1, prime - 1, prime, prime + 1, *small):
         for top in (0, 2**255):
             data = (number + top).to_bytes(32, "little")
-            refused(partial(X25519_AES128.kem.public_key, data), Fault.BAD_HPKE_KEY)
+            refused(partial(X25519_AES128.kem.public_key, data), MlsFault.BAD_HPKE_KEY)
 
 
 def test_an_unknown_suite_is_refused() -> None:
-    refused(lambda: cipher_suite(2), Fault.UNKNOWN_SUITE)
+    refused(lambda: cipher_suite(2), MlsFault.UNKNOWN_SUITE)
 
 
 def xwing_cases() -> list[dict[str, Any]]:
@@ -113,14 +113,14 @@ def test_low_order_signature_keys_never_verify(public: bytes) -> None:
     # R = A's identity, S = 0: verifies under a low-order key in libraries that allow such keys.
     for signature in (bytes(64), b"\x01" + bytes(63)):
         assert not verify_with_label(public, b"label", b"content", signature)
-    refused(lambda: check_signature_key(public), Fault.BAD_SIGNATURE_KEY)
+    refused(lambda: check_signature_key(public), MlsFault.BAD_SIGNATURE_KEY)
 
 
 def test_a_signature_key_is_a_point_and_a_seed_is_32_bytes() -> None:
     check_signature_key(SignatureKey(bytes(32)).public)
     for spoilt in (b"", bytes(31), b"\xff" * 32, b"\x02" + bytes(31)):
-        refused(partial(check_signature_key, spoilt), Fault.BAD_SIGNATURE_KEY)
-    refused(lambda: SignatureKey(bytes(31)), Fault.BAD_SECRET_KEY)
+        refused(partial(check_signature_key, spoilt), MlsFault.BAD_SIGNATURE_KEY)
+    refused(lambda: SignatureKey(bytes(31)), MlsFault.BAD_SECRET_KEY)
 
 
 def test_expansion_beyond_one_block_continues_the_first() -> None:
@@ -131,9 +131,9 @@ def test_expansion_beyond_one_block_continues_the_first() -> None:
 
 
 def test_errors_have_each_number_once_and_say_where_it_is_demanded() -> None:
-    numbers = [fault.number for fault in Fault]
+    numbers = [fault.number for fault in MlsFault]
     assert len(set(numbers)) == len(numbers)
-    assert all(fault.clause.startswith("§") or fault.number >= 900 for fault in Fault)
-    error = MlsError(Fault.TRUNCATED, "here")
+    assert all(fault.clause.startswith("§") or fault.number >= 900 for fault in MlsFault)
+    error = MlsError(MlsFault.TRUNCATED, "here")
     assert str(error) == "MLS 100: the input ends within a field: here (RFC 9420 §2.1)"
     assert opaque(b"") == b"\0"

@@ -1,14 +1,14 @@
 import pytest
 from tests.mls.world import GROUP_ID, NOW, Seeded, World, bundle, content, proposal, refused, signer, staged
 
-from waypost.mls.committing import CommitOptions, TreeDelivery
-from waypost.mls.errors import Fault
-from waypost.mls.extensions import ExternalSender, external_senders_extension
+from waypost.mls.base.errors import MlsFault
+from waypost.mls.base.suites import SUITES, CipherSuite
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit, propose_externally, propose_own_add
 from waypost.mls.group import Group
-from waypost.mls.proposals import Add, ExternalInit, PreSharedKey, Remove
-from waypost.mls.psk import ExternalPskId, Psks
-from waypost.mls.suites import SUITES, CipherSuite
+from waypost.mls.objects.extensions import ExternalSender, external_senders_extension
+from waypost.mls.objects.proposals import Add, ExternalInit, PreSharedKey, Remove
+from waypost.mls.objects.psk import ExternalPskId, Psks
+from waypost.mls.steps.committing import CommitOptions, TreeDelivery
 
 SERVER = signer("server")
 SENDERS = (external_senders_extension((ExternalSender(SERVER.public, content("server").credential),)),)
@@ -37,7 +37,7 @@ def test_the_tree_may_come_apart() -> None:
     world = World("alice", "bob")
     info = world.groups["bob"].group_info(tree=TreeDelivery.APART)
     options = ExternalJoinOptions(content("dave"), signer("dave"))
-    refused(lambda: join_by_external_commit(info, options, world.random, NOW), Fault.NO_TREE)
+    refused(lambda: join_by_external_commit(info, options, world.random, NOW), MlsFault.NO_TREE)
     options = ExternalJoinOptions(content("dave"), signer("dave"), tree=world.groups["alice"].ratchet_tree())
     dave, message = join_by_external_commit(info, options, world.random, NOW)
     alice = staged(world.groups["alice"], message).apply(NOW)
@@ -68,14 +68,14 @@ def test_nobody_comes_back_as_someone_else() -> None:
     world = World("alice", "bob")
     info = world.groups["alice"].group_info()
     options = ExternalJoinOptions(content("mallory"), signer("mallory"), resync=1)
-    refused(lambda: join_by_external_commit(info, options, world.random, NOW), Fault.RESYNC_OF_OTHER)
+    refused(lambda: join_by_external_commit(info, options, world.random, NOW), MlsFault.RESYNC_OF_OTHER)
 
 
 def test_a_client_with_a_members_signature_key_does_not_join_twice() -> None:
     world = World("alice", "bob")
     info = world.groups["alice"].group_info()
     options = ExternalJoinOptions(content("bob"), signer("bob"))
-    refused(lambda: join_by_external_commit(info, options, world.random, NOW), Fault.SIGNATURE_KEY_TWICE)
+    refused(lambda: join_by_external_commit(info, options, world.random, NOW), MlsFault.SIGNATURE_KEY_TWICE)
 
 
 def test_an_external_server_proposes() -> None:
@@ -105,22 +105,22 @@ def test_external_proposals_that_may_not_be() -> None:
     world = World("alice", "bob", extensions=SENDERS)
     bob = world.groups["bob"]
     kept = propose_externally(GROUP_ID, 1, 0, Remove(0), SERVER)
-    refused(lambda: propose_externally(GROUP_ID, 1, 0, ExternalInit(b""), SERVER), Fault.EXTERNAL_PROPOSAL_TYPE)
-    refused(lambda: bob.process(propose_externally(GROUP_ID, 1, 1, Remove(0), SERVER), NOW), Fault.SENDER_UNKNOWN)
+    refused(lambda: propose_externally(GROUP_ID, 1, 0, ExternalInit(b""), SERVER), MlsFault.EXTERNAL_PROPOSAL_TYPE)
+    refused(lambda: bob.process(propose_externally(GROUP_ID, 1, 1, Remove(0), SERVER), NOW), MlsFault.SENDER_UNKNOWN)
     other = signer("mallory")
-    refused(lambda: bob.process(propose_externally(GROUP_ID, 1, 0, Remove(0), other), NOW), Fault.MESSAGE_SIGNATURE)
-    refused(lambda: bob.process(propose_externally(GROUP_ID, 2, 0, Remove(0), SERVER), NOW), Fault.EPOCH_AHEAD)
-    refused(lambda: bob.process(propose_externally(GROUP_ID, 0, 0, Remove(0), SERVER), NOW), Fault.WRONG_EPOCH)
-    refused(lambda: bob.process(propose_externally(b"other", 1, 0, Remove(0), SERVER), NOW), Fault.WRONG_GROUP)
-    refused(lambda: bob.process(propose_externally(GROUP_ID, 1, 0, Remove(5), SERVER), NOW), Fault.REMOVE_OF_BLANK)
+    refused(lambda: bob.process(propose_externally(GROUP_ID, 1, 0, Remove(0), other), NOW), MlsFault.MESSAGE_SIGNATURE)
+    refused(lambda: bob.process(propose_externally(GROUP_ID, 2, 0, Remove(0), SERVER), NOW), MlsFault.EPOCH_AHEAD)
+    refused(lambda: bob.process(propose_externally(GROUP_ID, 0, 0, Remove(0), SERVER), NOW), MlsFault.WRONG_EPOCH)
+    refused(lambda: bob.process(propose_externally(b"other", 1, 0, Remove(0), SERVER), NOW), MlsFault.WRONG_GROUP)
+    refused(lambda: bob.process(propose_externally(GROUP_ID, 1, 0, Remove(5), SERVER), NOW), MlsFault.REMOVE_OF_BLANK)
     after = proposal(bob, kept).group
-    refused(lambda: after.process(kept, NOW), Fault.PROPOSAL_REPLAYED)
+    refused(lambda: after.process(kept, NOW), MlsFault.PROPOSAL_REPLAYED)
 
 
 def test_without_external_senders_there_are_none() -> None:
     world = World("alice", "bob")
     message = propose_externally(GROUP_ID, 1, 0, Remove(0), SERVER)
-    refused(lambda: world.groups["bob"].process(message, NOW), Fault.SENDER_UNKNOWN)
+    refused(lambda: world.groups["bob"].process(message, NOW), MlsFault.SENDER_UNKNOWN)
 
 
 def test_group_infos_that_do_not_do() -> None:
@@ -131,18 +131,18 @@ def test_group_infos_that_do_not_do() -> None:
         options = ExternalJoinOptions(content("dave"), signer("dave"), **more)  # type: ignore[arg-type]
         join_by_external_commit(data, options, Seeded(), NOW)
 
-    refused(lambda: join(info[:-1] + bytes([info[-1] ^ 1])), Fault.GROUP_INFO_SIGNATURE)
-    refused(lambda: join(info, groups={GROUP_ID}), Fault.GROUP_EXISTS)
-    refused(lambda: join(bundle("dave", world.random).key_package.message()), Fault.WRONG_WIRE_FORMAT)
+    refused(lambda: join(info[:-1] + bytes([info[-1] ^ 1])), MlsFault.GROUP_INFO_SIGNATURE)
+    refused(lambda: join(info, groups={GROUP_ID}), MlsFault.GROUP_EXISTS)
+    refused(lambda: join(bundle("dave", world.random).key_package.message()), MlsFault.WRONG_WIRE_FORMAT)
     # That of a Welcome has no external_pub; an external commit has no Add.
     psk = PreSharedKey(ExternalPskId(b"psk", bytes(32)))
-    refused(lambda: join(info, psk_ids=(psk.psk,)), Fault.PSK_NOT_FOUND)
-    refused(lambda: join(info, psk_ids=(ExternalPskId(b"psk", bytes(31)),)), Fault.PSK_NONCE_LENGTH)
-    refused(lambda: join(info, resync=7), Fault.REMOVE_OF_BLANK)
+    refused(lambda: join(info, psk_ids=(psk.psk,)), MlsFault.PSK_NOT_FOUND)
+    refused(lambda: join(info, psk_ids=(ExternalPskId(b"psk", bytes(31)),)), MlsFault.PSK_NONCE_LENGTH)
+    refused(lambda: join(info, resync=7), MlsFault.REMOVE_OF_BLANK)
     other = World("alice", "bob", seed=1).groups["alice"].ratchet_tree()
     apart = world.groups["alice"].group_info(tree=TreeDelivery.APART)
     # The signer's key is the same in both, the encryption keys are not.
-    refused(lambda: join(apart, tree=other), Fault.TREE_HASH_MISMATCH)
+    refused(lambda: join(apart, tree=other), MlsFault.TREE_HASH_MISMATCH)
 
 
 def test_an_external_commit_for_an_epoch_that_has_passed_is_refused() -> None:
@@ -150,4 +150,4 @@ def test_an_external_commit_for_an_epoch_that_has_passed_is_refused() -> None:
     info = world.groups["alice"].group_info()
     world.commit("bob", CommitOptions())
     _, message = join_by_external_commit(info, ExternalJoinOptions(content("dave"), signer("dave")), world.random, NOW)
-    refused(lambda: world.groups["alice"].process(message, NOW), Fault.WRONG_EPOCH)
+    refused(lambda: world.groups["alice"].process(message, NOW), MlsFault.WRONG_EPOCH)

@@ -17,20 +17,20 @@ from tests.mls.world import (
     staged,
 )
 
-from waypost.mls.bounds import Rules
-from waypost.mls.committing import CommitOptions, PathChoice, TreeDelivery, WelcomeSplit
-from waypost.mls.epoch import Status
-from waypost.mls.errors import Fault
-from waypost.mls.extensions import Extension, RequiredCapabilities
-from waypost.mls.grease import grease_extension, greased
+from waypost.mls.base.bounds import Rules
+from waypost.mls.base.errors import MlsFault
+from waypost.mls.base.registry import ResumptionPskUsage
+from waypost.mls.base.suites import SUITES, CipherSuite
 from waypost.mls.group import Group
-from waypost.mls.joining import JoinOptions
-from waypost.mls.key_package import KeyPackageBundle, KeyPackageSpec, make_key_package
-from waypost.mls.proposals import Add, GroupContextExtensions, PreSharedKey, Remove
-from waypost.mls.psk import ExternalPskId, Psks, ResumptionPskId
-from waypost.mls.registry import ResumptionPskUsage
-from waypost.mls.sending import Framing, UpdateOptions
-from waypost.mls.suites import SUITES, CipherSuite
+from waypost.mls.objects.extensions import Extension, RequiredCapabilities
+from waypost.mls.objects.grease import grease_extension, greased
+from waypost.mls.objects.key_package import KeyPackageBundle, KeyPackageSpec, make_key_package
+from waypost.mls.objects.proposals import Add, GroupContextExtensions, PreSharedKey, Remove
+from waypost.mls.objects.psk import ExternalPskId, Psks, ResumptionPskId
+from waypost.mls.steps.committing import CommitOptions, PathChoice, TreeDelivery, WelcomeSplit
+from waypost.mls.steps.epoch import GroupStatus
+from waypost.mls.steps.joining import JoinOptions
+from waypost.mls.steps.sending import Framing, UpdateOptions
 
 NAMES = [f"member {number}" for number in range(9)]
 
@@ -55,7 +55,7 @@ def test_groups_grow_and_shrink() -> None:
         index = world.groups[name].own_leaf_index
         gone = world.groups[name]
         world.commit(NAMES[1], CommitOptions((Remove(index),)))
-        assert world.groups[name].status is Status.REMOVED
+        assert world.groups[name].status is GroupStatus.REMOVED
         assert gone.members() != world.groups[NAMES[1]].members()
         del world.groups[name]
         world.check_agreement()
@@ -70,10 +70,10 @@ def test_one_who_is_removed_can_neither_read_nor_send() -> None:
     world.commit("alice", CommitOptions((Remove(1),)))
     bob = world.groups["bob"]
     world.groups["alice"], message = world.groups["alice"].encrypt(b"alone", world.random)
-    refused(lambda: bob.process(message, NOW), Fault.GROUP_CLOSED)
-    refused(lambda: bob.encrypt(b"x", world.random), Fault.GROUP_CLOSED)
-    refused(lambda: bob.commit(world.random, NOW), Fault.GROUP_CLOSED)
-    assert Group.load(bob.state()).status is Status.REMOVED
+    refused(lambda: bob.process(message, NOW), MlsFault.GROUP_CLOSED)
+    refused(lambda: bob.encrypt(b"x", world.random), MlsFault.GROUP_CLOSED)
+    refused(lambda: bob.commit(world.random, NOW), MlsFault.GROUP_CLOSED)
+    assert Group.load(bob.state()).status is GroupStatus.REMOVED
 
 
 def test_a_commit_is_described_before_it_is_applied() -> None:
@@ -110,8 +110,8 @@ def test_the_loser_of_a_race_goes_on_from_the_winner() -> None:
     stale = staged(bob, won.message)
     bob, carol = stale.apply(NOW), staged(carol, won.message).apply(NOW)
     assert bob.pending is None
-    refused(lambda: carol.process(lost.message, NOW), Fault.WRONG_EPOCH)
-    refused(lambda: stale.apply(NOW), Fault.COMMIT_CHANGED_UNDER)
+    refused(lambda: carol.process(lost.message, NOW), MlsFault.WRONG_EPOCH)
+    refused(lambda: stale.apply(NOW), MlsFault.COMMIT_CHANGED_UNDER)
     bob, again = bob.commit(world.random, NOW, CommitOptions(lost.proposals))
     carol = staged(carol, again.message).apply(NOW)
     assert carol.epoch_authenticator == bob.merge_pending(NOW).epoch_authenticator
@@ -120,17 +120,17 @@ def test_the_loser_of_a_race_goes_on_from_the_winner() -> None:
 def test_dropping_a_commit_leaves_the_group_as_it_was_but_for_the_used_key() -> None:
     world = World("alice", "bob")
     alice, bob = world.groups.values()
-    refused(lambda: alice.merge_pending(NOW), Fault.NOTHING_PENDING)
-    refused(alice.drop_pending, Fault.NOTHING_PENDING)
+    refused(lambda: alice.merge_pending(NOW), MlsFault.NOTHING_PENDING)
+    refused(alice.drop_pending, MlsFault.NOTHING_PENDING)
     alice, first = alice.commit(world.random, NOW)
-    refused(lambda: alice.commit(world.random, NOW), Fault.ALREADY_PENDING)
+    refused(lambda: alice.commit(world.random, NOW), MlsFault.ALREADY_PENDING)
     alice = alice.drop_pending()
     alice, second = alice.commit(world.random, NOW)
     # Both took a key of the handshake ratchet, so both can be read, in any order; only one can be applied.
     later, earlier = staged(bob, second.message), staged(bob, first.message)
     assert earlier.changes.epoch == later.changes.epoch == 1
     bob = later.apply(NOW)
-    refused(lambda: earlier.apply(NOW), Fault.COMMIT_CHANGED_UNDER)
+    refused(lambda: earlier.apply(NOW), MlsFault.COMMIT_CHANGED_UNDER)
     assert alice.merge_pending(NOW).epoch_authenticator == bob.epoch_authenticator
 
 
@@ -148,7 +148,7 @@ def test_a_spent_group_does_nothing_more() -> None:
         lambda: alice.prune(NOW),
         alice.state,
     ):
-        refused(call, Fault.STATE_SPENT)
+        refused(call, MlsFault.STATE_SPENT)
     assert after.state()
 
 
@@ -173,11 +173,11 @@ def test_proposals_wait_for_a_commit(framing: Framing) -> None:
     world.hear(message, but="bob")
     world.groups["alice"], message = world.groups["alice"].propose(Remove(2), world.random, NOW, framing)
     world.hear(message, but="alice")
-    refused(lambda: world.groups["carol"].encrypt(b"x", world.random), Fault.PROPOSALS_FIRST)
-    refused(lambda: world.groups["alice"].encrypt(b"x", world.random), Fault.PROPOSALS_FIRST)
+    refused(lambda: world.groups["carol"].encrypt(b"x", world.random), MlsFault.PROPOSALS_FIRST)
+    refused(lambda: world.groups["alice"].encrypt(b"x", world.random), MlsFault.PROPOSALS_FIRST)
     before = world.groups["bob"].member(1)
     world.commit("alice", CommitOptions(framing=framing))
-    assert world.groups["carol"].status is Status.REMOVED
+    assert world.groups["carol"].status is GroupStatus.REMOVED
     del world.groups["carol"]
     world.check_agreement()
     assert world.groups["bob"].member(1).leaf_node.encryption_key != before.leaf_node.encryption_key
@@ -245,11 +245,11 @@ def test_welcomes_come_together_or_apart(split: WelcomeSplit, tree: TreeDelivery
         ref = each.key_package.ref
         (welcome,) = [welcome.message for welcome in pending.welcomes if ref in welcome.new_members]
         if tree is TreeDelivery.APART:
-            refused(partial(Group.join, welcome, each), Fault.NO_TREE)
+            refused(partial(Group.join, welcome, each), MlsFault.NO_TREE)
         joined = Group.join(welcome, each, JoinOptions(tree=pending.tree))
         assert joined.epoch_authenticator == pending.step.epoch.secrets.epoch_authenticator
     if split is WelcomeSplit.ONE_EACH:
-        refused(lambda: Group.join(pending.welcomes[0].message, bundles[1]), Fault.NO_KEY_PACKAGE)
+        refused(lambda: Group.join(pending.welcomes[0].message, bundles[1]), MlsFault.NO_KEY_PACKAGE)
     assert alice.merge_pending(NOW).ratchet_tree() == pending.tree
 
 
@@ -260,10 +260,10 @@ def test_pre_shared_keys_are_injected() -> None:
     resumption = ResumptionPskId(ResumptionPskUsage.APPLICATION, GROUP_ID, 1, world.random(32))
     newcomer = bundle("carol", world.random)
     options = CommitOptions((Add(newcomer.key_package), external, PreSharedKey(resumption)))
-    refused(lambda: world.groups["alice"].commit(world.random, NOW, options), Fault.PSK_NOT_FOUND)
+    refused(lambda: world.groups["alice"].commit(world.random, NOW, options), MlsFault.PSK_NOT_FOUND)
     psk_of_epoch_1 = world.groups["alice"].resumption_psk()
     (welcome,) = world.commit("alice", options, psks)
-    refused(lambda: Group.join(welcome, newcomer, JoinOptions(psks)), Fault.PSK_NOT_FOUND)
+    refused(lambda: Group.join(welcome, newcomer, JoinOptions(psks)), MlsFault.PSK_NOT_FOUND)
     both = Psks({b"psk": b"secret"}, {(GROUP_ID, 1): psk_of_epoch_1})
     world.groups["carol"] = Group.join(welcome, newcomer, JoinOptions(both))
     world.check_agreement()
@@ -275,8 +275,8 @@ def test_another_secret_under_the_same_psk_id_is_noticed() -> None:
     options = CommitOptions((PreSharedKey(ExternalPskId(b"psk", world.random(32))),))
     _, pending = world.groups["alice"].commit(world.random, NOW, options, Psks({b"psk": b"secret"}))
     bob = world.groups["bob"]
-    refused(lambda: bob.process(pending.message, NOW), Fault.PSK_NOT_FOUND)
-    refused(lambda: bob.process(pending.message, NOW, Psks({b"psk": b"other"})), Fault.CONFIRMATION_TAG)
+    refused(lambda: bob.process(pending.message, NOW), MlsFault.PSK_NOT_FOUND)
+    refused(lambda: bob.process(pending.message, NOW, Psks({b"psk": b"other"})), MlsFault.CONFIRMATION_TAG)
 
 
 def test_late_messages_are_read_for_as_long_as_the_rules_say() -> None:
@@ -288,10 +288,10 @@ def test_late_messages_are_read_for_as_long_as_the_rules_say() -> None:
         world.commit("bob")
     bob = world.groups["bob"]
     assert bob.past_epochs == (3, 2)
-    refused(lambda: bob.process(late[0], NOW), Fault.EPOCH_FORGOTTEN)
+    refused(lambda: bob.process(late[0], NOW), MlsFault.EPOCH_FORGOTTEN)
     read = application(Group.load(bob.state(), world.rules), late[1])
     assert (read.data, read.epoch, read.credential) == (b"late", 2, content("alice").credential)
-    refused(lambda: read.group.process(late[1], NOW), Fault.GENERATION_CONSUMED)
+    refused(lambda: read.group.process(late[1], NOW), MlsFault.GENERATION_CONSUMED)
     stored = bob.state()
     assert bob.prune(NOW + 100).past_epochs == (3, 2)
     assert Group.load(stored, world.rules).prune(NOW + 101).past_epochs == ()
@@ -326,13 +326,13 @@ def test_key_package_bundles_are_stored() -> None:
     restored = KeyPackageBundle.restore(made.serialize())
     assert restored.key_package == made.key_package
     assert restored.serialize() == made.serialize()
-    refused(lambda: KeyPackageBundle.restore(b"\0\2" + made.serialize()[2:]), Fault.STATE_VERSION)
+    refused(lambda: KeyPackageBundle.restore(b"\0\2" + made.serialize()[2:]), MlsFault.STATE_VERSION)
     other = bundle("bob", Seeded(8))
     mixed = KeyPackageBundle(made.key_package, other.init_private, made.encryption_private, made.signature_key)
-    refused(mixed.check, Fault.PRIVATE_KEY_MISMATCH)
+    refused(mixed.check, MlsFault.PRIVATE_KEY_MISMATCH)
 
 
 def test_unknown_group_extensions_need_everyones_support() -> None:
     world = World("alice", "bob")
     options = CommitOptions((GroupContextExtensions((Extension(0xF123, b""),)),))
-    refused(lambda: world.groups["alice"].commit(world.random, NOW, options), Fault.CONTEXT_EXTENSION_NOT_SUPPORTED)
+    refused(lambda: world.groups["alice"].commit(world.random, NOW, options), MlsFault.CONTEXT_EXTENSION_NOT_SUPPORTED)

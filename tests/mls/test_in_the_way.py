@@ -20,21 +20,21 @@ from tests.mls.world import (
     signer,
 )
 
-from waypost.mls import signing
-from waypost.mls.bounds import NEW_MEMBER_PROPOSALS_MAX, NEW_MEMBER_PROPOSALS_MAX_BYTES, PROPOSALS_MAX_BYTES
-from waypost.mls.codec import Reader, opaque, u16
-from waypost.mls.commit import ProposalRef
-from waypost.mls.committing import CommitOptions
-from waypost.mls.errors import Fault, MlsError
-from waypost.mls.extensions import Extension, RequiredCapabilities, encode_extensions
+from waypost.mls.base import signing
+from waypost.mls.base.bounds import NEW_MEMBER_PROPOSALS_MAX, NEW_MEMBER_PROPOSALS_MAX_BYTES, PROPOSALS_MAX_BYTES
+from waypost.mls.base.codec import Reader, opaque, u16
+from waypost.mls.base.errors import MlsError, MlsFault
+from waypost.mls.base.registry import GREASE
+from waypost.mls.base.suites import X25519_AES128
 from waypost.mls.external import propose_own_add
 from waypost.mls.group import Group
-from waypost.mls.key_package import KeyPackage, KeyPackageBundle, KeyPackageSpec, make_key_package
-from waypost.mls.leaf_node import LeafNodePlace, sign_for_key_package, sign_for_update
-from waypost.mls.proposals import Add, GroupContextExtensions, PreSharedKey, Proposal, Remove, Update
-from waypost.mls.psk import ExternalPskId
-from waypost.mls.registry import GREASE
-from waypost.mls.suites import X25519_AES128
+from waypost.mls.objects.commit import ProposalRef
+from waypost.mls.objects.extensions import Extension, RequiredCapabilities, encode_extensions
+from waypost.mls.objects.key_package import KeyPackage, KeyPackageBundle, KeyPackageSpec, make_key_package
+from waypost.mls.objects.leaf_node import LeafNodePlace, sign_for_key_package, sign_for_update
+from waypost.mls.objects.proposals import Add, GroupContextExtensions, PreSharedKey, Proposal, Remove, Update
+from waypost.mls.objects.psk import ExternalPskId
+from waypost.mls.steps.committing import CommitOptions
 
 
 def stolen_encryption_key(world: World) -> Add:
@@ -134,7 +134,7 @@ def test_outsiders_do_not_crowd_out_members() -> None:
     for number in range(NEW_MEMBER_PROPOSALS_MAX):
         bob = proposal(bob, propose_own_add(GROUP_ID, 1, bundle(f"mallory {number}", world.random))).group
     one_more = propose_own_add(GROUP_ID, 1, bundle("mallory", world.random))
-    refused(lambda: bob.process(one_more, NOW), Fault.TOO_MANY_PROPOSALS)
+    refused(lambda: bob.process(one_more, NOW), MlsFault.TOO_MANY_PROPOSALS)
     assert proposal(bob, forge(world.groups["alice"], updated("alice", fresh(world)))).group.proposals
 
 
@@ -148,11 +148,11 @@ def test_what_waits_for_a_commit_has_an_upper_size() -> None:
     world = World("alice", "bob")
     bob = world.groups["bob"]
     too_big = propose_own_add(GROUP_ID, 1, big_add("mallory", NEW_MEMBER_PROPOSALS_MAX_BYTES))
-    refused(lambda: bob.process(too_big, NOW), Fault.TOO_MANY_PROPOSALS)
+    refused(lambda: bob.process(too_big, NOW), MlsFault.TOO_MANY_PROPOSALS)
     for name in ("dave", "eve", "frank"):
         half = forge(world.groups["alice"], Add(big_add(name, PROPOSALS_MAX_BYTES // 2 - 1_000).key_package))
         if name == "frank":
-            refused(partial(bob.process, half, NOW), Fault.TOO_MANY_PROPOSALS)
+            refused(partial(bob.process, half, NOW), MlsFault.TOO_MANY_PROPOSALS)
         else:
             bob = proposal(bob, half).group
     assert len(bob.proposals) == 2

@@ -23,14 +23,14 @@ from tests.mls.world import (
     staged,
 )
 
-from waypost.mls.applying import apply_list
-from waypost.mls.bounds import MESSAGE_MAX_BYTES, SKIPPED_PER_RATCHET_MAX, Rules
-from waypost.mls.commit import Commit, ProposalOrRef, ProposalRef, UpdatePath
-from waypost.mls.committing import CommitOptions
-from waypost.mls.epoch import provisional_context
-from waypost.mls.errors import Fault
-from waypost.mls.extensions import Extension, RequiredCapabilities
-from waypost.mls.framing import (
+from waypost.mls.base.bounds import MESSAGE_MAX_BYTES, SKIPPED_PER_RATCHET_MAX, Rules
+from waypost.mls.base.errors import MlsFault
+from waypost.mls.base.registry import ExtensionType, ResumptionPskUsage, SenderType, WireFormat
+from waypost.mls.base.suites import X25519_CHACHA20
+from waypost.mls.group import Group
+from waypost.mls.objects.commit import Commit, ProposalOrRef, ProposalRef, UpdatePath
+from waypost.mls.objects.extensions import Extension, RequiredCapabilities
+from waypost.mls.objects.framing import (
     Content,
     FramedContent,
     FramedContentAuthData,
@@ -40,10 +40,9 @@ from waypost.mls.framing import (
     decode_message,
     encode_message,
 )
-from waypost.mls.group import Group
-from waypost.mls.key_package import KeyPackage, KeyPackageSpec, make_key_package
-from waypost.mls.leaf_node import LeafNode, LeafNodePlace, Lifetime, sign_for_update
-from waypost.mls.proposals import (
+from waypost.mls.objects.key_package import KeyPackage, KeyPackageSpec, make_key_package
+from waypost.mls.objects.leaf_node import LeafNode, LeafNodePlace, Lifetime, sign_for_update
+from waypost.mls.objects.proposals import (
     Add,
     ExternalInit,
     GroupContextExtensions,
@@ -52,17 +51,18 @@ from waypost.mls.proposals import (
     Remove,
     Update,
 )
-from waypost.mls.psk import ExternalPskId, ResumptionPskId
-from waypost.mls.registry import ExtensionType, ResumptionPskUsage, SenderType, WireFormat
-from waypost.mls.sending import Framing
-from waypost.mls.suites import X25519_CHACHA20
-from waypost.mls.treekem import Committer, encrypt_path, make_path
+from waypost.mls.objects.psk import ExternalPskId, ResumptionPskId
+from waypost.mls.steps.applying import apply_list
+from waypost.mls.steps.committing import CommitOptions
+from waypost.mls.steps.epoch import provisional_context
+from waypost.mls.steps.sending import Framing
+from waypost.mls.tree.treekem import Committer, encrypt_path, make_path
 
 WORLD = World("alice", "bob", "carol")
 ALICE, BOB, CAROL = WORLD.groups.values()
 
 
-def refused_by_bob(message: bytes, fault: Fault) -> None:
+def refused_by_bob(message: bytes, fault: MlsFault) -> None:
     refused(lambda: BOB.process(message, NOW), fault)
 
 
@@ -79,18 +79,18 @@ def reversed_signature(made: KeyPackage) -> KeyPackage:
 
 
 ADDS = {
-    "another suite": (package(suite=X25519_CHACHA20), Fault.KEY_PACKAGE_SUITE),
-    "not valid yet": (package(lifetime=Lifetime(NOW + 7_200, NOW + 9_000)), Fault.LIFETIME_TOO_EARLY),
-    "stale": (package(lifetime=Lifetime(NOW - 9_000, NOW - 7_200)), Fault.LIFETIME_OVER),
-    "for ever": (package(lifetime=Lifetime(0, 2**64 - 1)), Fault.LIFETIME_TOO_LONG),
-    "no suite": (package(content=greasy(content("dave"), cipher_suites=(3,))), Fault.LEAF_SUITE_UNLISTED),
-    "no version": (package(content=greasy(content("dave"), versions=(2,))), Fault.LEAF_VERSION_UNLISTED),
-    "no credential": (package(content=greasy(content("dave"), credentials=(2,))), Fault.LEAF_CREDENTIAL_UNLISTED),
+    "another suite": (package(suite=X25519_CHACHA20), MlsFault.KEY_PACKAGE_SUITE),
+    "not valid yet": (package(lifetime=Lifetime(NOW + 7_200, NOW + 9_000)), MlsFault.LIFETIME_TOO_EARLY),
+    "stale": (package(lifetime=Lifetime(NOW - 9_000, NOW - 7_200)), MlsFault.LIFETIME_OVER),
+    "for ever": (package(lifetime=Lifetime(0, 2**64 - 1)), MlsFault.LIFETIME_TOO_LONG),
+    "no suite": (package(content=greasy(content("dave"), cipher_suites=(3,))), MlsFault.LEAF_SUITE_UNLISTED),
+    "no version": (package(content=greasy(content("dave"), versions=(2,))), MlsFault.LEAF_VERSION_UNLISTED),
+    "no credential": (package(content=greasy(content("dave"), credentials=(2,))), MlsFault.LEAF_CREDENTIAL_UNLISTED),
     "unlisted extension": (
         package(content=replace(content("dave"), extensions=(Extension(0xF123, b""),))),
-        Fault.LEAF_EXTENSION_UNLISTED,
+        MlsFault.LEAF_EXTENSION_UNLISTED,
     ),
-    "spoilt": (reversed_signature(package()), Fault.KEY_PACKAGE_SIGNATURE),
+    "spoilt": (reversed_signature(package()), MlsFault.KEY_PACKAGE_SIGNATURE),
 }
 
 
@@ -100,7 +100,7 @@ def test_adds_that_are_invalid(name: str) -> None:
     refused_by_bob(forge(ALICE, Add(made)), fault)
     refused_by_bob(forge(ALICE, Add(made), Framing()), fault)
     refused_by_bob(forged_commit(ALICE, Add(made)), fault)
-    if fault is not Fault.KEY_PACKAGE_SIGNATURE:
+    if fault is not MlsFault.KEY_PACKAGE_SIGNATURE:
         refused(lambda: ALICE.commit(WORLD.random, NOW, CommitOptions((Add(made),))), fault)
 
 
@@ -112,12 +112,12 @@ def test_a_key_package_whose_init_key_is_its_encryption_key() -> None:
             return bytes(size)
 
     made = make_key_package(KeyPackageSpec(WORLD.suite, content("dave"), LIFETIME), signer("dave"), Stuck())
-    refused_by_bob(forge(ALICE, Add(made.key_package)), Fault.INIT_KEY_REUSED)
+    refused_by_bob(forge(ALICE, Add(made.key_package)), MlsFault.INIT_KEY_REUSED)
 
 
 def test_a_key_package_of_another_version() -> None:
     encoded = b"\0\2" + package().encoded[2:]
-    refused_by_bob(forge(ALICE, Add(replace(package(), encoded=encoded))), Fault.KEY_PACKAGE_VERSION)
+    refused_by_bob(forge(ALICE, Add(replace(package(), encoded=encoded))), MlsFault.KEY_PACKAGE_VERSION)
 
 
 def update(
@@ -130,19 +130,19 @@ def update(
 
 def test_updates_that_are_invalid() -> None:
     own = ALICE.member(0).leaf_node
-    refused_by_bob(forge(ALICE, Update(own)), Fault.LEAF_SOURCE)
-    refused_by_bob(forge(ALICE, Update(package().leaf_node)), Fault.LEAF_SOURCE)
-    refused_by_bob(forge(ALICE, update(0, encryption_key=own.encryption_key)), Fault.ENCRYPTION_KEY_UNCHANGED)
-    refused_by_bob(forge(ALICE, update(1)), Fault.LEAF_SIGNATURE)
-    refused_by_bob(forge(ALICE, update(0, credentials=())), Fault.LEAF_CREDENTIAL_UNLISTED)
-    refused_by_bob(forge(ALICE, update(0, encryption_key=bytes(32))), Fault.BAD_HPKE_KEY)
-    refused_by_bob(forge(ALICE, update(0, encryption_key=b"short")), Fault.BAD_HPKE_KEY)
+    refused_by_bob(forge(ALICE, Update(own)), MlsFault.LEAF_SOURCE)
+    refused_by_bob(forge(ALICE, Update(package().leaf_node)), MlsFault.LEAF_SOURCE)
+    refused_by_bob(forge(ALICE, update(0, encryption_key=own.encryption_key)), MlsFault.ENCRYPTION_KEY_UNCHANGED)
+    refused_by_bob(forge(ALICE, update(1)), MlsFault.LEAF_SIGNATURE)
+    refused_by_bob(forge(ALICE, update(0, credentials=())), MlsFault.LEAF_CREDENTIAL_UNLISTED)
+    refused_by_bob(forge(ALICE, update(0, encryption_key=bytes(32))), MlsFault.BAD_HPKE_KEY)
+    refused_by_bob(forge(ALICE, update(0, encryption_key=b"short")), MlsFault.BAD_HPKE_KEY)
 
 
 def test_an_update_that_takes_anothers_keys_is_refused_with_its_commit() -> None:
     for stolen, fault in (
-        (update(0, encryption_key=CAROL.member(2).leaf_node.encryption_key), Fault.ENCRYPTION_KEY_TWICE),
-        (update(0, "carol"), Fault.SIGNATURE_KEY_TWICE),
+        (update(0, encryption_key=CAROL.member(2).leaf_node.encryption_key), MlsFault.ENCRYPTION_KEY_TWICE),
+        (update(0, "carol"), MlsFault.SIGNATURE_KEY_TWICE),
     ):
         message = forge(ALICE, stolen)
         bob = proposal(Group.load(BOB.state()), message).group
@@ -156,40 +156,40 @@ def psk(nonce: bytes = bytes(32)) -> PreSharedKey:
 
 
 def test_other_proposals_that_are_invalid() -> None:
-    refused_by_bob(forge(ALICE, Remove(3)), Fault.REMOVE_OF_BLANK)
-    refused_by_bob(forge(ALICE, Remove(2**32 - 1)), Fault.REMOVE_OF_BLANK)
-    refused_by_bob(forge(ALICE, psk(bytes(31))), Fault.PSK_NONCE_LENGTH)
+    refused_by_bob(forge(ALICE, Remove(3)), MlsFault.REMOVE_OF_BLANK)
+    refused_by_bob(forge(ALICE, Remove(2**32 - 1)), MlsFault.REMOVE_OF_BLANK)
+    refused_by_bob(forge(ALICE, psk(bytes(31))), MlsFault.PSK_NONCE_LENGTH)
     for usage in (ResumptionPskUsage.REINIT, ResumptionPskUsage.BRANCH):
         resumption = PreSharedKey(ResumptionPskId(usage, GROUP_ID, 1, bytes(32)))
-        refused_by_bob(forge(ALICE, resumption), Fault.PSK_USAGE)
-    refused_by_bob(forge(ALICE, ReInit(b"new", 0, 1)), Fault.REINIT_DOWNGRADE)
-    refused_by_bob(forge(ALICE, ExternalInit(bytes(32))), Fault.EXTERNAL_INIT_BY_MEMBER)
+        refused_by_bob(forge(ALICE, resumption), MlsFault.PSK_USAGE)
+    refused_by_bob(forge(ALICE, ReInit(b"new", 0, 1)), MlsFault.REINIT_DOWNGRADE)
+    refused_by_bob(forge(ALICE, ExternalInit(bytes(32))), MlsFault.EXTERNAL_INIT_BY_MEMBER)
     spoilt = GroupContextExtensions((Extension(ExtensionType.EXTERNAL_SENDERS, b"\x05"),))
-    refused_by_bob(forge(ALICE, spoilt), Fault.BAD_EXTENSION)
+    refused_by_bob(forge(ALICE, spoilt), MlsFault.BAD_EXTENSION)
     twice = GroupContextExtensions((Extension(1, b""), Extension(1, b"")))
-    refused_by_bob(forge(ALICE, twice), Fault.DUPLICATE_EXTENSION)
+    refused_by_bob(forge(ALICE, twice), MlsFault.DUPLICATE_EXTENSION)
 
 
 # ── lists ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 REQUIRED = GroupContextExtensions((RequiredCapabilities(proposals=(0xF00D,)).extension(),))
-LISTS: dict[str, tuple[list[ProposalOrRef], Fault]] = {
-    "update by the committer": ([update(0)], Fault.UPDATE_BY_COMMITTER),
-    "the committer's removal": ([Remove(0)], Fault.REMOVE_OF_COMMITTER),
-    "a leaf removed twice": ([Remove(2), Remove(2)], Fault.LEAF_CHANGED_TWICE),
-    "a client added twice": ([Add(package()), Add(package())], Fault.ADD_TWICE),
-    "a member added": ([Add(package("carol"))], Fault.ADD_OF_MEMBER),
-    "a psk twice": ([psk(), psk()], Fault.PSK_TWICE),
-    "extensions twice": ([GroupContextExtensions(()), GroupContextExtensions(())], Fault.CONTEXT_EXTENSIONS_TWICE),
-    "reinit beside another": ([ReInit(b"new", 1, 1), psk()], Fault.REINIT_NOT_ALONE),
-    "two reinits": ([ReInit(b"new", 1, 1), ReInit(b"new", 1, 1)], Fault.REINIT_NOT_ALONE),
-    "external init": ([ExternalInit(bytes(32))], Fault.EXTERNAL_INIT_BY_MEMBER),
-    "what members do not support": ([REQUIRED], Fault.REQUIRED_NOT_SUPPORTED),
-    "an unseen proposal": ([ProposalRef(bytes(32))], Fault.PROPOSAL_NOT_FOUND),
-    "nothing, without a path": ([], Fault.PATH_REQUIRED),
-    "a removal without a path": ([Remove(2)], Fault.PATH_REQUIRED),
-    "an absent psk": ([psk()], Fault.PSK_NOT_FOUND),
-    "nothing wrong but the tag": ([Add(package())], Fault.CONFIRMATION_TAG),
+LISTS: dict[str, tuple[list[ProposalOrRef], MlsFault]] = {
+    "update by the committer": ([update(0)], MlsFault.UPDATE_BY_COMMITTER),
+    "the committer's removal": ([Remove(0)], MlsFault.REMOVE_OF_COMMITTER),
+    "a leaf removed twice": ([Remove(2), Remove(2)], MlsFault.LEAF_CHANGED_TWICE),
+    "a client added twice": ([Add(package()), Add(package())], MlsFault.ADD_TWICE),
+    "a member added": ([Add(package("carol"))], MlsFault.ADD_OF_MEMBER),
+    "a psk twice": ([psk(), psk()], MlsFault.PSK_TWICE),
+    "extensions twice": ([GroupContextExtensions(()), GroupContextExtensions(())], MlsFault.CONTEXT_EXTENSIONS_TWICE),
+    "reinit beside another": ([ReInit(b"new", 1, 1), psk()], MlsFault.REINIT_NOT_ALONE),
+    "two reinits": ([ReInit(b"new", 1, 1), ReInit(b"new", 1, 1)], MlsFault.REINIT_NOT_ALONE),
+    "external init": ([ExternalInit(bytes(32))], MlsFault.EXTERNAL_INIT_BY_MEMBER),
+    "what members do not support": ([REQUIRED], MlsFault.REQUIRED_NOT_SUPPORTED),
+    "an unseen proposal": ([ProposalRef(bytes(32))], MlsFault.PROPOSAL_NOT_FOUND),
+    "nothing, without a path": ([], MlsFault.PATH_REQUIRED),
+    "a removal without a path": ([Remove(2)], MlsFault.PATH_REQUIRED),
+    "an absent psk": ([psk()], MlsFault.PSK_NOT_FOUND),
+    "nothing wrong but the tag": ([Add(package())], MlsFault.CONFIRMATION_TAG),
 }
 
 
@@ -231,11 +231,11 @@ def encoded(body: PublicMessage) -> bytes:
 
 def test_tags_and_signatures_of_public_messages() -> None:
     body = public(forge(ALICE, Remove(2)))
-    refused_by_bob(encoded(replace(body, membership_tag=bytes(32))), Fault.MEMBERSHIP_TAG)
-    refused_by_bob(encoded(replace(body, membership_tag=b"")), Fault.MEMBERSHIP_TAG)
+    refused_by_bob(encoded(replace(body, membership_tag=bytes(32))), MlsFault.MEMBERSHIP_TAG)
+    refused_by_bob(encoded(replace(body, membership_tag=b"")), MlsFault.MEMBERSHIP_TAG)
     for signature in (b"", bytes(64), bytes(63)):
         signed = replace(body, auth=replace(body.auth, signature=signature))
-        refused_by_bob(encoded(signed), Fault.MEMBERSHIP_TAG)
+        refused_by_bob(encoded(signed), MlsFault.MEMBERSHIP_TAG)
 
 
 @pytest.mark.parametrize("framing", [PUBLIC, Framing()])
@@ -247,34 +247,34 @@ def test_another_members_signature(framing: Framing, carried: Content) -> None:
     state = ALICE.snapshot
     as_carol = Group(replace(state, epoch=replace(state.epoch, leaf_index=2)), Rules())
     message = forge(as_carol, carried, framing)
-    refused_by_bob(message, Fault.MESSAGE_SIGNATURE)
+    refused_by_bob(message, MlsFault.MESSAGE_SIGNATURE)
 
 
 def test_senders_that_are_not_members() -> None:
     state = ALICE.snapshot
     for index in (3, 7, 2**32 - 1):
         elsewhere = Group(replace(state, epoch=replace(state.epoch, leaf_index=index)), Rules())
-        refused_by_bob(forge(elsewhere, Remove(2)), Fault.SENDER_BLANK)
+        refused_by_bob(forge(elsewhere, Remove(2)), MlsFault.SENDER_BLANK)
     elsewhere = Group(replace(state, epoch=replace(state.epoch, leaf_index=3)), Rules())
-    refused_by_bob(forge(elsewhere, Remove(2), Framing()), Fault.SENDER_BLANK)
+    refused_by_bob(forge(elsewhere, Remove(2), Framing()), MlsFault.SENDER_BLANK)
     as_bob = Group(replace(state, epoch=replace(state.epoch, leaf_index=1)), Rules())
-    refused_by_bob(forge(as_bob, Remove(2)), Fault.SENDER_SELF)
-    refused_by_bob(forge(as_bob, b"data", Framing()), Fault.SENDER_SELF)
+    refused_by_bob(forge(as_bob, Remove(2)), MlsFault.SENDER_SELF)
+    refused_by_bob(forge(as_bob, b"data", Framing()), MlsFault.SENDER_SELF)
 
 
 @pytest.mark.parametrize(
     ("sender", "carried", "fault"),
     [
-        (Sender(SenderType.EXTERNAL, 0), Commit((), None), Fault.SENDER_TYPE),
-        (Sender(SenderType.NEW_MEMBER_PROPOSAL), Commit((), None), Fault.SENDER_TYPE),
-        (Sender(SenderType.NEW_MEMBER_PROPOSAL), Remove(2), Fault.NEW_MEMBER_PROPOSAL_TYPE),
-        (Sender(SenderType.NEW_MEMBER_COMMIT), Remove(2), Fault.SENDER_TYPE),
-        (Sender(SenderType.NEW_MEMBER_COMMIT), Commit((), None), Fault.PATH_REQUIRED),
-        (Sender(SenderType.MEMBER, 0), b"data", Fault.APPLICATION_NOT_PRIVATE),
-        (Sender(SenderType.EXTERNAL, 0), b"data", Fault.APPLICATION_NOT_PRIVATE),
+        (Sender(SenderType.EXTERNAL, 0), Commit((), None), MlsFault.SENDER_TYPE),
+        (Sender(SenderType.NEW_MEMBER_PROPOSAL), Commit((), None), MlsFault.SENDER_TYPE),
+        (Sender(SenderType.NEW_MEMBER_PROPOSAL), Remove(2), MlsFault.NEW_MEMBER_PROPOSAL_TYPE),
+        (Sender(SenderType.NEW_MEMBER_COMMIT), Remove(2), MlsFault.SENDER_TYPE),
+        (Sender(SenderType.NEW_MEMBER_COMMIT), Commit((), None), MlsFault.PATH_REQUIRED),
+        (Sender(SenderType.MEMBER, 0), b"data", MlsFault.APPLICATION_NOT_PRIVATE),
+        (Sender(SenderType.EXTERNAL, 0), b"data", MlsFault.APPLICATION_NOT_PRIVATE),
     ],
 )
-def test_senders_of_a_type_send_only_what_they_may(sender: Sender, carried: Content, fault: Fault) -> None:
+def test_senders_of_a_type_send_only_what_they_may(sender: Sender, carried: Content, fault: MlsFault) -> None:
     framed = FramedContent.make(GROUP_ID, 1, sender, b"", carried)
     auth = FramedContentAuthData(bytes(64), b"" if isinstance(carried, Commit) else None)
     tag = bytes(32) if sender.type is SenderType.MEMBER else None
@@ -284,9 +284,9 @@ def test_senders_of_a_type_send_only_what_they_may(sender: Sender, carried: Cont
 def test_messages_of_other_groups_epochs_and_kinds() -> None:
     state = ALICE.snapshot
     for changes, fault in (
-        ({"group_id": b"other"}, Fault.WRONG_GROUP),
-        ({"epoch": 2}, Fault.EPOCH_AHEAD),
-        ({"epoch": 0}, Fault.WRONG_EPOCH),
+        ({"group_id": b"other"}, MlsFault.WRONG_GROUP),
+        ({"epoch": 2}, MlsFault.EPOCH_AHEAD),
+        ({"epoch": 0}, MlsFault.WRONG_EPOCH),
     ):
         context = replace(state.epoch.context, **changes)
         elsewhere = Group(replace(state, epoch=replace(state.epoch, context=context)), Rules())
@@ -294,13 +294,13 @@ def test_messages_of_other_groups_epochs_and_kinds() -> None:
         refused_by_bob(forge(elsewhere, Remove(2), Framing()), fault)
     context = replace(state.epoch.context, epoch=0)
     earlier = Group(replace(state, epoch=replace(state.epoch, context=context)), Rules())
-    refused_by_bob(forge(earlier, b"data", Framing()), Fault.EPOCH_FORGOTTEN)
-    refused_by_bob(ALICE.group_info(), Fault.WRONG_WIRE_FORMAT)
-    refused_by_bob(package().message(), Fault.WRONG_WIRE_FORMAT)
-    refused_by_bob(b"\0\2" + forge(ALICE, Remove(2))[2:], Fault.WRONG_VERSION)
-    refused_by_bob(b"\0\1\0\6", Fault.UNKNOWN_ENUM)
-    refused_by_bob(b"", Fault.TRUNCATED)
-    refused_by_bob(forge(ALICE, Remove(2)) + b"\0", Fault.TRAILING_BYTES)
+    refused_by_bob(forge(earlier, b"data", Framing()), MlsFault.EPOCH_FORGOTTEN)
+    refused_by_bob(ALICE.group_info(), MlsFault.WRONG_WIRE_FORMAT)
+    refused_by_bob(package().message(), MlsFault.WRONG_WIRE_FORMAT)
+    refused_by_bob(b"\0\2" + forge(ALICE, Remove(2))[2:], MlsFault.WRONG_VERSION)
+    refused_by_bob(b"\0\1\0\6", MlsFault.UNKNOWN_ENUM)
+    refused_by_bob(b"", MlsFault.TRUNCATED)
+    refused_by_bob(forge(ALICE, Remove(2)) + b"\0", MlsFault.TRAILING_BYTES)
 
 
 def test_private_messages_that_do_not_decrypt() -> None:
@@ -309,12 +309,12 @@ def test_private_messages_that_do_not_decrypt() -> None:
     sealed, ciphertext = body.encrypted_sender_data, body.ciphertext
     # The sample for the sender data is the first 32 bytes, so what lies behind them is the content's alone.
     for changed, fault in (
-        (replace(body, encrypted_sender_data=b""), Fault.SENDER_DATA_OPEN_FAILED),
-        (replace(body, encrypted_sender_data=sealed[:-1]), Fault.SENDER_DATA_OPEN_FAILED),
-        (replace(body, encrypted_sender_data=sealed[:-1] + b"\0\0"), Fault.SENDER_DATA_OPEN_FAILED),
-        (replace(body, ciphertext=b""), Fault.SENDER_DATA_OPEN_FAILED),
-        (replace(body, ciphertext=ciphertext[:-1]), Fault.CONTENT_OPEN_FAILED),
-        (replace(body, authenticated_data=b"unseen"), Fault.CONTENT_OPEN_FAILED),
+        (replace(body, encrypted_sender_data=b""), MlsFault.SENDER_DATA_OPEN_FAILED),
+        (replace(body, encrypted_sender_data=sealed[:-1]), MlsFault.SENDER_DATA_OPEN_FAILED),
+        (replace(body, encrypted_sender_data=sealed[:-1] + b"\0\0"), MlsFault.SENDER_DATA_OPEN_FAILED),
+        (replace(body, ciphertext=b""), MlsFault.SENDER_DATA_OPEN_FAILED),
+        (replace(body, ciphertext=ciphertext[:-1]), MlsFault.CONTENT_OPEN_FAILED),
+        (replace(body, authenticated_data=b"unseen"), MlsFault.CONTENT_OPEN_FAILED),
     ):
         refused_by_bob(encode_message(WireFormat.PRIVATE_MESSAGE, changed.encode()), fault)
 
@@ -326,11 +326,11 @@ def test_generations_come_once_and_not_from_far_ahead() -> None:
     for _ in range(SKIPPED_PER_RATCHET_MAX + 2):
         alice, message = alice.encrypt(b"data", world.random)
         messages.append(message)
-    refused(lambda: bob.process(messages[-1], NOW), Fault.GENERATION_TOO_FAR)
+    refused(lambda: bob.process(messages[-1], NOW), MlsFault.GENERATION_TOO_FAR)
     bob = application(bob, messages[-2]).group
     bob = application(bob, messages[0]).group
-    refused(lambda: bob.process(messages[0], NOW), Fault.GENERATION_CONSUMED)
-    refused(lambda: bob.process(messages[-2], NOW), Fault.GENERATION_CONSUMED)
+    refused(lambda: bob.process(messages[0], NOW), MlsFault.GENERATION_CONSUMED)
+    refused(lambda: bob.process(messages[-2], NOW), MlsFault.GENERATION_CONSUMED)
     bob = application(bob, messages[-1]).group
     assert application(bob, messages[1]).data == b"data"
 
@@ -340,8 +340,8 @@ def test_two_commits_for_one_epoch() -> None:
     world.groups["alice"], first = world.groups["alice"].commit(world.random, NOW)
     world.groups["carol"], second = world.groups["carol"].commit(world.random, NOW)
     bob = staged(world.groups["bob"], first.message).apply(NOW)
-    refused(lambda: bob.process(second.message, NOW), Fault.WRONG_EPOCH)
-    refused(lambda: bob.process(first.message, NOW), Fault.WRONG_EPOCH)
+    refused(lambda: bob.process(second.message, NOW), MlsFault.WRONG_EPOCH)
+    refused(lambda: bob.process(first.message, NOW), MlsFault.WRONG_EPOCH)
 
 
 # ── paths ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -397,19 +397,19 @@ def zero_ciphertext(path: UpdatePath) -> UpdatePath:
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (cut_nodes, Fault.PATH_LENGTH),
-        (cut_ciphertexts, Fault.PATH_CIPHERTEXTS),
-        (foreign_key, Fault.PATH_KEY_IN_TREE),
-        (other_key, Fault.PATH_PARENT_HASH),
-        (spoilt_leaf, Fault.LEAF_SIGNATURE),
-        (old_leaf, Fault.ENCRYPTION_KEY_UNCHANGED),
-        (key_package_leaf, Fault.LEAF_SOURCE),
-        (zero_ciphertext, Fault.HPKE_OPEN_FAILED),
-        (lambda path: path, Fault.CONFIRMATION_TAG),
+        (cut_nodes, MlsFault.PATH_LENGTH),
+        (cut_ciphertexts, MlsFault.PATH_CIPHERTEXTS),
+        (foreign_key, MlsFault.PATH_KEY_IN_TREE),
+        (other_key, MlsFault.PATH_PARENT_HASH),
+        (spoilt_leaf, MlsFault.LEAF_SIGNATURE),
+        (old_leaf, MlsFault.ENCRYPTION_KEY_UNCHANGED),
+        (key_package_leaf, MlsFault.LEAF_SOURCE),
+        (zero_ciphertext, MlsFault.HPKE_OPEN_FAILED),
+        (lambda path: path, MlsFault.CONFIRMATION_TAG),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
-def test_paths_that_are_invalid(change: Callable[[UpdatePath], UpdatePath], fault: Fault) -> None:
+def test_paths_that_are_invalid(change: Callable[[UpdatePath], UpdatePath], fault: MlsFault) -> None:
     refused_by_bob(with_path(change), fault)
 
 
@@ -421,14 +421,14 @@ def test_a_path_secret_that_gives_another_key() -> None:
     lie = replace(made, steps=tuple((node, copath, bytes(32)) for node, copath, _ in made.steps))
     context = provisional_context(epoch.context, applied).encoded
     path = encrypt_path(applied.tree, WORLD.suite, lie, context, ())
-    refused_by_bob(forge(ALICE, Commit((), path), tag=bytes(32)), Fault.PATH_KEY_MISMATCH)
+    refused_by_bob(forge(ALICE, Commit((), path), tag=bytes(32)), MlsFault.PATH_KEY_MISMATCH)
 
 
 def test_a_path_that_was_not_encrypted_for_any_key_at_hand() -> None:
     state = BOB.snapshot
     keyless = Group(replace(state, epoch=replace(state.epoch, private_keys={})), Rules())
     message = with_path(lambda path: path)
-    refused(lambda: keyless.process(message, NOW), Fault.PATH_NOT_FOR_US)
+    refused(lambda: keyless.process(message, NOW), MlsFault.PATH_NOT_FOR_US)
 
 
 # ── the rest ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -441,32 +441,32 @@ def test_padding_is_zero() -> None:
         def __bytes__(self) -> bytes:
             return bytes(int(self) - 1) + b"\x01"
 
-    refused_by_bob(forge(ALICE, b"data", Framing(padding=Padding(1))), Fault.NON_ZERO_PADDING)
-    refused_by_bob(forge(ALICE, b"data", Framing(padding=Padding(99))), Fault.NON_ZERO_PADDING)
+    refused_by_bob(forge(ALICE, b"data", Framing(padding=Padding(1))), MlsFault.NON_ZERO_PADDING)
+    refused_by_bob(forge(ALICE, b"data", Framing(padding=Padding(99))), MlsFault.NON_ZERO_PADDING)
 
 
 def test_so_many_proposals_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("waypost.mls.processing.PROPOSALS_MAX", 1)
+    monkeypatch.setattr("waypost.mls.steps.processing.PROPOSALS_MAX", 1)
     bob = proposal(Group.load(BOB.state()), forge(ALICE, Remove(2))).group
-    refused(lambda: bob.process(forge(ALICE, Add(package())), NOW), Fault.TOO_MANY_PROPOSALS)
+    refused(lambda: bob.process(forge(ALICE, Add(package())), NOW), MlsFault.TOO_MANY_PROPOSALS)
 
 
 def test_a_commit_has_so_many_proposals_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("processing", "committing"):
-        monkeypatch.setattr(f"waypost.mls.{module}.COMMIT_PROPOSALS_MAX", 1)
-    refused_by_bob(forged_commit(ALICE, Add(package()), Remove(2)), Fault.TOO_MANY_PROPOSALS)
+        monkeypatch.setattr(f"waypost.mls.steps.{module}.COMMIT_PROPOSALS_MAX", 1)
+    refused_by_bob(forged_commit(ALICE, Add(package()), Remove(2)), MlsFault.TOO_MANY_PROPOSALS)
     options = CommitOptions((Add(package()), Remove(2)))
-    refused(lambda: BOB.commit(WORLD.random, NOW, options), Fault.TOO_MANY_PROPOSALS)
+    refused(lambda: BOB.commit(WORLD.random, NOW, options), MlsFault.TOO_MANY_PROPOSALS)
 
 
 def test_nobody_sends_what_nobody_would_read() -> None:
-    refused(lambda: BOB.encrypt(bytes(MESSAGE_MAX_BYTES), WORLD.random), Fault.TOO_LARGE)
+    refused(lambda: BOB.encrypt(bytes(MESSAGE_MAX_BYTES), WORLD.random), MlsFault.TOO_LARGE)
 
 
 def test_members_send_public_or_private_messages() -> None:
     framing = Framing(WireFormat.WELCOME)
-    refused(lambda: BOB.propose(Remove(2), WORLD.random, NOW, framing), Fault.BAD_ARGUMENT)
-    refused(lambda: BOB.encrypt(b"data", WORLD.random, PUBLIC), Fault.APPLICATION_NOT_PRIVATE)
+    refused(lambda: BOB.propose(Remove(2), WORLD.random, NOW, framing), MlsFault.BAD_ARGUMENT)
+    refused(lambda: BOB.encrypt(b"data", WORLD.random, PUBLIC), MlsFault.APPLICATION_NOT_PRIVATE)
 
 
 def test_leaf_nodes_are_read_back_as_they_were_written() -> None:

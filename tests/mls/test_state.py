@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.mls.world import LIFETIME, NOW, Seeded, World, application, bundle, refused, signer, staged
 
-from waypost.mls.bounds import MESSAGE_MAX_BYTES, Rules
-from waypost.mls.committing import CommitOptions
-from waypost.mls.creating import GroupSpec
-from waypost.mls.credentials import X509Credential
-from waypost.mls.errors import Fault, MlsError
+from waypost.mls.base.bounds import MESSAGE_MAX_BYTES, Rules
+from waypost.mls.base.errors import MlsError, MlsFault
+from waypost.mls.base.suites import SUITES, X25519_AES128, CipherSuite
 from waypost.mls.group import Group
-from waypost.mls.leaf_node import Capabilities, LeafNodeContent
-from waypost.mls.proposals import Add
-from waypost.mls.state_format import StoredState, split
-from waypost.mls.suites import SUITES, X25519_AES128, CipherSuite
+from waypost.mls.objects.credentials import X509Credential
+from waypost.mls.objects.leaf_node import Capabilities, LeafNodeContent
+from waypost.mls.objects.proposals import Add
+from waypost.mls.steps.committing import CommitOptions
+from waypost.mls.steps.creating import GroupSpec
+from waypost.mls.steps.state_format import StoredState, split
 
 
 def busy_world(suite: CipherSuite) -> World:
@@ -66,14 +66,14 @@ def test_no_generation_is_used_twice_over_a_crash_before_sending() -> None:
     read = application(world.groups["bob"], sent)
     after = application(read.group, second)
     assert (read.generation, after.generation) == (0, 1)
-    refused(lambda: after.group.process(unsent, NOW), Fault.GENERATION_CONSUMED)
+    refused(lambda: after.group.process(unsent, NOW), MlsFault.GENERATION_CONSUMED)
 
 
 def test_what_was_read_is_not_read_again_after_a_restart() -> None:
     world = World("alice", "bob")
     world.groups["alice"], message = world.groups["alice"].encrypt(b"once", world.random)
     read = application(world.groups["bob"], message)
-    refused(lambda: Group.load(read.group.state()).process(message, NOW), Fault.GENERATION_CONSUMED)
+    refused(lambda: Group.load(read.group.state()).process(message, NOW), MlsFault.GENERATION_CONSUMED)
 
 
 STORED = busy_world(next(iter(SUITES.values()))).groups["carol"].state()
@@ -84,7 +84,7 @@ STORED = busy_world(next(iter(SUITES.values()))).groups["carol"].state()
 def test_damage_is_noticed(bit: int) -> None:
     spoilt = bytearray(STORED)
     spoilt[bit // 8] ^= 1 << bit % 8
-    refused(lambda: Group.load(bytes(spoilt)), Fault.STATE_CORRUPT)
+    refused(lambda: Group.load(bytes(spoilt)), MlsFault.STATE_CORRUPT)
 
 
 @given(st.binary(max_size=100))
@@ -95,7 +95,7 @@ def test_anything_else_is_no_state(data: bytes) -> None:
 
 def test_another_version_is_named() -> None:
     standing, messages = split(STORED)
-    refused(lambda: Group.load_parts(StoredState(standing, another_version(messages))), Fault.STATE_VERSION)
+    refused(lambda: Group.load_parts(StoredState(standing, another_version(messages))), MlsFault.STATE_VERSION)
 
 
 def another_version(part: bytes) -> bytes:
@@ -139,13 +139,13 @@ def test_a_state_that_contradicts_itself() -> None:
     standing, messages = split(STORED)
     for status in (0, 4, 255):
         odd = resealed(standing, partial(with_status, status))
-        refused(partial(Group.load_parts, bound_to(odd, messages)), Fault.STATE_CORRUPT)
+        refused(partial(Group.load_parts, bound_to(odd, messages)), MlsFault.STATE_CORRUPT)
     # No secret trees of past epochs, although there are past epochs.
     group = Group.load(STORED)
     assert group.past_epochs
     fewer = group.forget_past().state_parts().messages
-    refused(lambda: Group.load_parts(bound_to(standing, fewer)), Fault.STATE_CORRUPT)
-    refused(lambda: Group.load(b"\xff" + STORED), Fault.STATE_CORRUPT)
+    refused(lambda: Group.load_parts(bound_to(standing, fewer)), MlsFault.STATE_CORRUPT)
+    refused(lambda: Group.load(b"\xff" + STORED), MlsFault.STATE_CORRUPT)
 
 
 def test_messages_change_the_small_part_alone() -> None:
@@ -169,7 +169,7 @@ def test_parts_of_different_times_do_not_go_together() -> None:
     world.commit("bob")
     after = world.groups["alice"].state_parts()
     for parts in (StoredState(before.standing, after.messages), StoredState(after.standing, before.messages)):
-        refused(partial(Group.load_parts, parts), Fault.STATE_CORRUPT)
+        refused(partial(Group.load_parts, parts), MlsFault.STATE_CORRUPT)
 
 
 def test_rules_are_bounded() -> None:

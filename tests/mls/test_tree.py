@@ -6,17 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.mls.world import GROUP_ID, World, bundle, refused
 
-from waypost.mls import bounds, tree_math
-from waypost.mls.codec import decode, vector
-from waypost.mls.committing import CommitOptions, PathChoice
-from waypost.mls.errors import Fault
-from waypost.mls.leaf_node import LeafNode
-from waypost.mls.leaf_validation import GroupParameters
-from waypost.mls.parent_node import ParentNode
-from waypost.mls.proposals import Add
-from waypost.mls.ratchet_tree import RatchetTree
-from waypost.mls.suites import X25519_AES128
-from waypost.mls.tree_validation import check_parent_hashes, check_tree, check_uniqueness, check_unmerged_leaves
+from waypost.mls.base import bounds, tree_math
+from waypost.mls.base.codec import decode, vector
+from waypost.mls.base.errors import MlsFault
+from waypost.mls.base.suites import X25519_AES128
+from waypost.mls.objects.leaf_node import LeafNode
+from waypost.mls.objects.parent_node import ParentNode
+from waypost.mls.objects.proposals import Add
+from waypost.mls.steps.committing import CommitOptions, PathChoice
+from waypost.mls.tree.leaf_validation import GroupParameters
+from waypost.mls.tree.ratchet_tree import RatchetTree
+from waypost.mls.tree.tree_validation import check_parent_hashes, check_tree, check_uniqueness, check_unmerged_leaves
 
 
 def grown() -> RatchetTree:
@@ -93,28 +93,28 @@ def parent(node: int) -> ParentNode:
 
 def test_keys_are_there_once() -> None:
     twin = replace(parent(TREE.root), encryption_key=LEAVES[0].encryption_key)
-    refused(lambda: check_uniqueness(changed(TREE.root, twin)), Fault.ENCRYPTION_KEY_TWICE)
-    refused(lambda: check_uniqueness(changed(2, LEAVES[0])), Fault.ENCRYPTION_KEY_TWICE)
+    refused(lambda: check_uniqueness(changed(TREE.root, twin)), MlsFault.ENCRYPTION_KEY_TWICE)
+    refused(lambda: check_uniqueness(changed(2, LEAVES[0])), MlsFault.ENCRYPTION_KEY_TWICE)
     twin_leaf = replace(LEAVES[0], encryption_key=b"another")
-    refused(lambda: check_uniqueness(changed(2, twin_leaf)), Fault.SIGNATURE_KEY_TWICE)
+    refused(lambda: check_uniqueness(changed(2, twin_leaf)), MlsFault.SIGNATURE_KEY_TWICE)
 
 
 def test_credential_types_are_understood_by_all() -> None:
     capabilities = replace(LEAVES[1].capabilities, credentials=(2,))
     deaf = replace(LEAVES[1], capabilities=capabilities)
-    refused(lambda: check_uniqueness(changed(2, deaf)), Fault.CREDENTIAL_NOT_SHARED)
+    refused(lambda: check_uniqueness(changed(2, deaf)), MlsFault.CREDENTIAL_NOT_SHARED)
 
 
 @pytest.mark.parametrize(
     ("node", "unmerged", "fault"),
     [
-        (3, (7,), Fault.UNMERGED_NOT_BELOW),
-        (7, (99,), Fault.UNMERGED_NOT_BELOW),
-        (7, (2**32 - 1,), Fault.UNMERGED_NOT_BELOW),
-        (7, (0, 7), Fault.UNMERGED_NOT_CARRIED),
+        (3, (7,), MlsFault.UNMERGED_NOT_BELOW),
+        (7, (99,), MlsFault.UNMERGED_NOT_BELOW),
+        (7, (2**32 - 1,), MlsFault.UNMERGED_NOT_BELOW),
+        (7, (0, 7), MlsFault.UNMERGED_NOT_CARRIED),
     ],
 )
-def test_lies_about_unmerged_leaves(node: int, unmerged: tuple[int, ...], fault: Fault) -> None:
+def test_lies_about_unmerged_leaves(node: int, unmerged: tuple[int, ...], fault: MlsFault) -> None:
     lie = replace(parent(node), unmerged_leaves=unmerged)
     refused(lambda: check_unmerged_leaves(changed(node, lie)), fault)
 
@@ -122,7 +122,7 @@ def test_lies_about_unmerged_leaves(node: int, unmerged: tuple[int, ...], fault:
 def test_unmerged_leaves_are_sorted_and_there_once() -> None:
     for leaves in ((2, 1), (1, 1)):
         encoded = ParentNode(b"key", b"", leaves).encode()
-        refused(partial(decode, encoded, ParentNode.read), Fault.UNMERGED_NOT_SORTED)
+        refused(partial(decode, encoded, ParentNode.read), MlsFault.UNMERGED_NOT_SORTED)
 
 
 def test_parent_hashes_hold_together() -> None:
@@ -130,11 +130,11 @@ def test_parent_hashes_hold_together() -> None:
     assert len(places) > 3
     for node in places:
         spoilt = replace(parent(node), encryption_key=bytes(32))
-        refused(partial(check_parent_hashes, changed(node, spoilt)), Fault.PARENT_HASH_INVALID)
+        refused(partial(check_parent_hashes, changed(node, spoilt)), MlsFault.PARENT_HASH_INVALID)
         # Hiding the unmerged leaf, or claiming another, breaks the chain too.
         if parent(node).unmerged_leaves:
             hidden = replace(parent(node), unmerged_leaves=())
-            refused(partial(check_parent_hashes, changed(node, hidden)), Fault.PARENT_HASH_INVALID)
+            refused(partial(check_parent_hashes, changed(node, hidden)), MlsFault.PARENT_HASH_INVALID)
 
 
 def test_a_subtree_from_elsewhere_does_not_fit() -> None:
@@ -142,7 +142,7 @@ def test_a_subtree_from_elsewhere_does_not_fit() -> None:
     spliced = TREE.copy()
     for node in (0, 1, 2):
         spliced.set(node, other.node(node))
-    refused(lambda: check_parent_hashes(spliced), Fault.PARENT_HASH_INVALID)
+    refused(lambda: check_parent_hashes(spliced), MlsFault.PARENT_HASH_INVALID)
 
 
 def grown_elsewhere() -> RatchetTree:
@@ -153,27 +153,27 @@ def grown_elsewhere() -> RatchetTree:
 
 def test_leaves_are_checked() -> None:
     spoilt = replace(LEAVES[1], signature=bytes(64))
-    refused(lambda: check_tree(changed(2, spoilt), PARAMETERS), Fault.LEAF_SIGNATURE)
+    refused(lambda: check_tree(changed(2, spoilt), PARAMETERS), MlsFault.LEAF_SIGNATURE)
     elsewhere = GroupParameters.of(X25519_AES128, b"another group", ())
-    refused(lambda: check_tree(TREE, elsewhere), Fault.LEAF_SIGNATURE)
+    refused(lambda: check_tree(TREE, elsewhere), MlsFault.LEAF_SIGNATURE)
 
 
 def test_shapes_that_are_no_tree() -> None:
     leaf, blank = b"\1\1" + LEAVES[0].encoded, b"\0"
     node = b"\1\2" + ParentNode(b"key").encode()
     for nodes, fault in (
-        ((), Fault.TREE_EMPTY),
-        ((leaf, blank), Fault.TREE_ENDS_BLANK),
-        ((blank,), Fault.TREE_ENDS_BLANK),
-        ((node,), Fault.TREE_NODE_TYPE),
-        ((leaf, leaf, leaf), Fault.TREE_NODE_TYPE),
-        ((b"\1\3",), Fault.UNKNOWN_ENUM),
-        ((b"\2",), Fault.OPTIONAL_INVALID),
-        ((*(blank,) * (2 * bounds.LEAVES_MAX), leaf), Fault.TREE_TOO_LARGE),
+        ((), MlsFault.TREE_EMPTY),
+        ((leaf, blank), MlsFault.TREE_ENDS_BLANK),
+        ((blank,), MlsFault.TREE_ENDS_BLANK),
+        ((node,), MlsFault.TREE_NODE_TYPE),
+        ((leaf, leaf, leaf), MlsFault.TREE_NODE_TYPE),
+        ((b"\1\3",), MlsFault.UNKNOWN_ENUM),
+        ((b"\2",), MlsFault.OPTIONAL_INVALID),
+        ((*(blank,) * (2 * bounds.LEAVES_MAX), leaf), MlsFault.TREE_TOO_LARGE),
     ):
         refused(partial(RatchetTree.decode, vector(nodes)), fault)
 
 
 def test_a_full_tree_does_not_grow_beyond_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("waypost.mls.ratchet_tree.LEAVES_MAX", 8)
-    refused(lambda: TREE.copy().free_leaf(), Fault.TREE_TOO_LARGE)
+    monkeypatch.setattr("waypost.mls.tree.ratchet_tree.LEAVES_MAX", 8)
+    refused(lambda: TREE.copy().free_leaf(), MlsFault.TREE_TOO_LARGE)

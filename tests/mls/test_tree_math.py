@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waypost.mls import tree_math
+from waypost.mls.base import tree_math
 
 LEAVES = st.integers(0, 6).map(lambda exponent: 2**exponent)
 

@@ -10,24 +10,23 @@ from dataclasses import replace
 
 import pytest
 
-from waypost.mls.bounds import Rules
-from waypost.mls.commit import Commit, ProposalOrRef
-from waypost.mls.committing import CommitOptions
-from waypost.mls.creating import GroupSpec
-from waypost.mls.credentials import BasicCredential
-from waypost.mls.errors import Fault, MlsError
-from waypost.mls.extensions import Extensions
-from waypost.mls.framing import Content, PublicMessage, decode_message
-from waypost.mls.group import Group
-from waypost.mls.key_package import KeyPackageBundle, KeyPackageSpec, make_key_package
-from waypost.mls.leaf_node import LeafNodeContent, Lifetime
-from waypost.mls.proposals import Add
-from waypost.mls.psk import Psks
-from waypost.mls.registry import WireFormat
-from waypost.mls.sending import Framing, protect, sign
-from waypost.mls.signing import SignatureKey
-from waypost.mls.staged import ApplicationMessage, ProposalMessage, StagedCommit
-from waypost.mls.suites import X25519_AES128, CipherSuite
+from waypost.mls.base.bounds import Rules
+from waypost.mls.base.errors import MlsError, MlsFault
+from waypost.mls.base.registry import WireFormat
+from waypost.mls.base.signing import SignatureKey
+from waypost.mls.base.suites import X25519_AES128, CipherSuite
+from waypost.mls.group import ApplicationMessage, Group, ProposalMessage, StagedCommit
+from waypost.mls.objects.commit import Commit, ProposalOrRef
+from waypost.mls.objects.credentials import BasicCredential
+from waypost.mls.objects.extensions import Extensions
+from waypost.mls.objects.framing import Content, PublicMessage, decode_message
+from waypost.mls.objects.key_package import KeyPackageBundle, KeyPackageSpec, make_key_package
+from waypost.mls.objects.leaf_node import LeafNodeContent, Lifetime
+from waypost.mls.objects.proposals import Add
+from waypost.mls.objects.psk import Psks
+from waypost.mls.steps.committing import CommitOptions
+from waypost.mls.steps.creating import GroupSpec
+from waypost.mls.steps.sending import Framing, protect, sign
 
 NOW = 1_700_000_000
 LIFETIME = Lifetime(NOW - 3_600, NOW + 86_400)
@@ -142,10 +141,10 @@ def application(group: Group, message: bytes) -> ApplicationMessage:
 
 
 #: The tests that have seen each fault come out of the library, in this run.
-SEEN: defaultdict[Fault, set[str]] = defaultdict(set)
+SEEN: defaultdict[MlsFault, set[str]] = defaultdict(set)
 
 
-def refused(call: Callable[[], object], fault: Fault) -> MlsError:
+def refused(call: Callable[[], object], fault: MlsFault) -> MlsError:
     """The call is refused with that fault and no other."""
     with pytest.raises(MlsError) as caught:
         call()

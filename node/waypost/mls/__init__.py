@@ -2,50 +2,61 @@
 
 Nothing here does I/O, reads a clock or draws randomness by itself: times and sources of random bytes are arguments.
 The one exception to the last is HPKE's single-shot seal, for which `cryptography` draws the ephemeral key. From
-bytes that others sent, only `errors.MlsError` comes out.
+bytes that others sent, only `MlsError` comes out.
+
+What an app uses is handed out here: `Group` and the values that it takes and gives. Below it are five wings. A wing
+knows only those that stand under it; `keys` and `tree` do not know each other.
+
+| wing | what is in it |
+|---|---|
+| `external`, `reinit` | coming in from outside; a group that follows another |
+| `group` | `Group`, and what a message turns out to be |
+| `steps` | what moves a group on: making and reading commits, proposals, joining; the state, and the state as bytes |
+| `keys` | from an epoch's secrets to the keys of each message |
+| `tree` | the ratchet tree: hashes, update paths, what makes leaves and trees valid |
+| `objects` | the structures that travel, one module for each |
+| `base` | encoding, registries, bounds, errors, primitives |
+
+Where the code of each section of the RFC is:
 
 | RFC 9420 | what | module |
 |---|---|---|
-| §2.1 | presentation language, varints | `codec` |
-| §4.1, §7.7, §7.8, App. C | ratchet tree, resolutions, tree hashes; node numbers | `ratchet_tree`, `tree_math` |
-| §5.1 | cipher suites, HPKE, signatures | `suites`, `hpke`, `signing` |
-| §5.2, §8 | RefHash, ExpandWithLabel, DeriveSecret | `kdf` |
-| §5.3 | credentials | `credentials` |
-| §6 | message framing; signing, tagging, encrypting | `framing`, `protection` |
-| §7.1, §7.2 | parent nodes, leaf nodes | `parent_node`, `leaf_node` |
-| §7.3, §10.1 | validation of leaf nodes and key packages | `leaf_validation` |
-| §7.4–§7.6 | update paths: TreeKEM | `treekem` |
-| §7.9 | parent hashes, validation of whole trees | `tree_validation` |
-| §8, §8.1, §8.2 | key schedule, group context, transcript hashes | `key_schedule`, `group_context`, `transcript` |
-| §8.3 | external initialisation | `suites`, `hpke` |
-| §8.4 | pre-shared keys | `psk` |
-| §9 | secret tree, ratchets, deletion schedule | `secret_tree` |
-| §10 | key packages | `key_package` |
-| §11 | creating a group | `creating` |
+| §2.1 | presentation language, varints | `base.codec` |
+| §4.1, §7.7, §7.8 | ratchet tree, resolutions, tree hashes | `tree.ratchet_tree` |
+| App. C | node numbers | `base.tree_math` |
+| §5.1 | cipher suites, HPKE, signatures | `base.suites`, `base.hpke`, `base.signing` |
+| §5.2, §8 | RefHash, ExpandWithLabel, DeriveSecret | `base.kdf` |
+| §5.3 | credentials | `objects.credentials` |
+| §6 | message framing; signing, tagging, encrypting | `objects.framing`, `keys.protection` |
+| §7.1, §7.2 | parent nodes, leaf nodes | `objects.parent_node`, `objects.leaf_node` |
+| §7.3, §10.1 | validation of leaf nodes and key packages | `tree.leaf_validation` |
+| §7.4–§7.6 | update paths: TreeKEM | `tree.treekem` |
+| §7.9 | parent hashes, validation of whole trees | `tree.tree_validation` |
+| §8, §8.1, §8.2 | key schedule, context, transcript | `keys.key_schedule`, `objects.group_context`, `keys.transcript` |
+| §8.3 | external initialisation | `base.suites`, `base.hpke` |
+| §8.4 | pre-shared keys | `objects.psk` |
+| §9 | secret tree, ratchets, deletion schedule | `keys.secret_tree` |
+| §10 | key packages | `objects.key_package` |
+| §11 | creating a group | `steps.creating` |
 | §11.2, §11.3 | reinitialisation, branching | `reinit` |
-| §12.1 | proposals | `proposals`, `sending` |
+| §12.1 | proposals | `objects.proposals`, `steps.sending` |
 | §12.1.8 | external proposals | `external` |
-| §12.2, §12.3 | proposal lists: validity, application | `proposal_list`, `applying` |
-| §12.4 | commits: structures, making, processing | `commit`, `committing`, `processing` |
-| §12.4.3 | GroupInfo, Welcome, joining, external commits | `group_info`, `welcome`, `joining`, `external` |
-| §13.4, §13.5 | extensions, GREASE | `extensions`, `grease` |
-| §14 | staging: nothing changes until a commit is accepted | `group`, `staged`, `epoch` |
-| §15 | application messages, bounds | `sending`, `bounds` |
-| §17 | registries | `registry` |
+| §12.2, §12.3 | proposal lists: validity, application | `steps.proposal_list`, `steps.applying` |
+| §12.4 | commits: structures, making, processing | `objects.commit`, `steps.committing`, `steps.processing` |
+| §12.4.3 | GroupInfo, Welcome, joining by it | `objects.group_info`, `objects.welcome`, `steps.joining` |
+| §12.4.3.2 | external commits | `external` |
+| §13.4, §13.5 | extensions, GREASE | `objects.extensions`, `objects.grease` |
+| §14 | staging: nothing changes until a commit is accepted | `group`, `steps.view`, `steps.changes`, `steps.epoch` |
+| §15 | application messages, bounds | `steps.sending`, `base.bounds` |
+| §17 | registries | `base.registry` |
 
-`errors` has the numbered list of everything that is refused. `state_format` stores a group as bytes. What a client
-uses is `group.Group` and the values that it takes and gives. The life of a group of two:
+`base.errors` has the numbered list of everything that is refused. `steps.state_format` stores a group as bytes.
+
+The life of a group of two:
 
 >>> from secrets import token_bytes
->>> from waypost.mls.committing import CommitOptions
->>> from waypost.mls.creating import GroupSpec
->>> from waypost.mls.credentials import BasicCredential
->>> from waypost.mls.group import Group
->>> from waypost.mls.key_package import KeyPackageSpec, make_key_package
->>> from waypost.mls.leaf_node import LeafNodeContent, Lifetime
->>> from waypost.mls.proposals import Add
->>> from waypost.mls.signing import SignatureKey
->>> from waypost.mls.suites import X25519_AES128
+>>> from waypost.mls import Add, BasicCredential, CommitOptions, Group, GroupSpec, KeyPackageSpec, LeafNodeContent
+>>> from waypost.mls import Lifetime, SignatureKey, X25519_AES128, make_key_package
 
 Bob publishes a key package. Alice creates a group, adds him, and goes on when the hub has accepted her commit.
 
@@ -90,3 +101,33 @@ back from `Group.load(stored)` is as it was when it was stored; what was sent si
 why storing comes first. A client restored from an old backup must not go on sending: it rejoins by
 `external.join_by_external_commit` with `resync`.
 """
+
+from waypost.mls.base.errors import MlsError
+from waypost.mls.base.signing import SignatureKey
+from waypost.mls.base.suites import X25519_AES128
+from waypost.mls.group import ApplicationMessage, Group, ProposalMessage, StagedCommit
+from waypost.mls.objects.credentials import BasicCredential
+from waypost.mls.objects.key_package import KeyPackageSpec, make_key_package
+from waypost.mls.objects.leaf_node import LeafNodeContent, Lifetime
+from waypost.mls.objects.proposals import Add, Remove
+from waypost.mls.steps.committing import CommitOptions
+from waypost.mls.steps.creating import GroupSpec
+
+__all__ = [
+    "X25519_AES128",
+    "Add",
+    "ApplicationMessage",
+    "BasicCredential",
+    "CommitOptions",
+    "Group",
+    "GroupSpec",
+    "KeyPackageSpec",
+    "LeafNodeContent",
+    "Lifetime",
+    "MlsError",
+    "ProposalMessage",
+    "Remove",
+    "SignatureKey",
+    "StagedCommit",
+    "make_key_package",
+]

@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from waypost.mls.applying import Applied, apply_list
-from waypost.mls.bounds import Rules
-from waypost.mls.commit import Commit, UpdatePath
-from waypost.mls.epoch import (
-    OwnKeys,
-    Signed,
-    StepSecrets,
-    begin_epoch,
-    first_state,
-    next_schedule,
-    provisional_context,
-)
-from waypost.mls.errors import Fault, MlsError
-from waypost.mls.extensions import external_pub
-from waypost.mls.framing import (
+from waypost.mls.base.bounds import Rules
+from waypost.mls.base.errors import MlsError, MlsFault
+from waypost.mls.base.hpke import Randomness
+from waypost.mls.base.registry import SenderType, WireFormat
+from waypost.mls.base.signing import SignatureKey
+from waypost.mls.group import Group
+from waypost.mls.keys.protection import sign_content
+from waypost.mls.keys.transcript import interim_transcript_hash
+from waypost.mls.objects.commit import Commit, UpdatePath
+from waypost.mls.objects.extensions import external_pub
+from waypost.mls.objects.framing import (
     AuthenticatedContent,
     FramedContent,
     FramedContentAuthData,
@@ -27,22 +23,26 @@ from waypost.mls.framing import (
     Sender,
     encode_message,
 )
-from waypost.mls.group import Group
-from waypost.mls.group_context import GroupContext
-from waypost.mls.hpke import Randomness
-from waypost.mls.joining import check_group_info, check_own_support, read_group_info, tree_of
-from waypost.mls.key_package import KeyPackageBundle
-from waypost.mls.leaf_node import LeafNodeContent, LeafNodePlace
-from waypost.mls.leaf_validation import GroupParameters, check_leaf
-from waypost.mls.proposal_list import SentProposal, View, check_external_list, check_sender
-from waypost.mls.proposals import Add, ExternalInit, PreSharedKey, Proposal, Remove
-from waypost.mls.protection import sign_content
-from waypost.mls.psk import PskId, Psks
-from waypost.mls.registry import SenderType, WireFormat
-from waypost.mls.signing import SignatureKey
-from waypost.mls.transcript import interim_transcript_hash
-from waypost.mls.tree_validation import check_tree, check_uniqueness
-from waypost.mls.treekem import Committer, NewPath, encrypt_path, make_path
+from waypost.mls.objects.group_context import GroupContext
+from waypost.mls.objects.key_package import KeyPackageBundle
+from waypost.mls.objects.leaf_node import LeafNodeContent, LeafNodePlace
+from waypost.mls.objects.proposals import Add, ExternalInit, PreSharedKey, Proposal, Remove
+from waypost.mls.objects.psk import PskId, Psks
+from waypost.mls.steps.applying import Applied, apply_list
+from waypost.mls.steps.epoch import (
+    MemberKeys,
+    SignedContent,
+    StepSecrets,
+    begin_epoch,
+    first_state,
+    next_schedule,
+    provisional_context,
+)
+from waypost.mls.steps.joining import check_group_info, check_own_support, read_group_info, tree_of
+from waypost.mls.steps.proposal_list import ProposalView, SentProposal, check_external_list, check_sender
+from waypost.mls.tree.leaf_validation import GroupParameters, check_leaf
+from waypost.mls.tree.tree_validation import check_tree, check_uniqueness
+from waypost.mls.tree.treekem import Committer, NewPath, encrypt_path, make_path
 
 _JOINER = Sender(SenderType.NEW_MEMBER_COMMIT)
 
@@ -77,10 +77,10 @@ def join_by_external_commit(
     check_tree(tree, parameters)
     public = external_pub(info.extensions)
     if public is None:
-        raise MlsError(Fault.NO_EXTERNAL_PUB)
+        raise MlsError(MlsFault.NO_EXTERNAL_PUB)
     init_secret, kem_output = parameters.suite.external_init_send(public, random)
     proposals = tuple(SentProposal(proposal, _JOINER) for proposal in _proposals(options, kem_output))
-    check_external_list(proposals, View(tree, parameters, now, rules))
+    check_external_list(proposals, ProposalView(tree, parameters, now, rules))
     applied = apply_list(proposals, tree, parameters)
     path, update_path = _path(applied, info.group_context, parameters, options, random)
     commit = Commit(tuple(sent.proposal for sent in proposals), update_path)
@@ -88,7 +88,7 @@ def join_by_external_commit(
     interim = interim_transcript_hash(info.group_context.confirmed_transcript_hash, info.confirmation_tag)
     secrets = StepSecrets.of(init_secret, path.secrets.commit_secret, applied, options.psks)
     context, begun = next_schedule(info.group_context, interim, applied, signed, secrets)
-    own = OwnKeys(path.leaf_index, path.secrets.private_keys, options.signature_key)
+    own = MemberKeys(path.leaf_index, path.secrets.private_keys, options.signature_key)
     state = first_state(*begin_epoch(parameters.suite, context, applied.tree, begun, own))
     auth = FramedContentAuthData(signed.signature, state.epoch.confirmation_tag())
     message = PublicMessage(signed.content, auth).encode()
@@ -112,7 +112,7 @@ def _path(
 ) -> tuple[NewPath, UpdatePath]:
     for _, replaced in applied.removed:
         if replaced.credential != options.content.credential:
-            raise MlsError(Fault.RESYNC_OF_OTHER)
+            raise MlsError(MlsFault.RESYNC_OF_OTHER)
     place = LeafNodePlace(before.group_id, applied.tree.free_leaf())
     committer = Committer(place, options.content, options.signature_key)
     path = make_path(applied.tree, parameters.suite, committer, random)
@@ -123,10 +123,10 @@ def _path(
     return path, encrypt_path(applied.tree, parameters.suite, path, context, ())
 
 
-def _sign(context: GroupContext, commit: Commit, options: ExternalJoinOptions) -> Signed:
+def _sign(context: GroupContext, commit: Commit, options: ExternalJoinOptions) -> SignedContent:
     content = FramedContent.make(context.group_id, context.epoch, _JOINER, options.authenticated_data, commit)
     signature = sign_content(WireFormat.PUBLIC_MESSAGE, content, context.encoded, options.signature_key)
-    return Signed(WireFormat.PUBLIC_MESSAGE, content, signature)
+    return SignedContent(WireFormat.PUBLIC_MESSAGE, content, signature)
 
 
 # ── proposals ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -9,60 +9,59 @@ nothing has happened and the group is not spent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from waypost.mls import committing, creating, joining, processing, sending, state_format
-from waypost.mls.bounds import EXPORT_MAX_BYTES, Rules
-from waypost.mls.codec import opaque
-from waypost.mls.commit import Commit
-from waypost.mls.committing import CommitOptions, Surroundings, TreeDelivery
-from waypost.mls.creating import GroupSpec
-from waypost.mls.epoch import (
+from waypost.mls.base.bounds import Rules
+from waypost.mls.base.codec import opaque
+from waypost.mls.base.errors import MlsError, MlsFault
+from waypost.mls.base.hpke import Randomness
+from waypost.mls.base.registry import ContentType, ExtensionType, WireFormat
+from waypost.mls.base.signing import SignatureKey
+from waypost.mls.objects.commit import Commit
+from waypost.mls.objects.credentials import Credential
+from waypost.mls.objects.extensions import Extension, Extensions
+from waypost.mls.objects.framing import PrivateMessage, PublicMessage, Sender, decode_message, encode_message
+from waypost.mls.objects.key_package import KeyPackageBundle
+from waypost.mls.objects.proposals import Proposal
+from waypost.mls.objects.psk import Psks
+from waypost.mls.steps import committing, creating, joining, processing, sending, state_format
+from waypost.mls.steps.changes import Changes, describe, describe_own
+from waypost.mls.steps.committing import CommitOptions, Surroundings, TreeDelivery
+from waypost.mls.steps.creating import GroupSpec
+from waypost.mls.steps.epoch import (
     CachedProposal,
     GroupState,
-    Member,
+    GroupStatus,
     PastEpoch,
     PendingCommit,
-    Status,
     advance,
     removed,
     unexpired,
 )
-from waypost.mls.errors import Fault, MlsError
-from waypost.mls.extensions import Extension, Extensions
-from waypost.mls.framing import PrivateMessage, PublicMessage, decode_message, encode_message
-from waypost.mls.group_info import GroupInfo
-from waypost.mls.hpke import Randomness
-from waypost.mls.joining import JoinOptions
-from waypost.mls.key_package import KeyPackageBundle
-from waypost.mls.processing import Opened, Reading
-from waypost.mls.proposal_list import SentProposal, View
-from waypost.mls.proposals import Proposal
-from waypost.mls.psk import Psks
-from waypost.mls.registry import ContentType, ExtensionType, WireFormat
-from waypost.mls.sending import Framing, UpdateOptions
-from waypost.mls.signing import SignatureKey
-from waypost.mls.staged import ApplicationMessage, Processed, ProposalMessage, StagedCommit, describe, describe_own
-from waypost.mls.state_format import StoredState
-from waypost.mls.suites import CipherSuite
+from waypost.mls.steps.joining import JoinOptions
+from waypost.mls.steps.processing import Reading, VerifiedMessage
+from waypost.mls.steps.proposal_list import ProposalView
+from waypost.mls.steps.sending import Framing, UpdateOptions
+from waypost.mls.steps.state_format import StoredState
+from waypost.mls.steps.view import GroupView
 
 _DEFAULT_RULES: Final = Rules()
 _DEFAULT_FRAMING: Final = Framing()
 _NO_PSKS: Final = Psks()
 
 
-class Group:
+class Group(GroupView):
     """A member's view of a group. See the module's text for how its values follow each other.
 
     Times are seconds since 1970; `random` is a source of secret random bytes.
     """
 
-    __slots__ = ("_spent", "_state", "rules")
+    __slots__ = ("_spent", "rules")
 
     def __init__(self, state: GroupState, rules: Rules) -> None:
-        self._state = state
+        super().__init__(state)
         self._spent = False
         self.rules: Final = rules
 
@@ -111,85 +110,6 @@ class Group:
         self._check_unspent()
         return state_format.dump(self._state)
 
-    # ── looking ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-    @property
-    def group_id(self) -> bytes:
-        return self._state.epoch.context.group_id
-
-    @property
-    def epoch(self) -> int:
-        return self._state.epoch.context.epoch
-
-    @property
-    def suite(self) -> CipherSuite:
-        return self._state.epoch.suite
-
-    @property
-    def extensions(self) -> Extensions:
-        """Those of the group context."""
-        return self._state.epoch.context.extensions
-
-    @property
-    def status(self) -> Status:
-        return self._state.status
-
-    @property
-    def own_leaf_index(self) -> int:
-        return self._state.epoch.leaf_index
-
-    def members(self) -> Sequence[Member]:
-        """All members, by leaf index."""
-        return tuple(self._state.epoch.members())
-
-    def member(self, leaf_index: int) -> Member:
-        """Raises MlsError(LEAF_BLANK)."""
-        return Member.of(leaf_index, self._state.epoch.tree.member(leaf_index))
-
-    @property
-    def epoch_authenticator(self) -> bytes:
-        """Equal for all members that agree on the group's state; compare it out of band to find a fork (§8.7)."""
-        return self._state.epoch.secrets.epoch_authenticator
-
-    def export_secret(self, label: bytes, context: bytes, length: int) -> bytes:
-        """MLS-Exporter (§8.5), up to `EXPORT_MAX_BYTES` long. Raises MlsError: BAD_ARGUMENT, GROUP_CLOSED."""
-        if self._state.status is Status.REMOVED:
-            raise MlsError(Fault.GROUP_CLOSED)
-        if not 0 <= length <= EXPORT_MAX_BYTES:
-            raise MlsError(Fault.BAD_ARGUMENT, f"{length} bytes of an exporter")
-        return self._state.epoch.secrets.export(label, context, length)
-
-    def resumption_psk(self, epoch: int | None = None) -> bytes:
-        """That of the current or a kept past epoch (§8.6). Raises MlsError(PSK_NOT_FOUND)."""
-        found = self._state.resumption_psks.get(self.epoch if epoch is None else epoch)
-        if found is None:
-            raise MlsError(Fault.PSK_NOT_FOUND)
-        return found
-
-    def ratchet_tree(self) -> bytes:
-        """The encoded tree, for those who get it apart from a Welcome or GroupInfo."""
-        return self._state.epoch.tree.encode()
-
-    @property
-    def proposals(self) -> Sequence[SentProposal]:
-        """Those that wait for a commit, in the order in which they came."""
-        return tuple(cached.sent for cached in self._state.proposals.values())
-
-    @property
-    def pending(self) -> PendingCommit | None:
-        """This member's commit that has been neither merged nor dropped."""
-        return self._state.pending
-
-    @property
-    def snapshot(self) -> GroupState:
-        """The state itself, to be looked at: as `JoinOptions.predecessor`, for instance."""
-        return self._state
-
-    def __repr__(self) -> str:
-        number = sum(1 for _ in self._state.epoch.members())
-        name = self.group_id.hex()[:8]
-        return f"<Group {name}… epoch {self.epoch}, leaf {self.own_leaf_index} of {number}>"
-
     # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def encrypt(self, data: bytes, random: Randomness, framing: Framing = _DEFAULT_FRAMING) -> tuple[Group, bytes]:
@@ -232,7 +152,7 @@ class Group:
         """
         self._check_sending()
         if self._state.pending is not None:
-            raise MlsError(Fault.ALREADY_PENDING)
+            raise MlsError(MlsFault.ALREADY_PENDING)
         given = Surroundings(random, now, psks, self.rules)
         left, pending = committing.make_commit(self._state, options or CommitOptions(), given)
         return self._next(replace(self._state, secret_tree=left, pending=pending)), pending
@@ -242,14 +162,14 @@ class Group:
         self._check_unspent()
         pending = self._state.pending
         if pending is None:
-            raise MlsError(Fault.NOTHING_PENDING)
+            raise MlsError(MlsFault.NOTHING_PENDING)
         return self._next(advance(self._state, pending.step, now, self.rules))
 
     def drop_pending(self) -> Group:
         """Forget this member's own commit, because it has been refused."""
         self._check_unspent()
         if self._state.pending is None:
-            raise MlsError(Fault.NOTHING_PENDING)
+            raise MlsError(MlsFault.NOTHING_PENDING)
         return self._next(replace(self._state, pending=None))
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -265,19 +185,19 @@ class Group:
         """
         self._check_unspent()
         state = self._state
-        if state.status is Status.REMOVED:
-            raise MlsError(Fault.GROUP_CLOSED)
+        if state.status is GroupStatus.REMOVED:
+            raise MlsError(MlsFault.GROUP_CLOSED)
         if state.pending is not None and message == state.pending.message:
             return self._own_commit(state.pending)
         body = decode_message(message)
         if not isinstance(body, PublicMessage | PrivateMessage):
-            raise MlsError(Fault.WRONG_WIRE_FORMAT)
+            raise MlsError(MlsFault.WRONG_WIRE_FORMAT)
         if body.group_id != self.group_id:
-            raise MlsError(Fault.WRONG_GROUP)
+            raise MlsError(MlsFault.WRONG_GROUP)
         if body.epoch != self.epoch:
             return self._read_past(body)
-        if state.status is Status.REINITIALISED and _content_type(body) is not ContentType.APPLICATION:
-            raise MlsError(Fault.GROUP_REINITIALISED)
+        if state.status is GroupStatus.REINITIALISED and _content_type(body) is not ContentType.APPLICATION:
+            raise MlsError(MlsFault.GROUP_REINITIALISED)
         opened = processing.open_current(state.epoch, state.secret_tree, body)
         content = opened.message.content.content
         if isinstance(content, bytes):
@@ -296,11 +216,6 @@ class Group:
         self._check_unspent()
         return self._next(replace(self._state, past=()))
 
-    @property
-    def past_epochs(self) -> Sequence[int]:
-        """Those whose late application messages can still be read."""
-        return tuple(past.number for past in self._state.past)
-
     # ── for joiners ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def group_info(self, extensions: Extensions = (), tree: TreeDelivery = TreeDelivery.IN_WELCOME) -> bytes:
@@ -308,11 +223,8 @@ class Group:
         self._check_sending()
         epoch = self._state.epoch
         public = epoch.secrets.external_key_pair(epoch.suite).public
-        extensions = (*extensions, Extension(ExtensionType.EXTERNAL_PUB, opaque(public)))
-        if tree is TreeDelivery.IN_WELCOME:
-            extensions = (*extensions, Extension(ExtensionType.RATCHET_TREE, epoch.tree.encode()))
-        tag = epoch.confirmation_tag()
-        info = GroupInfo.sign(epoch.context, extensions, tag, epoch.leaf_index, epoch.signature_key)
+        external = Extension(ExtensionType.EXTERNAL_PUB, opaque(public))
+        info = committing.sign_group_info(epoch, (*extensions, external), tree)
         return encode_message(WireFormat.GROUP_INFO, info.encode())
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -323,34 +235,34 @@ class Group:
 
     def _check_unspent(self) -> None:
         if self._spent:
-            raise MlsError(Fault.STATE_SPENT)
+            raise MlsError(MlsFault.STATE_SPENT)
 
     def _check_sending(self) -> None:
         self._check_unspent()
-        if self._state.status is Status.REMOVED:
-            raise MlsError(Fault.GROUP_CLOSED)
-        if self._state.status is Status.REINITIALISED:
-            raise MlsError(Fault.GROUP_REINITIALISED)
+        if self._state.status is GroupStatus.REMOVED:
+            raise MlsError(MlsFault.GROUP_CLOSED)
+        if self._state.status is GroupStatus.REINITIALISED:
+            raise MlsError(MlsFault.GROUP_REINITIALISED)
 
-    def _view(self, now: int) -> View:
+    def _view(self, now: int) -> ProposalView:
         epoch = self._state.epoch
-        return View(epoch.tree, epoch.parameters, now, self.rules)
+        return ProposalView(epoch.tree, epoch.parameters, now, self.rules)
 
     def _read_past(self, body: PublicMessage | PrivateMessage) -> ApplicationMessage:
         if body.epoch > self.epoch:
-            raise MlsError(Fault.EPOCH_AHEAD, f"epoch {body.epoch}")
+            raise MlsError(MlsFault.EPOCH_AHEAD, f"epoch {body.epoch}")
         if isinstance(body, PublicMessage) or body.content_type is not ContentType.APPLICATION:
-            raise MlsError(Fault.WRONG_EPOCH, f"epoch {body.epoch}")
+            raise MlsError(MlsFault.WRONG_EPOCH, f"epoch {body.epoch}")
         past = next((past for past in self._state.past if past.number == body.epoch), None)
         if past is None:
-            raise MlsError(Fault.EPOCH_FORGOTTEN, f"epoch {body.epoch}")
+            raise MlsError(MlsFault.EPOCH_FORGOTTEN, f"epoch {body.epoch}")
         opened = processing.open_past(past, body)
         data = opened.message.content.content
         if not isinstance(data, bytes):
-            raise MlsError(Fault.WRONG_EPOCH)
+            raise MlsError(MlsFault.WRONG_EPOCH)
         return self._application(opened, data, past)
 
-    def _application(self, opened: Opened, data: bytes, past: PastEpoch | None) -> ApplicationMessage:
+    def _application(self, opened: VerifiedMessage, data: bytes, past: PastEpoch | None) -> ApplicationMessage:
         content = opened.message.content
         state, index = self._state, content.sender.index
         if past is None:
@@ -364,7 +276,7 @@ class Group:
             self._next(after), data, content.authenticated_data, content.epoch, index, credential, opened.generation
         )
 
-    def _proposal(self, opened: Opened, proposal: Proposal, view: View) -> ProposalMessage:
+    def _proposal(self, opened: VerifiedMessage, proposal: Proposal, view: ProposalView) -> ProposalMessage:
         sent = processing.read_proposal_message(opened, proposal, view)
         cached = processing.cache(self._state, CachedProposal(sent))
         after = self._next(replace(self._state, secret_tree=opened.secret_tree, proposals=cached))
@@ -377,7 +289,7 @@ class Group:
 
         return StagedCommit(describe_own(self._state.epoch, pending), own=True, apply=apply)
 
-    def _commit(self, opened: Opened, commit: Commit, given: Reading) -> StagedCommit:
+    def _commit(self, opened: VerifiedMessage, commit: Commit, given: Reading) -> StagedCommit:
         outcome = processing.process_commit(self._state, opened, commit, given)
 
         def apply(at: int) -> Group:
@@ -391,8 +303,47 @@ class Group:
 
     def _check_base(self) -> None:
         if self._spent:
-            raise MlsError(Fault.COMMIT_CHANGED_UNDER)
+            raise MlsError(MlsFault.COMMIT_CHANGED_UNDER)
 
 
 def _content_type(body: PublicMessage | PrivateMessage) -> ContentType:
     return body.content.content_type if isinstance(body, PublicMessage) else body.content_type
+
+
+@dataclass(frozen=True)
+class ApplicationMessage:
+    """Application data. Store `group` before the data is acknowledged, else it can be read twice."""
+
+    group: Group = field(repr=False)
+    data: bytes = field(repr=False)
+    authenticated_data: bytes = field(repr=False)
+    epoch: int
+    sender: int
+    credential: Credential
+    generation: int
+
+
+@dataclass(frozen=True)
+class ProposalMessage:
+    """A valid proposal that now waits for a commit. `Group.discard_proposal(reference)` forgets it."""
+
+    group: Group = field(repr=False)
+    reference: bytes
+    proposal: Proposal
+    sender: Sender
+
+
+@dataclass(frozen=True)
+class StagedCommit:
+    """A valid commit that has not been applied. Drop it to refuse it; the group is as it was.
+
+    `apply(now)` makes the next `Group`; it raises MlsError(COMMIT_CHANGED_UNDER) if the group has moved on since.
+    """
+
+    changes: Changes
+    own: bool
+    apply: Callable[[int], Group] = field(repr=False)
+
+
+#: What a message turns out to be.
+Processed = ApplicationMessage | ProposalMessage | StagedCommit

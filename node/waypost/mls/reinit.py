@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from waypost.mls.committing import CommitOptions, TreeDelivery, WelcomeSplit
-from waypost.mls.creating import GroupSpec
-from waypost.mls.epoch import PendingCommit, Status
-from waypost.mls.errors import Fault, MlsError
-from waypost.mls.extensions import Extensions
+from waypost.mls.base.errors import MlsError, MlsFault
+from waypost.mls.base.hpke import Randomness
+from waypost.mls.base.kdf import NH
+from waypost.mls.base.registry import MLS10, ResumptionPskUsage
+from waypost.mls.base.signing import SignatureKey
+from waypost.mls.base.suites import cipher_suite
 from waypost.mls.group import Group
-from waypost.mls.hpke import Randomness
-from waypost.mls.kdf import NH
-from waypost.mls.key_package import KeyPackage
-from waypost.mls.leaf_node import LeafNodeContent, Lifetime
-from waypost.mls.proposals import Add, PreSharedKey, Proposal
-from waypost.mls.psk import ResumptionPskId
-from waypost.mls.registry import MLS10, ResumptionPskUsage
-from waypost.mls.signing import SignatureKey
-from waypost.mls.suites import cipher_suite
+from waypost.mls.objects.extensions import Extensions
+from waypost.mls.objects.key_package import KeyPackage
+from waypost.mls.objects.leaf_node import LeafNodeContent, Lifetime
+from waypost.mls.objects.proposals import Add, PreSharedKey, Proposal
+from waypost.mls.objects.psk import ResumptionPskId
+from waypost.mls.steps.committing import CommitOptions, TreeDelivery, WelcomeSplit
+from waypost.mls.steps.creating import GroupSpec
+from waypost.mls.steps.epoch import GroupStatus, PendingCommit
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ def reinitialise(old: Group, options: SuccessorOptions, random: Randomness, now:
     REINIT_MEMBERS if a member of the old group is not added.
     """
     asked = old.snapshot.reinit
-    if old.status is not Status.REINITIALISED or asked is None:
-        raise MlsError(Fault.NO_PREDECESSOR)
+    if old.status is not GroupStatus.REINITIALISED or asked is None:
+        raise MlsError(MlsFault.NO_PREDECESSOR)
     if asked.version != MLS10:
-        raise MlsError(Fault.REINIT_MISMATCH, f"version {asked.version}")
+        raise MlsError(MlsFault.REINIT_MISMATCH, f"version {asked.version}")
     coming = {package.leaf_node.credential for package in options.key_packages} | {options.content.credential}
     if not {member.credential for member in old.members()} <= coming:
-        raise MlsError(Fault.REINIT_MEMBERS)
+        raise MlsError(MlsFault.REINIT_MEMBERS)
     suite = cipher_suite(asked.cipher_suite)
     spec = GroupSpec(asked.group_id, suite, options.content, options.lifetime, asked.extensions)
     return _succeed(old, spec, ResumptionPskUsage.REINIT, options, (random, now))
@@ -65,7 +65,7 @@ def branch(
     """
     present = {member.credential for member in old.members()}
     if any(package.leaf_node.credential not in present for package in options.key_packages):
-        raise MlsError(Fault.BRANCH_MEMBERS)
+        raise MlsError(MlsFault.BRANCH_MEMBERS)
     spec = GroupSpec(group_id, old.suite, options.content, options.lifetime, options.extensions)
     return _succeed(old, spec, ResumptionPskUsage.BRANCH, options, (random, now))
 

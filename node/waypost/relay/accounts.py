@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from waypost.errors import Code
 from waypost.ids import Address, Provider, User
-from waypost.protocol.directory.reach import Reach, reach_of
+from waypost.protocol.directory.reach import Reach
 from waypost.relay.link import Link
 from waypost.relay.settings import Settings
 from waypost.storage.store import Account, Device, Store
@@ -18,7 +18,6 @@ class LocalUser:
     """An account with the mailboxes of its devices, and the links of those that are connected, by key."""
 
     account: Account
-    reach: Reach
     address: Address
     devices: dict[bytes, Device] = field(default_factory=dict)
     mailboxes: tuple[int, ...] = ()
@@ -47,12 +46,11 @@ class Accounts:
     def put(self, account: Account) -> None:
         """A new account, or one that has changed."""
         known = self._users.get(account.user)
-        reach = reach_of(account.reach, account.providers)
         if known is None:
             address = Address(account.user, self._settings.provider)
-            self._users[account.user] = LocalUser(account, reach, address)
+            self._users[account.user] = LocalUser(account, address)
         else:
-            known.account, known.reach = account, reach
+            known.account = account
 
     def put_device(self, device: Device) -> None:
         user = self._users[device.user]
@@ -67,7 +65,7 @@ class Accounts:
     async def change_reach(self, user: LocalUser, reach: Reach) -> None:
         """Who may write to the account from other providers."""
         await self._store.set_reach(user.account.user, reach.mode, reach.providers)
-        self.put(replace(user.account, reach=reach.mode, providers=reach.providers))
+        self.put(replace(user.account, reach=reach))
 
     def remove(self, user: User) -> tuple[Link, ...]:
         """The links of its devices."""
@@ -123,7 +121,7 @@ class Accounts:
     def may_reach(self, user: LocalUser, provider: Provider) -> bool:
         """Whether the account takes messages from that provider; from its own always."""
         settings = self._settings
-        return provider == settings.provider or user.reach.over(settings.reach).admits(provider)
+        return provider == settings.provider or user.account.reach.over(settings.reach).admits(provider)
 
     def user_mailboxes(self, user: str, provider: Provider) -> tuple[int, ...] | Code:
         """For the router: where the user's mail from that provider goes, or why it cannot."""

@@ -14,6 +14,7 @@ from waypost.ids import Address, User, is_canonical_provider, parse_user
 from waypost.limits import INVITE_LIFETIME_MS, RECEIPT_TIMEOUT_S, UPKEEP_EVERY_S
 from waypost.links.stream import Stream
 from waypost.protocol.directory.invite import Invite, invite_text, token_hash
+from waypost.protocol.directory.reach import BY_DEFAULT
 from waypost.protocol.directory.record import RecordEndpoint, RecordState
 from waypost.relay.accounts import Accounts
 from waypost.relay.custody.couriers import Couriers, EarlyOffers
@@ -101,7 +102,7 @@ class Relay:
         self.services = Services(around, self.accounts, tables)
 
         # Links in and out.
-        greeting = Greeting(provider, key, store.epoch(), self.own, clock)
+        greeting = Greeting(provider, key, store.epoch, self.own, clock)
         admission = Admission(settings, self.peers, self._records, lookup, clock)
         serve_device = DeviceService(
             around, self.accounts, self.devices, self.couriers, self.intake, self.services, signals
@@ -210,7 +211,7 @@ class Relay:
         now_ms = self.platform.clock.wall_ms()
         if not (again and self.accounts.get(user)):
             await self.store.add_account(user, now_ms)
-            self.accounts.put(Account(user, now_ms, b"", "", ()))
+            self.accounts.put(Account(user, now_ms, b"", BY_DEFAULT))
         token = secrets.token_bytes(16)
         expires_ms = now_ms + INVITE_LIFETIME_MS
         await self.store.add_invite(token_hash(token), user, expires_ms)

@@ -115,7 +115,7 @@ async def _status(relay: Relay) -> dict[str, Any]:
         "users": len(relay.accounts),
         "devices": sum(len(user.devices) for user in relay.accounts),
         "devices_connected": len(relay.devices),
-        "epoch": relay.store.epoch(),
+        "epoch": relay.store.epoch,
         "peers": [_peer_now(relay, peer) for peer in listed],
         "left_out": left_out,
         "store": {"envelopes": sum(each.items for each in stored), "bytes": sum(each.bytes for each in stored)},
@@ -213,9 +213,9 @@ def _user_now(relay: Relay, user: LocalUser) -> dict[str, Any]:
         "online": len(user.links),
         "waiting": max(waiting, default=0),
         "created_ms": user.account.created_ms,
-        "reach": user.reach.mode,
-        "providers": list(user.reach.providers),
-        "effective": user.reach.over(relay.settings.reach).mode,
+        "reach": user.account.reach.mode,
+        "providers": list(user.account.reach.providers),
+        "effective": user.account.reach.over(relay.settings.reach).mode,
     }
 
 

@@ -13,17 +13,17 @@ from scripts.support.fuzz.mls_world import PSKS, World, again, read, worlds
 from scripts.support.fuzz.target import Target
 from scripts.support.mls.members import NOW, Seeded, signer
 
-from waypost.mls.bounds import Rules
-from waypost.mls.commit import Commit, ProposalRef
-from waypost.mls.errors import MlsError
+from waypost.mls.base.bounds import Rules
+from waypost.mls.base.errors import MlsError
+from waypost.mls.base.registry import SenderType, WireFormat
 from waypost.mls.external import join_by_external_commit
-from waypost.mls.framing import PublicMessage, Sender, decode_message, encode_message
-from waypost.mls.group import Group
-from waypost.mls.group_info import GroupInfo
-from waypost.mls.leaf_validation import GroupParameters, check_key_package
-from waypost.mls.proposals import Add, GroupContextExtensions, PreSharedKey, Proposal, Remove, encode_proposal
-from waypost.mls.registry import SenderType, WireFormat
-from waypost.mls.staged import ApplicationMessage, Changes, ProposalMessage, StagedCommit
+from waypost.mls.group import ApplicationMessage, Group, ProposalMessage, StagedCommit
+from waypost.mls.objects.commit import Commit, ProposalRef
+from waypost.mls.objects.framing import PublicMessage, Sender, decode_message, encode_message
+from waypost.mls.objects.group_info import GroupInfo
+from waypost.mls.objects.proposals import Add, GroupContextExtensions, PreSharedKey, Proposal, Remove, encode_proposal
+from waypost.mls.steps.changes import Changes
+from waypost.mls.tree.leaf_validation import GroupParameters, check_key_package
 
 _ALICE = Sender(SenderType.MEMBER, 0)
 

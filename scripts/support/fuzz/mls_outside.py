@@ -13,15 +13,15 @@ from scripts.support.fuzz.mls_world import World, again, read, worlds
 from scripts.support.fuzz.target import Target
 from scripts.support.mls.members import NOW, Seeded
 
-from waypost.mls import codec
-from waypost.mls.bounds import Rules
-from waypost.mls.errors import Fault, MlsError
+from waypost.mls.base import codec
+from waypost.mls.base.bounds import Rules
+from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit
-from waypost.mls.framing import decode_message
 from waypost.mls.group import Group
-from waypost.mls.key_package import KeyPackage
-from waypost.mls.leaf_validation import GroupParameters, check_key_package
-from waypost.mls.welcome import Welcome
+from waypost.mls.objects.framing import decode_message
+from waypost.mls.objects.key_package import KeyPackage
+from waypost.mls.objects.welcome import Welcome
+from waypost.mls.tree.leaf_validation import GroupParameters, check_key_package
 
 _HEAD_BYTES = 4  #: MLSMessage's version and wire format
 _PUBLIC_COMMIT = b"\0\1\0\1" + codec.opaque(b"g") + codec.u64(1) + b"\4" + b"\0" + b"\3"
@@ -95,7 +95,7 @@ def _joined_with_tree(data: bytes) -> object:
 def _added(data: bytes) -> object:
     package = decode_message(data)
     if not isinstance(package, KeyPackage):
-        raise MlsError(Fault.WRONG_WIRE_FORMAT)
+        raise MlsError(MlsFault.WRONG_WIRE_FORMAT)
     world = _chosen(lambda world: package.cipher_suite == world.suite.value)
     parameters = GroupParameters.of(world.suite, world.alice.group_id, world.alice.extensions)
     check_key_package(package, parameters, NOW, Rules())

@@ -11,13 +11,19 @@ from unittest.mock import patch
 
 from scripts.support.fuzz.mls_world import PSKS, World, read
 
-from waypost.mls import processing, signing
-from waypost.mls.codec import decode, opaque, u8, u16, u32, u64
-from waypost.mls.commit import Commit
-from waypost.mls.committing import CommitOptions
-from waypost.mls.errors import MlsError
-from waypost.mls.extensions import encode_extensions, find
-from waypost.mls.framing import (
+from waypost.mls.base import signing
+from waypost.mls.base.codec import decode, opaque, u8, u16, u32, u64
+from waypost.mls.base.errors import MlsError
+from waypost.mls.base.registry import ContentType, ExtensionType, SenderType, WireFormat
+from waypost.mls.base.signing import SignatureKey
+from waypost.mls.base.suites import NONCE_BYTES, WELCOME
+from waypost.mls.group import Group, StagedCommit
+from waypost.mls.keys.key_schedule import schedule, welcome_secret
+from waypost.mls.keys.protection import membership_tag, sender_data_key, sign_content
+from waypost.mls.keys.secret_tree import RatchetKind
+from waypost.mls.objects.commit import Commit
+from waypost.mls.objects.extensions import encode_extensions, find
+from waypost.mls.objects.framing import (
     AuthenticatedContent,
     FramedContent,
     FramedContentAuthData,
@@ -27,21 +33,15 @@ from waypost.mls.framing import (
     decode_message,
     encode_message,
 )
-from waypost.mls.group import Group
-from waypost.mls.group_info import GroupInfo
-from waypost.mls.key_package import KeyPackage
-from waypost.mls.key_schedule import schedule, welcome_secret
-from waypost.mls.leaf_node import LeafNode
-from waypost.mls.proposals import Add
-from waypost.mls.protection import membership_tag, sender_data_key, sign_content
-from waypost.mls.psk import psk_secret
-from waypost.mls.ratchet_tree import RatchetTree
-from waypost.mls.registry import ContentType, ExtensionType, SenderType, WireFormat
-from waypost.mls.secret_tree import RatchetKind
-from waypost.mls.signing import SignatureKey
-from waypost.mls.staged import StagedCommit
-from waypost.mls.suites import NONCE_BYTES, WELCOME
-from waypost.mls.welcome import EncryptedGroupSecrets, GroupSecrets, Welcome, seal_group_info
+from waypost.mls.objects.group_info import GroupInfo
+from waypost.mls.objects.key_package import KeyPackage
+from waypost.mls.objects.leaf_node import LeafNode
+from waypost.mls.objects.proposals import Add
+from waypost.mls.objects.psk import psk_secret
+from waypost.mls.objects.welcome import EncryptedGroupSecrets, GroupSecrets, Welcome, seal_group_info
+from waypost.mls.steps import processing
+from waypost.mls.steps.committing import CommitOptions
+from waypost.mls.tree.ratchet_tree import RatchetTree
 
 _ALICE = Sender(SenderType.MEMBER, 0)
 _TEXTS = (b"one text", b"another text")

@@ -8,21 +8,20 @@ from functools import cache, cached_property
 
 from scripts.support.mls.members import LIFETIME, NOW, Seeded, adding, bundle, content, signer, together
 
-from waypost.mls.committing import CommitOptions, PathChoice, TreeDelivery, WelcomeSplit
-from waypost.mls.credentials import BasicCredential
-from waypost.mls.epoch import PendingCommit
-from waypost.mls.extensions import Extension, ExternalSender, external_senders_extension
+from waypost.mls.base.registry import GREASE, WireFormat
+from waypost.mls.base.suites import SUITES, CipherSuite
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit, propose_externally, propose_own_add
-from waypost.mls.group import Group
-from waypost.mls.joining import JoinOptions
-from waypost.mls.key_package import KeyPackageBundle, KeyPackageSpec, make_key_package
-from waypost.mls.leaf_node import Capabilities, LeafNodeContent
-from waypost.mls.proposals import Add, GroupContextExtensions, PreSharedKey, Proposal, ReInit, Remove
-from waypost.mls.psk import ExternalPskId, Psks
-from waypost.mls.registry import GREASE, WireFormat
-from waypost.mls.sending import Framing
-from waypost.mls.staged import Processed, ProposalMessage, StagedCommit
-from waypost.mls.suites import SUITES, CipherSuite
+from waypost.mls.group import Group, Processed, ProposalMessage, StagedCommit
+from waypost.mls.objects.credentials import BasicCredential
+from waypost.mls.objects.extensions import Extension, ExternalSender, external_senders_extension
+from waypost.mls.objects.key_package import KeyPackageBundle, KeyPackageSpec, make_key_package
+from waypost.mls.objects.leaf_node import Capabilities, LeafNodeContent
+from waypost.mls.objects.proposals import Add, GroupContextExtensions, PreSharedKey, Proposal, ReInit, Remove
+from waypost.mls.objects.psk import ExternalPskId, Psks
+from waypost.mls.steps.committing import CommitOptions, PathChoice, TreeDelivery, WelcomeSplit
+from waypost.mls.steps.epoch import PendingCommit
+from waypost.mls.steps.joining import JoinOptions
+from waypost.mls.steps.sending import Framing
 
 PSKS = Psks({b"shared": bytes(range(32))})
 PSK = PreSharedKey(ExternalPskId(b"shared", bytes(32)))

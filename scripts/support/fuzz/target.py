@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from waypost.errors import PeerFault, WaypostError
 from waypost.limits import FRAME_MAX_BYTES
-from waypost.mls.errors import MlsError
+from waypost.mls.base.errors import MlsError
 
 #: A decoder fed in pieces must come to the same end as one fed whole.
 Stream = Callable[[Sequence[bytes]], object]

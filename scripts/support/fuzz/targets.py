@@ -10,13 +10,14 @@ from scripts.support.fuzz import seeds
 from scripts.support.fuzz.mls_inside import inside
 from scripts.support.fuzz.mls_outside import outside
 from scripts.support.fuzz.target import Target
-from zeroconf.asyncio import AsyncServiceInfo
+from zeroconf import ServiceInfo
 
 from waypost.client.content import open_payload
 from waypost.crypto import kem, padding, seal, vault
 from waypost.crypto.keys import Purpose, SigningKey, envelope_id, parse_key
 from waypost.daemon import config
-from waypost.discovery.mdns import SERVICE_TYPE, sighting_of
+from waypost.discovery.mdns import sighting_of
+from waypost.discovery.responder import SERVICE_TYPE
 from waypost.discovery.txt import parse_dns_values
 from waypost.errors import LocalError, PeerFault
 from waypost.ids import parse_address, parse_id, parse_provider
@@ -275,7 +276,7 @@ def _text(name: str, parse: Callable[[str], object], texts: Sequence[bytes]) -> 
 
 
 def _sighted(data: bytes) -> object:
-    info = AsyncServiceInfo(
+    info = ServiceInfo(
         SERVICE_TYPE,
         f"finch-x.{SERVICE_TYPE}",
         port=7711,

@@ -13,14 +13,13 @@ from scripts.support.mls import peers
 from scripts.support.mls.full_tree import full_group
 from scripts.support.mls.members import NOW, Seeded, adding, bundles_of, create, names, together
 
-from waypost.mls.commit import Commit
-from waypost.mls.committing import CommitOptions, TreeDelivery
-from waypost.mls.framing import PublicMessage, decode_message
-from waypost.mls.group import Group
-from waypost.mls.registry import WireFormat
-from waypost.mls.sending import Framing
-from waypost.mls.staged import ApplicationMessage, StagedCommit
-from waypost.mls.suites import SUITES, X25519_AES128, CipherSuite
+from waypost.mls.base.registry import WireFormat
+from waypost.mls.base.suites import SUITES, X25519_AES128, CipherSuite
+from waypost.mls.group import ApplicationMessage, Group, StagedCommit
+from waypost.mls.objects.commit import Commit
+from waypost.mls.objects.framing import PublicMessage, decode_message
+from waypost.mls.steps.committing import CommitOptions, TreeDelivery
+from waypost.mls.steps.sending import Framing
 
 #: What an application message carries: random bytes of a text's size.
 TEXT = Seeded(7)(200)

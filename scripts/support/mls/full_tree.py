@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from scripts.support.mls.members import GROUP_ID, LIFETIME, Seeded, content, names, signer
 
-from waypost.mls import tree_math
-from waypost.mls.bounds import Rules
-from waypost.mls.epoch import OwnKeys, begin_epoch, first_state
+from waypost.mls.base import tree_math
+from waypost.mls.base.bounds import Rules
+from waypost.mls.base.suites import CipherSuite
 from waypost.mls.group import Group
-from waypost.mls.group_context import GroupContext
-from waypost.mls.key_schedule import Schedule, from_epoch_secret
-from waypost.mls.leaf_node import LeafNodePlace, sign_for_key_package
-from waypost.mls.leaf_validation import GroupParameters
-from waypost.mls.ratchet_tree import RatchetTree
-from waypost.mls.suites import CipherSuite
-from waypost.mls.tree_validation import check_tree
-from waypost.mls.treekem import Committer, PrivateKeys, make_path
+from waypost.mls.keys.key_schedule import Schedule, from_epoch_secret
+from waypost.mls.objects.group_context import GroupContext
+from waypost.mls.objects.leaf_node import LeafNodePlace, sign_for_key_package
+from waypost.mls.steps.epoch import MemberKeys, begin_epoch, first_state
+from waypost.mls.tree.leaf_validation import GroupParameters
+from waypost.mls.tree.ratchet_tree import RatchetTree
+from waypost.mls.tree.tree_validation import check_tree
+from waypost.mls.tree.treekem import Committer, PrivateKeys, make_path
 
 
 def full_group(count: int, suite: CipherSuite, random: Seeded) -> tuple[Group, Group]:
@@ -32,7 +32,7 @@ def full_group(count: int, suite: CipherSuite, random: Seeded) -> tuple[Group, G
 
     def member(leaf_index: int, name: str) -> Group:
         path = (2 * leaf_index, *tree_math.direct_path(2 * leaf_index, tree.leaf_count))
-        own = OwnKeys(leaf_index, {node: keys[node] for node in path if node in keys}, signer(name))
+        own = MemberKeys(leaf_index, {node: keys[node] for node in path if node in keys}, signer(name))
         return Group(first_state(*begin_epoch(suite, context, tree, begun, own)), Rules())
 
     everyone = names(count)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 
-from waypost.mls.committing import CommitOptions
-from waypost.mls.creating import GroupSpec
-from waypost.mls.credentials import BasicCredential
-from waypost.mls.extensions import Extensions
+from waypost.mls.base.signing import SignatureKey
+from waypost.mls.base.suites import CipherSuite
 from waypost.mls.group import Group
-from waypost.mls.key_package import KeyPackageBundle, KeyPackageSpec, make_key_package
-from waypost.mls.leaf_node import LeafNodeContent, Lifetime
-from waypost.mls.proposals import Add
-from waypost.mls.signing import SignatureKey
-from waypost.mls.suites import CipherSuite
+from waypost.mls.objects.credentials import BasicCredential
+from waypost.mls.objects.extensions import Extensions
+from waypost.mls.objects.key_package import KeyPackageBundle, KeyPackageSpec, make_key_package
+from waypost.mls.objects.leaf_node import LeafNodeContent, Lifetime
+from waypost.mls.objects.proposals import Add
+from waypost.mls.steps.committing import CommitOptions
+from waypost.mls.steps.creating import GroupSpec
 
 NOW = 1_700_000_000
 LIFETIME = Lifetime(NOW - 3_600, NOW + 86_400)

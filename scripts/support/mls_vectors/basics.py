@@ -7,17 +7,17 @@ from typing import Any
 
 from scripts.support.mls_vectors.check import same, unhex
 
-from waypost.mls import tree_math
-from waypost.mls.codec import Reader, decode
-from waypost.mls.commit import Commit
-from waypost.mls.framing import AuthenticatedContent
-from waypost.mls.group_context import GroupContext
-from waypost.mls.kdf import derive_secret, derive_tree_secret, expand_with_label, mac, ref_hash
-from waypost.mls.key_schedule import joiner_secret, schedule
-from waypost.mls.psk import ExternalPskId, Psks, psk_secret
-from waypost.mls.signing import SignatureKey, verify_with_label
-from waypost.mls.suites import cipher_suite
-from waypost.mls.transcript import confirmed_transcript_hash, interim_transcript_hash
+from waypost.mls.base import tree_math
+from waypost.mls.base.codec import Reader, decode
+from waypost.mls.base.kdf import derive_secret, derive_tree_secret, expand_with_label, mac, ref_hash
+from waypost.mls.base.signing import SignatureKey, verify_with_label
+from waypost.mls.base.suites import cipher_suite
+from waypost.mls.keys.key_schedule import joiner_secret, schedule
+from waypost.mls.keys.transcript import confirmed_transcript_hash, interim_transcript_hash
+from waypost.mls.objects.commit import Commit
+from waypost.mls.objects.framing import AuthenticatedContent
+from waypost.mls.objects.group_context import GroupContext
+from waypost.mls.objects.psk import ExternalPskId, Psks, psk_secret
 
 Case = dict[str, Any]
 

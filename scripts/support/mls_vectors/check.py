@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from waypost.mls.bounds import Rules
+from waypost.mls.base.bounds import Rules
 
 #: Vectors are old, or valid for ever: no lifetime is refused.
 RULES = Rules(lifetime_max_s=2**64, clock_skew_s=2**64)

@@ -9,10 +9,26 @@ from typing import Any
 
 from scripts.support.mls_vectors.check import same, unhex
 
-from waypost.mls.codec import Reader, decode
-from waypost.mls.commit import Commit
-from waypost.mls.errors import Fault, MlsError
-from waypost.mls.framing import (
+from waypost.mls.base.codec import Reader, decode
+from waypost.mls.base.errors import MlsError, MlsFault
+from waypost.mls.base.kdf import ZERO, mac
+from waypost.mls.base.registry import ContentType, SenderType, WireFormat
+from waypost.mls.base.signing import SignatureKey
+from waypost.mls.base.suites import cipher_suite
+from waypost.mls.keys.key_schedule import schedule, welcome_secret
+from waypost.mls.keys.protection import (
+    EpochKeys,
+    PrivateMessageChoices,
+    check_signature,
+    protect_private,
+    protect_public,
+    sign_content,
+    unprotect_private,
+    unprotect_public,
+)
+from waypost.mls.keys.secret_tree import SecretTree
+from waypost.mls.objects.commit import Commit
+from waypost.mls.objects.framing import (
     AuthenticatedContent,
     Content,
     FramedContent,
@@ -23,12 +39,10 @@ from waypost.mls.framing import (
     decode_message,
     encode_content,
 )
-from waypost.mls.group_context import GroupContext
-from waypost.mls.group_info import GroupInfo
-from waypost.mls.kdf import ZERO, mac
-from waypost.mls.key_package import KeyPackage, KeyPackageBundle
-from waypost.mls.key_schedule import schedule, welcome_secret
-from waypost.mls.proposals import (
+from waypost.mls.objects.group_context import GroupContext
+from waypost.mls.objects.group_info import GroupInfo
+from waypost.mls.objects.key_package import KeyPackage, KeyPackageBundle
+from waypost.mls.objects.proposals import (
     Add,
     ExternalInit,
     GroupContextExtensions,
@@ -39,22 +53,8 @@ from waypost.mls.proposals import (
     Update,
     read_proposal,
 )
-from waypost.mls.protection import (
-    Envelope,
-    EpochKeys,
-    check_signature,
-    protect_private,
-    protect_public,
-    sign_content,
-    unprotect_private,
-    unprotect_public,
-)
-from waypost.mls.ratchet_tree import RatchetTree
-from waypost.mls.registry import ContentType, SenderType, WireFormat
-from waypost.mls.secret_tree import SecretTree
-from waypost.mls.signing import SignatureKey
-from waypost.mls.suites import cipher_suite
-from waypost.mls.welcome import GroupSecrets, Welcome
+from waypost.mls.objects.welcome import GroupSecrets, Welcome
+from waypost.mls.tree.ratchet_tree import RatchetTree
 
 Case = dict[str, Any]
 
@@ -164,12 +164,12 @@ def message_protection_case(case: Case) -> None:
         assert isinstance(private, PrivateMessage)
         given.check_private(private, encoded)
         signed = given.sign(WireFormat.PRIVATE_MESSAGE, content)
-        _, made = protect_private(signed, given.keys, given.tree, Envelope(7, secrets.token_bytes(4)))
+        _, made = protect_private(signed, given.keys, given.tree, PrivateMessageChoices(7, secrets.token_bytes(4)))
         given.check_private(decode(made.encode(), PrivateMessage.read), encoded)
     try:
         protect_public(given.sign(WireFormat.PUBLIC_MESSAGE, application), given.keys)
     except MlsError as error:
-        same("application in public", error.fault, Fault.APPLICATION_NOT_PRIVATE)
+        same("application in public", error.fault, MlsFault.APPLICATION_NOT_PRIVATE)
     else:
         raise AssertionError("application data went into a PublicMessage")
 

@@ -6,14 +6,13 @@ from typing import Any
 
 from scripts.support.mls_vectors.check import NOW, RULES, same, unhex
 
-from waypost.mls.framing import decode_message
-from waypost.mls.group import Group
-from waypost.mls.joining import JoinOptions
-from waypost.mls.key_package import KeyPackage, KeyPackageBundle
-from waypost.mls.psk import Psks
-from waypost.mls.signing import SignatureKey
-from waypost.mls.staged import ProposalMessage, StagedCommit
-from waypost.mls.suites import cipher_suite
+from waypost.mls.base.signing import SignatureKey
+from waypost.mls.base.suites import cipher_suite
+from waypost.mls.group import Group, ProposalMessage, StagedCommit
+from waypost.mls.objects.framing import decode_message
+from waypost.mls.objects.key_package import KeyPackage, KeyPackageBundle
+from waypost.mls.objects.psk import Psks
+from waypost.mls.steps.joining import JoinOptions
 
 Case = dict[str, Any]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from scripts.support.mls_vectors import basics, messages, passive, trees
 
-from waypost.mls.errors import MlsError
-from waypost.mls.suites import SUITES
+from waypost.mls.base.errors import MlsError
+from waypost.mls.base.suites import SUITES
 
 Case = dict[str, Any]
 

@@ -7,29 +7,29 @@ from typing import Any
 
 from scripts.support.mls_vectors.check import same, unhex
 
-from waypost.mls.applying import apply_list
-from waypost.mls.codec import decode
-from waypost.mls.commit import UpdatePath
-from waypost.mls.errors import Fault
-from waypost.mls.framing import Sender
-from waypost.mls.group_context import GroupContext
-from waypost.mls.leaf_node import LeafNodePlace
-from waypost.mls.leaf_validation import GroupParameters, check_leaf
-from waypost.mls.proposal_list import SentProposal
-from waypost.mls.proposals import read_proposal
-from waypost.mls.protection import sender_data_key
-from waypost.mls.ratchet_tree import RatchetTree
-from waypost.mls.registry import SenderType
-from waypost.mls.secret_tree import RatchetKind, SecretTree
-from waypost.mls.signing import SignatureKey
-from waypost.mls.suites import CipherSuite, cipher_suite
-from waypost.mls.tree_validation import check_tree
-from waypost.mls.treekem import (
+from waypost.mls.base.codec import decode
+from waypost.mls.base.errors import MlsFault
+from waypost.mls.base.registry import SenderType
+from waypost.mls.base.signing import SignatureKey
+from waypost.mls.base.suites import CipherSuite, cipher_suite
+from waypost.mls.keys.protection import sender_data_key
+from waypost.mls.keys.secret_tree import RatchetKind, SecretTree
+from waypost.mls.objects.commit import UpdatePath
+from waypost.mls.objects.framing import Sender
+from waypost.mls.objects.group_context import GroupContext
+from waypost.mls.objects.leaf_node import LeafNodePlace
+from waypost.mls.objects.proposals import read_proposal
+from waypost.mls.steps.applying import apply_list
+from waypost.mls.steps.proposal_list import SentProposal
+from waypost.mls.tree.leaf_validation import GroupParameters, check_leaf
+from waypost.mls.tree.ratchet_tree import RatchetTree
+from waypost.mls.tree.tree_validation import check_tree
+from waypost.mls.tree.treekem import (
     Committer,
     MergedPath,
+    PathRecipient,
     PathSecrets,
     PrivateKeys,
-    Receiver,
     decrypt_path,
     derive_upward,
     encrypt_path,
@@ -96,7 +96,7 @@ class _Group:
         same("leaf key", found and found.encryption_key, keys[leaf].public)
         for each in given["path_secrets"]:
             secret = unhex(each["path_secret"])
-            told = derive_upward(self.tree, self.suite, [each["node"]], secret, Fault.PATH_SECRET_MISMATCH)
+            told = derive_upward(self.tree, self.suite, [each["node"]], secret, MlsFault.PATH_SECRET_MISMATCH)
             keys.update(told.private_keys)
         return keys
 
@@ -114,7 +114,7 @@ class _Group:
         found = {}
         for index, keys in self.private.items():
             if index != sender:
-                found[index] = decrypt_path(merged, self.suite, Receiver(index, keys))
+                found[index] = decrypt_path(merged, self.suite, PathRecipient(index, keys))
         return tree, found
 
 

@@ -8,24 +8,23 @@ from dataclasses import dataclass, field
 from secrets import token_bytes
 from typing import Final, Protocol
 
-from waypost.mls.committing import CommitOptions, PathChoice
-from waypost.mls.creating import GroupSpec
-from waypost.mls.credentials import BasicCredential
-from waypost.mls.extensions import Extensions, RequiredCapabilities
+from waypost.mls.base.registry import ResumptionPskUsage, WireFormat
+from waypost.mls.base.signing import SignatureKey
+from waypost.mls.base.suites import X25519_AES128, CipherSuite
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit
-from waypost.mls.framing import decode_message
-from waypost.mls.group import Group
-from waypost.mls.joining import JoinOptions
-from waypost.mls.key_package import KeyPackage, KeyPackageSpec, make_key_package
-from waypost.mls.leaf_node import LeafNodeContent, Lifetime
-from waypost.mls.proposals import Add, GroupContextExtensions, PreSharedKey, Proposal, ReInit, Remove
-from waypost.mls.psk import ExternalPskId, Psks
-from waypost.mls.registry import ResumptionPskUsage, WireFormat
+from waypost.mls.group import ApplicationMessage, Group, StagedCommit
+from waypost.mls.objects.credentials import BasicCredential
+from waypost.mls.objects.extensions import Extensions, RequiredCapabilities
+from waypost.mls.objects.framing import decode_message
+from waypost.mls.objects.key_package import KeyPackage, KeyPackageSpec, make_key_package
+from waypost.mls.objects.leaf_node import LeafNodeContent, Lifetime
+from waypost.mls.objects.proposals import Add, GroupContextExtensions, PreSharedKey, Proposal, ReInit, Remove
+from waypost.mls.objects.psk import ExternalPskId, Psks
 from waypost.mls.reinit import SuccessorOptions, branch, reinitialise
-from waypost.mls.sending import Framing
-from waypost.mls.signing import SignatureKey
-from waypost.mls.staged import ApplicationMessage, StagedCommit
-from waypost.mls.suites import X25519_AES128, CipherSuite
+from waypost.mls.steps.committing import CommitOptions, PathChoice
+from waypost.mls.steps.creating import GroupSpec
+from waypost.mls.steps.joining import JoinOptions
+from waypost.mls.steps.sending import Framing
 
 PRIVATE: Final = Framing(padding=32)
 PUBLIC: Final = Framing(WireFormat.PUBLIC_MESSAGE)

@@ -9,8 +9,8 @@ from typing import Any, Final
 import pytest
 from tests.mls.interop.clients import EMPTY, Client, Refusal, Sent, Wanted
 
-from waypost.mls.framing import PrivateMessage, decode_message
-from waypost.mls.registry import ContentType
+from waypost.mls.base.registry import ContentType
+from waypost.mls.objects.framing import PrivateMessage, decode_message
 
 
 def load(module: str, package: str) -> Any:

@@ -7,9 +7,9 @@ import pytest
 from tests.mls.interop.clients import Client, Ours, Refusal, Staging, Wanted
 from tests.mls.interop.room import Room
 
-from waypost.mls.errors import MlsError
-from waypost.mls.extensions import RequiredCapabilities
-from waypost.mls.registry import CredentialType
+from waypost.mls.base.errors import MlsError
+from waypost.mls.base.registry import CredentialType
+from waypost.mls.objects.extensions import RequiredCapabilities
 
 Maker = Callable[[str, str], Client]
 STAGING = ["ts-mls", "ts-mls, public", "mls-rs"]

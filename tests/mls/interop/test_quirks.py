@@ -11,12 +11,12 @@ from tests.mls.interop.room import Room
 from tests.mls.interop.ts_mls import NodeProcess, TsMls, refuses_tree
 from tests.mls.world import refused
 
-from waypost.mls.credentials import BasicCredential
-from waypost.mls.errors import Fault
-from waypost.mls.extensions import ExternalSender, RequiredCapabilities, external_senders_extension
+from waypost.mls.base.errors import MlsFault
+from waypost.mls.base.signing import SignatureKey
 from waypost.mls.external import propose_externally
-from waypost.mls.proposals import Remove
-from waypost.mls.signing import SignatureKey
+from waypost.mls.objects.credentials import BasicCredential
+from waypost.mls.objects.extensions import ExternalSender, RequiredCapabilities, external_senders_extension
+from waypost.mls.objects.proposals import Remove
 
 
 def test_it_refuses_trees_whose_nodes_have_different_unmerged_leaves(node: NodeProcess) -> None:
@@ -45,7 +45,7 @@ def test_it_has_the_key_of_external_pub_without_its_length(node: NodeProcess) ->
         bob.join_externally(alice.group_info())
     room.add("alice", bob=bob)
     carol = Ours("carol")
-    refused(lambda: carol.join_externally(bob.group_info()), Fault.BAD_EXTENSION)
+    refused(lambda: carol.join_externally(bob.group_info()), MlsFault.BAD_EXTENSION)
 
 
 def test_it_changes_the_groups_extensions_without_a_path(node: NodeProcess) -> None:
@@ -54,14 +54,14 @@ def test_it_changes_the_groups_extensions_without_a_path(node: NodeProcess) -> N
     bob = TsMls(node, "bob")
     room.add("alice", bob=bob)
     sent = bob.prepare(Wanted(required=[RequiredCapabilities()]))
-    refused(lambda: room.members["alice"].hear(sent.message), Fault.PATH_REQUIRED)
+    refused(lambda: room.members["alice"].hear(sent.message), MlsFault.PATH_REQUIRED)
 
 
 def test_its_key_packages_are_valid_for_ever_unless_told_otherwise(node: NodeProcess) -> None:
     """§7.2: the application must define a maximum."""
     room = Room("alice", Ours("alice"))
     bob = TsMls(node, "bob", forever=True)
-    refused(lambda: room.members["alice"].commit(Wanted(add=[bob.key_package()])), Fault.LIFETIME_TOO_LONG)
+    refused(lambda: room.members["alice"].commit(Wanted(add=[bob.key_package()])), MlsFault.LIFETIME_TOO_LONG)
 
 
 def test_it_reads_one_external_sender_where_there_is_a_vector(node: NodeProcess) -> None:

@@ -9,8 +9,8 @@ from tests.mls.interop.room import Room
 from tests.mls.interop.ts_mls import NodeProcess, TsMls
 
 from waypost.crypto.kem import derive_seed
-from waypost.mls.registry import ResumptionPskUsage
-from waypost.mls.suites import X25519_AES128, X25519_CHACHA20, XWING_AES128, CipherSuite
+from waypost.mls.base.registry import ResumptionPskUsage
+from waypost.mls.base.suites import X25519_AES128, X25519_CHACHA20, XWING_AES128, CipherSuite
 
 #: MLS_256_XWING_AES256GCM_SHA512_Ed25519, a number of ts-mls.
 TS_MLS_XWING = 83

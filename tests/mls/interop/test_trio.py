@@ -7,8 +7,8 @@ import pytest
 from tests.mls.interop.clients import Client, Ours, Refusal, Wanted
 from tests.mls.interop.room import Room
 
-from waypost.mls.committing import PathChoice
-from waypost.mls.epoch import Status
+from waypost.mls.steps.committing import PathChoice
+from waypost.mls.steps.epoch import GroupStatus
 
 Maker = Callable[[str, str], Client]
 TRIO = ["ours", "ts-mls", "mls-rs"]
@@ -44,7 +44,7 @@ def test_a_removed_client_of_each_kind_reads_no_more(client: Maker) -> None:
     room.everyone_hears("ts-mls", sent.message)
     assert us.hear(sent.message) is None
     assert isinstance(us, Ours)
-    assert us.group.status is Status.REMOVED
+    assert us.group.status is GroupStatus.REMOVED
     room.check()
     for by, kind in (("ours", "rine"), ("mls-rs", "ts-mls"), ("ours", "mls-rs")):
         gone = room.remove(by, kind)

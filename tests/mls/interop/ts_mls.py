@@ -17,9 +17,9 @@ from typing import Any, Final, Self
 import pytest
 from tests.mls.interop.clients import EMPTY, Client, Refusal, Sent, Wanted
 
-from waypost.mls import tree_math
-from waypost.mls.ratchet_tree import RatchetTree
-from waypost.mls.registry import ResumptionPskUsage
+from waypost.mls.base import tree_math
+from waypost.mls.base.registry import ResumptionPskUsage
+from waypost.mls.tree.ratchet_tree import RatchetTree
 
 FOLDER: Final = Path(__file__).parent
 #: Node needs a second for its start on a busy machine; no single operation takes a tenth of this.

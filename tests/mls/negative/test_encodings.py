@@ -7,19 +7,19 @@ from functools import partial
 import pytest
 from tests.mls.world import NOW, PUBLIC, Seeded, World, bundle, content, forge, refused, signer
 
-from waypost.mls.bounds import MESSAGE_MAX_BYTES
-from waypost.mls.codec import Reader
-from waypost.mls.commit import Commit
-from waypost.mls.committing import CommitOptions
-from waypost.mls.errors import Fault, MlsError
+from waypost.mls.base.bounds import MESSAGE_MAX_BYTES
+from waypost.mls.base.codec import Reader
+from waypost.mls.base.errors import MlsError, MlsFault
+from waypost.mls.base.registry import WireFormat
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit
-from waypost.mls.framing import decode_message
 from waypost.mls.group import Group
-from waypost.mls.joining import JoinOptions
-from waypost.mls.key_package import KeyPackageBundle
-from waypost.mls.proposals import Add, Remove
-from waypost.mls.registry import WireFormat
-from waypost.mls.sending import Framing
+from waypost.mls.objects.commit import Commit
+from waypost.mls.objects.framing import decode_message
+from waypost.mls.objects.key_package import KeyPackageBundle
+from waypost.mls.objects.proposals import Add, Remove
+from waypost.mls.steps.committing import CommitOptions
+from waypost.mls.steps.joining import JoinOptions
+from waypost.mls.steps.sending import Framing
 
 WORLD = World("alice", "bob", "carol")
 ALICE, BOB, _ = WORLD.groups.values()
@@ -60,20 +60,20 @@ def test_every_beginning_is_cut_short(name: str) -> None:
     for end in range(len(sample.message)):
         with pytest.raises(MlsError) as caught:
             sample.read(sample.message[:end])
-        assert caught.value.fault in (Fault.TRUNCATED, Fault.VECTOR_NOT_WHOLE), end
+        assert caught.value.fault in (MlsFault.TRUNCATED, MlsFault.VECTOR_NOT_WHOLE), end
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_follows_the_end(name: str) -> None:
     sample = SAMPLES[name]
     for more in (b"\0", b"\1", sample.message):
-        refused(partial(sample.read, sample.message + more), Fault.TRAILING_BYTES)
+        refused(partial(sample.read, sample.message + more), MlsFault.TRAILING_BYTES)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "bundle"])
 def test_a_message_beyond_the_bound(name: str) -> None:
     sample = SAMPLES[name]
-    refused(lambda: sample.read(sample.message.ljust(MESSAGE_MAX_BYTES + 1, b"\0")), Fault.TOO_LARGE)
+    refused(lambda: sample.read(sample.message.ljust(MESSAGE_MAX_BYTES + 1, b"\0")), MlsFault.TOO_LARGE)
 
 
 def headers_of(message: bytes, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
@@ -109,9 +109,13 @@ def test_every_length_is_in_its_shortest_form(name: str, monkeypatch: pytest.Mon
                 with pytest.raises(MlsError) as caught:
                     sample.read(spoilt)
                 # A vector around this one is longer now; where that is noticed first, it is cut.
-                assert caught.value.fault in (Fault.VARINT_NOT_MINIMAL, Fault.TRUNCATED, Fault.VECTOR_NOT_WHOLE)
+                assert caught.value.fault in (
+                    MlsFault.VARINT_NOT_MINIMAL,
+                    MlsFault.TRUNCATED,
+                    MlsFault.VECTOR_NOT_WHOLE,
+                )
         invalid = sample.message[:start] + b"\xc0" + sample.message[start + 1 :]
-        refused(partial(decode_message, invalid), Fault.VARINT_INVALID)
+        refused(partial(decode_message, invalid), MlsFault.VARINT_INVALID)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "bundle"])
@@ -119,7 +123,7 @@ def test_a_length_of_a_gigabyte_is_cut_short_at_once(name: str, monkeypatch: pyt
     sample = SAMPLES[name]
     for start, size in headers_of(sample.message, monkeypatch):
         spoilt = sample.message[:start] + b"\xbf\xff\xff\xff" + sample.message[start + size :]
-        refused(partial(decode_message, spoilt), Fault.TRUNCATED)
+        refused(partial(decode_message, spoilt), MlsFault.TRUNCATED)
 
 
 def test_wire_formats_and_versions() -> None:
@@ -127,10 +131,10 @@ def test_wire_formats_and_versions() -> None:
         sample = SAMPLES[name]
         for version in (0, 2, 0x0A0A, 0xFFFF):
             spoilt = version.to_bytes(2, "big") + sample.message[2:]
-            refused(partial(sample.read, spoilt), Fault.WRONG_VERSION)
+            refused(partial(sample.read, spoilt), MlsFault.WRONG_VERSION)
         for unknown in (0, 6, 0x0A0A, 0xFFFF):
             spoilt = sample.message[:2] + unknown.to_bytes(2, "big") + sample.message[4:]
-            refused(partial(sample.read, spoilt), Fault.UNKNOWN_ENUM)
+            refused(partial(sample.read, spoilt), MlsFault.UNKNOWN_ENUM)
         for other in WireFormat:
             if other != int.from_bytes(sample.message[2:4], "big"):
                 with pytest.raises(MlsError):

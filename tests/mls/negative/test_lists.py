@@ -24,18 +24,16 @@ from tests.mls.world import (
     staged,
 )
 
-from waypost.mls.bounds import Rules
-from waypost.mls.commit import Commit, ProposalOrRef, ProposalRef
-from waypost.mls.committing import CommitOptions
-from waypost.mls.creating import GroupSpec
-from waypost.mls.errors import Fault, MlsError
-from waypost.mls.extensions import Extension, ExternalSender, RequiredCapabilities, external_senders_extension
-from waypost.mls.framing import Sender
+from waypost.mls.base.bounds import Rules
+from waypost.mls.base.errors import MlsError, MlsFault
+from waypost.mls.base.registry import GREASE, CredentialType, ExtensionType, ResumptionPskUsage, SenderType
 from waypost.mls.group import Group
-from waypost.mls.key_package import KeyPackage, KeyPackageSpec, make_key_package
-from waypost.mls.leaf_node import LeafNodeContent, LeafNodePlace, sign_for_update
-from waypost.mls.proposal_list import SentProposal, View, check_external_list, check_sender
-from waypost.mls.proposals import (
+from waypost.mls.objects.commit import Commit, ProposalOrRef, ProposalRef
+from waypost.mls.objects.extensions import Extension, ExternalSender, RequiredCapabilities, external_senders_extension
+from waypost.mls.objects.framing import Sender
+from waypost.mls.objects.key_package import KeyPackage, KeyPackageSpec, make_key_package
+from waypost.mls.objects.leaf_node import LeafNodeContent, LeafNodePlace, sign_for_update
+from waypost.mls.objects.proposals import (
     Add,
     ExternalInit,
     GroupContextExtensions,
@@ -45,9 +43,11 @@ from waypost.mls.proposals import (
     Remove,
     Update,
 )
-from waypost.mls.psk import ExternalPskId, PskId, Psks, ResumptionPskId
-from waypost.mls.registry import GREASE, CredentialType, ExtensionType, ResumptionPskUsage, SenderType
-from waypost.mls.sending import Framing
+from waypost.mls.objects.psk import ExternalPskId, PskId, Psks, ResumptionPskId
+from waypost.mls.steps.committing import CommitOptions
+from waypost.mls.steps.creating import GroupSpec
+from waypost.mls.steps.proposal_list import ProposalView, SentProposal, check_external_list, check_sender
+from waypost.mls.steps.sending import Framing
 
 GREASY = {
     "cipher_suites": (1, GREASE[0]),
@@ -72,7 +72,7 @@ def heard_by_bob(world: World, by: str, carried: Proposal) -> ProposalRef:
     return ProposalRef(heard.reference)
 
 
-def refused_by_bob(world: World, fault: Fault, *proposals: ProposalOrRef) -> None:
+def refused_by_bob(world: World, fault: MlsFault, *proposals: ProposalOrRef) -> None:
     message = forged_commit(world.groups["alice"], *proposals)
     refused(lambda: world.groups["bob"].process(message, NOW), fault)
 
@@ -83,33 +83,33 @@ def refused_by_bob(world: World, fault: Fault, *proposals: ProposalOrRef) -> Non
 def test_an_update_and_a_remove_of_one_leaf() -> None:
     world = World("alice", "bob", "carol")
     reference = heard_by_bob(world, "carol", update(2, "carol", 1))
-    refused_by_bob(world, Fault.LEAF_CHANGED_TWICE, reference, Remove(2))
-    refused_by_bob(world, Fault.LEAF_CHANGED_TWICE, Remove(2), reference)
-    refused_by_bob(world, Fault.LEAF_CHANGED_TWICE, reference, reference)
+    refused_by_bob(world, MlsFault.LEAF_CHANGED_TWICE, reference, Remove(2))
+    refused_by_bob(world, MlsFault.LEAF_CHANGED_TWICE, Remove(2), reference)
+    refused_by_bob(world, MlsFault.LEAF_CHANGED_TWICE, reference, reference)
 
 
 def test_two_updates_of_one_leaf() -> None:
     world = World("alice", "bob", "carol")
     references = [heard_by_bob(world, "carol", update(2, "carol", seed)) for seed in (1, 2)]
-    refused_by_bob(world, Fault.LEAF_CHANGED_TWICE, *references)
+    refused_by_bob(world, MlsFault.LEAF_CHANGED_TWICE, *references)
 
 
 def test_the_committers_own_update_by_reference_and_by_value() -> None:
     world = World("alice", "bob", "carol")
     own = update(0, "alice", 1)
-    refused_by_bob(world, Fault.UPDATE_BY_COMMITTER, own)
-    refused_by_bob(world, Fault.UPDATE_BY_COMMITTER, heard_by_bob(world, "alice", own))
+    refused_by_bob(world, MlsFault.UPDATE_BY_COMMITTER, own)
+    refused_by_bob(world, MlsFault.UPDATE_BY_COMMITTER, heard_by_bob(world, "alice", own))
 
 
 def test_the_committers_removal_whoever_proposes_it() -> None:
     world = World("alice", "bob", "carol")
-    refused_by_bob(world, Fault.REMOVE_OF_COMMITTER, Remove(0))
-    refused_by_bob(world, Fault.REMOVE_OF_COMMITTER, heard_by_bob(world, "carol", Remove(0)))
+    refused_by_bob(world, MlsFault.REMOVE_OF_COMMITTER, Remove(0))
+    refused_by_bob(world, MlsFault.REMOVE_OF_COMMITTER, heard_by_bob(world, "carol", Remove(0)))
 
 
 @pytest.mark.parametrize("leaf", [3, 4, 2**31, 2**32 - 1])
 def test_removes_of_nobody(leaf: int) -> None:
-    refused_by_bob(World("alice", "bob", "carol"), Fault.REMOVE_OF_BLANK, Remove(leaf))
+    refused_by_bob(World("alice", "bob", "carol"), MlsFault.REMOVE_OF_BLANK, Remove(leaf))
 
 
 # ── adds ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -118,13 +118,13 @@ def test_removes_of_nobody(leaf: int) -> None:
 def test_one_client_is_added_once() -> None:
     world = World("alice", "bob", "carol")
     one, other = (Add(bundle("dave", Seeded(seed)).key_package) for seed in (1, 2))
-    refused_by_bob(world, Fault.ADD_TWICE, one, one)
-    refused_by_bob(world, Fault.ADD_TWICE, one, other)
-    refused_by_bob(world, Fault.ADD_TWICE, heard_by_bob(world, "carol", one), other)
-    refused_by_bob(world, Fault.ADD_OF_MEMBER, Add(bundle("carol", Seeded(1)).key_package))
-    refused_by_bob(world, Fault.ADD_OF_MEMBER, Add(bundle("alice", Seeded(1)).key_package))
+    refused_by_bob(world, MlsFault.ADD_TWICE, one, one)
+    refused_by_bob(world, MlsFault.ADD_TWICE, one, other)
+    refused_by_bob(world, MlsFault.ADD_TWICE, heard_by_bob(world, "carol", one), other)
+    refused_by_bob(world, MlsFault.ADD_OF_MEMBER, Add(bundle("carol", Seeded(1)).key_package))
+    refused_by_bob(world, MlsFault.ADD_OF_MEMBER, Add(bundle("alice", Seeded(1)).key_package))
     # The removal of another does not make room for Carol's twin.
-    refused_by_bob(world, Fault.ADD_OF_MEMBER, Remove(1), Add(bundle("carol", Seeded(1)).key_package))
+    refused_by_bob(world, MlsFault.ADD_OF_MEMBER, Remove(1), Add(bundle("carol", Seeded(1)).key_package))
 
 
 def test_two_clients_with_one_encryption_key() -> None:
@@ -133,7 +133,7 @@ def test_two_clients_with_one_encryption_key() -> None:
         Add(make_key_package(KeyPackageSpec(world.suite, content(name), LIFETIME), signer(name), Seeded(1)).key_package)
         for name in ("dave", "eve")
     ]
-    refused_by_bob(world, Fault.ENCRYPTION_KEY_TWICE, *added)
+    refused_by_bob(world, MlsFault.ENCRYPTION_KEY_TWICE, *added)
 
 
 # ── capabilities ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -164,8 +164,8 @@ def able_world(*extensions: Extension) -> World:
 def test_who_lacks_what_is_required_does_not_come_in(kind: str) -> None:
     world = able_world(REQUIRED[kind].extension())
     plain = Add(package(content("dave")))
-    refused_by_bob(world, Fault.LEAF_LACKS_REQUIRED, plain)
-    refused(lambda: world.groups["bob"].process(forge(world.groups["alice"], plain), NOW), Fault.LEAF_LACKS_REQUIRED)
+    refused_by_bob(world, MlsFault.LEAF_LACKS_REQUIRED, plain)
+    refused(lambda: world.groups["bob"].process(forge(world.groups["alice"], plain), NOW), MlsFault.LEAF_LACKS_REQUIRED)
     world.groups["bob"].commit(world.random, NOW, CommitOptions((Add(package(greasy(content("dave"), **ABLE))),)))
 
 
@@ -173,21 +173,21 @@ def test_who_lacks_what_is_required_does_not_come_in(kind: str) -> None:
 def test_nobody_stops_supporting_what_is_required(kind: str) -> None:
     world = able_world(REQUIRED[kind].extension())
     lazy = update(0, "alice", 1)
-    refused(lambda: world.groups["bob"].process(forge(world.groups["alice"], lazy), NOW), Fault.LEAF_LACKS_REQUIRED)
+    refused(lambda: world.groups["bob"].process(forge(world.groups["alice"], lazy), NOW), MlsFault.LEAF_LACKS_REQUIRED)
     options = CommitOptions(leaf=content("alice"))
-    refused(lambda: world.groups["alice"].commit(world.random, NOW, options), Fault.LEAF_LACKS_REQUIRED)
+    refused(lambda: world.groups["alice"].commit(world.random, NOW, options), MlsFault.LEAF_LACKS_REQUIRED)
 
 
 @pytest.mark.parametrize("kind", REQUIRED)
 def test_requirements_come_before_the_adds_beside_them(kind: str) -> None:
     world = able_world()
     new = GroupContextExtensions((REQUIRED[kind].extension(),))
-    refused_by_bob(world, Fault.LEAF_LACKS_REQUIRED, Add(package(content("dave"))), new)
+    refused_by_bob(world, MlsFault.LEAF_LACKS_REQUIRED, Add(package(content("dave"))), new)
     # One who stays counts, one who is removed by the same commit does not. (Carol does not know X.509 either, so
     # she would not have come into a group that uses it.)
     if kind != "credential":
         world.add("alice", "carol")
-        refused_by_bob(world, Fault.REQUIRED_NOT_SUPPORTED, new)
+        refused_by_bob(world, MlsFault.REQUIRED_NOT_SUPPORTED, new)
         world.groups["alice"].commit(world.random, NOW, CommitOptions((Remove(2), new)))
 
 
@@ -195,25 +195,25 @@ def test_extensions_of_the_group_are_supported_by_all() -> None:
     world = able_world()
     new = GroupContextExtensions((Extension(0xF123, b"content"),))
     world.commit("alice", CommitOptions((new,)))
-    refused_by_bob(world, Fault.LEAF_LACKS_GROUP_EXTENSION, Add(package(content("dave"))))
+    refused_by_bob(world, MlsFault.LEAF_LACKS_GROUP_EXTENSION, Add(package(content("dave"))))
     plain = World("alice", "bob")
-    refused_by_bob(plain, Fault.CONTEXT_EXTENSION_NOT_SUPPORTED, new)
+    refused_by_bob(plain, MlsFault.CONTEXT_EXTENSION_NOT_SUPPORTED, new)
 
 
 def test_extensions_of_a_leaf_are_in_its_capabilities() -> None:
     world = World("alice", "bob")
     for kind in (0xF123, GREASE[0], 6, 0xFFFF):
         changed = replace(content("dave"), extensions=(Extension(kind, b""),))
-        refused_by_bob(world, Fault.LEAF_EXTENSION_UNLISTED, Add(package(changed)))
+        refused_by_bob(world, MlsFault.LEAF_EXTENSION_UNLISTED, Add(package(changed)))
         listed = replace(greasy(content("dave"), extensions=(kind,)), extensions=(Extension(kind, b""),))
-        refused_by_bob(world, Fault.CONFIRMATION_TAG, Add(package(listed)))
+        refused_by_bob(world, MlsFault.CONFIRMATION_TAG, Add(package(listed)))
 
 
 def test_credential_types_are_shared() -> None:
     world = World("alice", "bob")
     deaf = greasy(content("dave"), credentials=(CredentialType.X509,))
-    refused_by_bob(world, Fault.LEAF_CREDENTIAL_UNLISTED, Add(package(deaf)))
-    refused(lambda: create_with(deaf), Fault.LEAF_CREDENTIAL_UNLISTED)
+    refused_by_bob(world, MlsFault.LEAF_CREDENTIAL_UNLISTED, Add(package(deaf)))
+    refused(lambda: create_with(deaf), MlsFault.LEAF_CREDENTIAL_UNLISTED)
 
 
 def create_with(changed: LeafNodeContent) -> Group:
@@ -240,11 +240,11 @@ def test_grease_is_tolerated_where_it_may_be(value: int) -> None:
 @pytest.mark.parametrize("value", GREASE, ids=hex)
 def test_grease_means_nothing_where_something_is_meant(value: int) -> None:
     world = World("alice", "bob")
-    refused_by_bob(world, Fault.CONTEXT_EXTENSION_NOT_SUPPORTED, GroupContextExtensions((Extension(value, b""),)))
+    refused_by_bob(world, MlsFault.CONTEXT_EXTENSION_NOT_SUPPORTED, GroupContextExtensions((Extension(value, b""),)))
     body = forge(world.groups["alice"], Remove(1))
     at = body.index(b"\0\3\0\0\0\1", 30)
     spoilt = body[:at] + value.to_bytes(2, "big") + body[at + 2 :]
-    refused(lambda: world.groups["bob"].process(spoilt, NOW), Fault.UNKNOWN_PROPOSAL)
+    refused(lambda: world.groups["bob"].process(spoilt, NOW), MlsFault.UNKNOWN_PROPOSAL)
 
 
 # ── group context extensions ─────────────────────────────────────────────────────────────────────────────────────
@@ -253,20 +253,20 @@ def test_grease_means_nothing_where_something_is_meant(value: int) -> None:
 @pytest.mark.parametrize(
     ("extension", "fault"),
     [
-        (Extension(ExtensionType.REQUIRED_CAPABILITIES, b""), Fault.BAD_EXTENSION),
-        (Extension(ExtensionType.REQUIRED_CAPABILITIES, b"\0\0\0\0"), Fault.BAD_EXTENSION),
-        (Extension(ExtensionType.REQUIRED_CAPABILITIES, b"\1\1\0\0"), Fault.BAD_EXTENSION),
-        (Extension(ExtensionType.EXTERNAL_SENDERS, b""), Fault.BAD_EXTENSION),
-        (Extension(ExtensionType.EXTERNAL_SENDERS, b"\0\0"), Fault.BAD_EXTENSION),
-        (external_senders_extension((ExternalSender(bytes(32), content("x").credential),)), Fault.BAD_SIGNATURE_KEY),
-        (external_senders_extension((ExternalSender(b"", content("x").credential),)), Fault.BAD_SIGNATURE_KEY),
+        (Extension(ExtensionType.REQUIRED_CAPABILITIES, b""), MlsFault.BAD_EXTENSION),
+        (Extension(ExtensionType.REQUIRED_CAPABILITIES, b"\0\0\0\0"), MlsFault.BAD_EXTENSION),
+        (Extension(ExtensionType.REQUIRED_CAPABILITIES, b"\1\1\0\0"), MlsFault.BAD_EXTENSION),
+        (Extension(ExtensionType.EXTERNAL_SENDERS, b""), MlsFault.BAD_EXTENSION),
+        (Extension(ExtensionType.EXTERNAL_SENDERS, b"\0\0"), MlsFault.BAD_EXTENSION),
+        (external_senders_extension((ExternalSender(bytes(32), content("x").credential),)), MlsFault.BAD_SIGNATURE_KEY),
+        (external_senders_extension((ExternalSender(b"", content("x").credential),)), MlsFault.BAD_SIGNATURE_KEY),
         (
             external_senders_extension((ExternalSender(b"\1" + bytes(31), content("x").credential),)),
-            Fault.BAD_SIGNATURE_KEY,
+            MlsFault.BAD_SIGNATURE_KEY,
         ),
     ],
 )
-def test_extensions_that_cannot_be_read(extension: Extension, fault: Fault) -> None:
+def test_extensions_that_cannot_be_read(extension: Extension, fault: MlsFault) -> None:
     world = World("alice", "bob")
     new = GroupContextExtensions((extension,))
     refused_by_bob(world, fault, new)
@@ -289,20 +289,20 @@ def resumption(usage: ResumptionPskUsage, epoch: int = 1, group_id: bytes = GROU
 @pytest.mark.parametrize(
     ("ids", "fault"),
     [
-        *(([external(bytes(size))], Fault.PSK_NONCE_LENGTH) for size in (0, 1, 31, 33, 64)),
-        ([external(), external()], Fault.PSK_TWICE),
-        ([external(), external(b"\1" * 32), external()], Fault.PSK_TWICE),
-        ([resumption(ResumptionPskUsage.APPLICATION)] * 2, Fault.PSK_TWICE),
-        ([resumption(ResumptionPskUsage.REINIT)], Fault.PSK_USAGE),
-        ([resumption(ResumptionPskUsage.BRANCH)], Fault.PSK_USAGE),
-        ([external(), resumption(ResumptionPskUsage.BRANCH)], Fault.PSK_USAGE),
-        ([external()], Fault.PSK_NOT_FOUND),
-        ([resumption(ResumptionPskUsage.APPLICATION, 0)], Fault.PSK_NOT_FOUND),
-        ([resumption(ResumptionPskUsage.APPLICATION, 2)], Fault.PSK_NOT_FOUND),
-        ([resumption(ResumptionPskUsage.APPLICATION, 1, b"other")], Fault.PSK_NOT_FOUND),
+        *(([external(bytes(size))], MlsFault.PSK_NONCE_LENGTH) for size in (0, 1, 31, 33, 64)),
+        ([external(), external()], MlsFault.PSK_TWICE),
+        ([external(), external(b"\1" * 32), external()], MlsFault.PSK_TWICE),
+        ([resumption(ResumptionPskUsage.APPLICATION)] * 2, MlsFault.PSK_TWICE),
+        ([resumption(ResumptionPskUsage.REINIT)], MlsFault.PSK_USAGE),
+        ([resumption(ResumptionPskUsage.BRANCH)], MlsFault.PSK_USAGE),
+        ([external(), resumption(ResumptionPskUsage.BRANCH)], MlsFault.PSK_USAGE),
+        ([external()], MlsFault.PSK_NOT_FOUND),
+        ([resumption(ResumptionPskUsage.APPLICATION, 0)], MlsFault.PSK_NOT_FOUND),
+        ([resumption(ResumptionPskUsage.APPLICATION, 2)], MlsFault.PSK_NOT_FOUND),
+        ([resumption(ResumptionPskUsage.APPLICATION, 1, b"other")], MlsFault.PSK_NOT_FOUND),
     ],
 )
-def test_psks(ids: list[PskId], fault: Fault) -> None:
+def test_psks(ids: list[PskId], fault: MlsFault) -> None:
     world = World("alice", "bob")
     refused_by_bob(world, fault, *map(PreSharedKey, ids))
     options = CommitOptions(tuple(map(PreSharedKey, ids)))
@@ -316,7 +316,7 @@ def test_psks_in_another_order_give_another_epoch() -> None:
         world.random, NOW, CommitOptions(tuple(ids), framing=PUBLIC), psks
     )
     swapped = Psks({b"one": b"2", b"two": b"1"})
-    refused(lambda: world.groups["bob"].process(pending.message, NOW, swapped), Fault.CONFIRMATION_TAG)
+    refused(lambda: world.groups["bob"].process(pending.message, NOW, swapped), MlsFault.CONFIRMATION_TAG)
     assert staged(world.groups["bob"], pending.message, psks).changes.psks == tuple(each.psk for each in ids)
 
 
@@ -328,9 +328,9 @@ REINIT = ReInit(b"new", 1, 1)
 @pytest.mark.parametrize("other", [Remove(2), PreSharedKey(external()), GroupContextExtensions(()), REINIT])
 def test_a_reinit_is_alone(other: Proposal) -> None:
     world = World("alice", "bob", "carol")
-    refused_by_bob(world, Fault.REINIT_NOT_ALONE, REINIT, other)
-    refused_by_bob(world, Fault.REINIT_NOT_ALONE, other, REINIT)
-    refused_by_bob(world, Fault.REINIT_NOT_ALONE, heard_by_bob(world, "carol", REINIT), other)
+    refused_by_bob(world, MlsFault.REINIT_NOT_ALONE, REINIT, other)
+    refused_by_bob(world, MlsFault.REINIT_NOT_ALONE, other, REINIT)
+    refused_by_bob(world, MlsFault.REINIT_NOT_ALONE, heard_by_bob(world, "carol", REINIT), other)
 
 
 def test_after_a_reinit_nothing_is_sent_or_committed() -> None:
@@ -349,13 +349,13 @@ def test_after_a_reinit_nothing_is_sent_or_committed() -> None:
         ),
     ]
     for call in calls:
-        refused(call, Fault.GROUP_REINITIALISED)
+        refused(call, MlsFault.GROUP_REINITIALISED)
 
 
 def test_checks_stand_by_themselves() -> None:
     """What an earlier check would have stopped is stopped again by the later one."""
-    refused(lambda: check_sender(Remove(1), Sender(SenderType.NEW_MEMBER_PROPOSAL)), Fault.NEW_MEMBER_PROPOSAL_TYPE)
+    refused(lambda: check_sender(Remove(1), Sender(SenderType.NEW_MEMBER_PROPOSAL)), MlsFault.NEW_MEMBER_PROPOSAL_TYPE)
     epoch = World("alice").groups["alice"].snapshot.epoch
-    view = View(epoch.tree, epoch.parameters, NOW, Rules())
+    view = ProposalView(epoch.tree, epoch.parameters, NOW, Rules())
     by_reference = SentProposal(ExternalInit(bytes(32)), Sender(SenderType.NEW_MEMBER_COMMIT), b"a reference")
-    refused(lambda: check_external_list((by_reference,), view), Fault.EXTERNAL_COMMIT_REFERENCE)
+    refused(lambda: check_external_list((by_reference,), view), MlsFault.EXTERNAL_COMMIT_REFERENCE)

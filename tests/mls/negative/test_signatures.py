@@ -25,15 +25,17 @@ from tests.mls.world import (
 )
 from tests.vectors import load_vectors
 
-from waypost.mls import signing
-from waypost.mls.bounds import Rules
-from waypost.mls.codec import Reader, opaque
-from waypost.mls.commit import Commit
-from waypost.mls.committing import CommitOptions
-from waypost.mls.epoch import Signed
-from waypost.mls.errors import Fault, MlsError
+from waypost.mls.base import signing
+from waypost.mls.base.bounds import Rules
+from waypost.mls.base.codec import Reader, opaque
+from waypost.mls.base.errors import MlsError, MlsFault
+from waypost.mls.base.registry import SenderType, WireFormat
+from waypost.mls.base.signing import SignatureKey
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit
-from waypost.mls.framing import (
+from waypost.mls.group import Group
+from waypost.mls.keys.protection import framed_content_tbs, sign_content
+from waypost.mls.objects.commit import Commit
+from waypost.mls.objects.framing import (
     Content,
     FramedContent,
     FramedContentAuthData,
@@ -42,15 +44,13 @@ from waypost.mls.framing import (
     decode_message,
     encode_message,
 )
-from waypost.mls.group import Group
-from waypost.mls.joining import read_group_info
-from waypost.mls.key_package import KeyPackage
-from waypost.mls.leaf_node import LeafNode, LeafNodePlace, sign_for_commit, sign_for_update
-from waypost.mls.proposals import Add, Remove, Update
-from waypost.mls.protection import framed_content_tbs, sign_content
-from waypost.mls.registry import SenderType, WireFormat
-from waypost.mls.sending import Framing, UpdateOptions, protect, sign
-from waypost.mls.signing import SignatureKey
+from waypost.mls.objects.key_package import KeyPackage
+from waypost.mls.objects.leaf_node import LeafNode, LeafNodePlace, sign_for_commit, sign_for_update
+from waypost.mls.objects.proposals import Add, Remove, Update
+from waypost.mls.steps.committing import CommitOptions
+from waypost.mls.steps.epoch import SignedContent
+from waypost.mls.steps.joining import read_group_info
+from waypost.mls.steps.sending import Framing, UpdateOptions, protect, sign
 
 WORLD = World("alice", "bob", "carol")
 ALICE, BOB_GROUP, CAROL = WORLD.groups.values()
@@ -68,7 +68,7 @@ def tbs_of(group: Group, carried: Content, framing: Framing) -> bytes:
 def with_signature(group: Group, carried: Content, framing: Framing, signature: bytes) -> bytes:
     """The member's message, protected with the right keys and tags, with that signature."""
     state = group.snapshot
-    signed: Signed = replace(sign(state.epoch, carried, framing), signature=signature)
+    signed: SignedContent = replace(sign(state.epoch, carried, framing), signature=signature)
     tag = bytes(32) if isinstance(carried, Commit) else None
     _, message, _ = protect(state, signed, tag, framing, Seeded(9))
     return message
@@ -110,7 +110,7 @@ def test_messages(kind: str, framing: Framing) -> None:
         return
     for signature in bad_signatures(ALICE, carried, framing).values():
         message = with_signature(ALICE, carried, framing, signature)
-        refused(partial(BOB_GROUP.process, message, NOW), Fault.MESSAGE_SIGNATURE)
+        refused(partial(BOB_GROUP.process, message, NOW), MlsFault.MESSAGE_SIGNATURE)
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
@@ -119,7 +119,7 @@ def test_nobody_speaks_as_someone_else(framing: Framing) -> None:
     state = CAROL.snapshot
     for leaf in (0, 3, 2**31):
         pose = Group(replace(state, epoch=replace(state.epoch, leaf_index=leaf)), Rules())
-        fault = Fault.MESSAGE_SIGNATURE if leaf == 0 else Fault.SENDER_BLANK
+        fault = MlsFault.MESSAGE_SIGNATURE if leaf == 0 else MlsFault.SENDER_BLANK
         for carried in CONTENTS.values():
             if leaf >= 4 and framing is not PUBLIC:
                 continue
@@ -138,7 +138,7 @@ def test_a_key_that_has_been_replaced_signs_nothing_more() -> None:
     alice, bob = world.groups["alice"].snapshot, world.groups["bob"]
     stale = Group(replace(alice, epoch=replace(alice.epoch, signature_key=before)), Rules())
     for carried in (b"data", Remove(2), Commit((), None)):
-        refused(partial(bob.process, forge(stale, carried, Framing()), NOW), Fault.MESSAGE_SIGNATURE)
+        refused(partial(bob.process, forge(stale, carried, Framing()), NOW), MlsFault.MESSAGE_SIGNATURE)
     # What she signed while it was hers stays hers.
     assert application(bob, late).data == b"late"
 
@@ -185,7 +185,7 @@ def test_leaf_nodes_of_updates() -> None:
     }
     for signature in signatures.values():
         message = forge(ALICE, Update(resigned(leaf, signature)))
-        refused(partial(BOB_GROUP.process, message, NOW), Fault.LEAF_SIGNATURE)
+        refused(partial(BOB_GROUP.process, message, NOW), MlsFault.LEAF_SIGNATURE)
 
 
 def test_leaf_nodes_of_commits() -> None:
@@ -200,7 +200,7 @@ def test_leaf_nodes_of_commits() -> None:
     for signature in signatures.values():
         spoilt = replace(commit.path, leaf_node=resigned(leaf, signature))
         message = forge(ALICE, replace(commit, path=spoilt), tag=bytes(32))
-        refused(partial(BOB_GROUP.process, message, NOW), Fault.LEAF_SIGNATURE)
+        refused(partial(BOB_GROUP.process, message, NOW), MlsFault.LEAF_SIGNATURE)
 
 
 def commit_of(message: bytes) -> Commit:
@@ -213,10 +213,10 @@ def commit_of(message: bytes) -> Commit:
 
 def test_leaf_nodes_of_a_tree_that_is_joined() -> None:
     for signature in bad_leaf_signatures(ALICE_LEAF, signer("alice"), b"").values():
-        refused(Forged(alice=resigned(ALICE_LEAF, signature)).join, Fault.LEAF_SIGNATURE)
+        refused(Forged(alice=resigned(ALICE_LEAF, signature)).join, MlsFault.LEAF_SIGNATURE)
     for place in (LeafNodePlace(b"other", 0), LeafNodePlace(GROUP_ID, 1)):
         elsewhere = sign_for_commit(content("alice"), bytes([9]) + bytes(31), b"", place, signer("alice"))
-        refused(Forged(alice=elsewhere).join, Fault.LEAF_SIGNATURE)
+        refused(Forged(alice=elsewhere).join, MlsFault.LEAF_SIGNATURE)
 
 
 # ── key packages ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -237,10 +237,10 @@ def test_key_packages() -> None:
         spoilt = KeyPackage.read(Reader(package.tbs + opaque(signature)))
         for framing in (PUBLIC, Framing()):
             message = forge(ALICE, Add(spoilt), framing)
-            refused(partial(BOB_GROUP.process, message, NOW), Fault.KEY_PACKAGE_SIGNATURE)
+            refused(partial(BOB_GROUP.process, message, NOW), MlsFault.KEY_PACKAGE_SIGNATURE)
         refused(
             partial(Group.load(BOB_GROUP.state()).commit, WORLD.random, NOW, CommitOptions((Add(spoilt),))),
-            Fault.KEY_PACKAGE_SIGNATURE,
+            MlsFault.KEY_PACKAGE_SIGNATURE,
         )
 
 
@@ -251,7 +251,7 @@ def test_an_own_add_is_signed_by_who_is_added() -> None:
         signature = sign_content(WireFormat.PUBLIC_MESSAGE, framed, b"", signer(name))
         body = PublicMessage(framed, FramedContentAuthData(signature))
         message = encode_message(WireFormat.PUBLIC_MESSAGE, body.encode())
-        refused(partial(BOB_GROUP.process, message, NOW), Fault.MESSAGE_SIGNATURE)
+        refused(partial(BOB_GROUP.process, message, NOW), MlsFault.MESSAGE_SIGNATURE)
 
 
 # ── GroupInfo ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -273,12 +273,12 @@ def test_group_infos_from_outside() -> None:
     ):
         message = encode_message(WireFormat.GROUP_INFO, tbs + opaque(signature))
         options = ExternalJoinOptions(content("dave"), signer("dave"))
-        refused(partial(join_by_external_commit, message, options, Seeded(), NOW), Fault.GROUP_INFO_SIGNATURE)
+        refused(partial(join_by_external_commit, message, options, Seeded(), NOW), MlsFault.GROUP_INFO_SIGNATURE)
 
 
 def test_group_infos_in_welcomes() -> None:
-    refused(Forged(key=signer("bob")).join, Fault.GROUP_INFO_SIGNATURE)
-    refused(Forged(key=signer("mallory")).join, Fault.GROUP_INFO_SIGNATURE)
+    refused(Forged(key=signer("bob")).join, MlsFault.GROUP_INFO_SIGNATURE)
+    refused(Forged(key=signer("mallory")).join, MlsFault.GROUP_INFO_SIGNATURE)
 
 
 # ── keys of low order ────────────────────────────────────────────────────────────────────────────────────────────
@@ -314,7 +314,7 @@ def test_low_order_keys_sign_nothing() -> None:
             signature = commitment + bytes(32)
             forged += verifies_elsewhere(public, signing.FRAMED_CONTENT, tbs, signature)
             message = with_signature(ALICE, b"data", Framing(), signature)
-            refused(partial(fooled.process, message, NOW), Fault.MESSAGE_SIGNATURE)
+            refused(partial(fooled.process, message, NOW), MlsFault.MESSAGE_SIGNATURE)
             update = Update(resigned(replace(ALICE_LEAF, tbs=leaf_tbs), signature))
             with pytest.raises(MlsError):
                 BOB_GROUP.process(forge(ALICE, update), NOW)

@@ -7,12 +7,15 @@ from functools import partial
 import pytest
 from tests.mls.world import GROUP_ID, NOW, PUBLIC, Seeded, World, bundle, content, forge, refused, signer, staged
 
-from waypost.mls.bounds import Rules
-from waypost.mls.commit import Commit, UpdatePath
-from waypost.mls.committing import CommitOptions, TreeDelivery
-from waypost.mls.errors import Fault, MlsError
+from waypost.mls.base.bounds import Rules
+from waypost.mls.base.errors import MlsError, MlsFault
+from waypost.mls.base.registry import SenderType, WireFormat
+from waypost.mls.base.suites import X25519_AES128
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit
-from waypost.mls.framing import (
+from waypost.mls.group import Group
+from waypost.mls.keys.protection import sign_content
+from waypost.mls.objects.commit import Commit, UpdatePath
+from waypost.mls.objects.framing import (
     FramedContent,
     FramedContentAuthData,
     PublicMessage,
@@ -20,16 +23,13 @@ from waypost.mls.framing import (
     decode_message,
     encode_message,
 )
-from waypost.mls.group import Group
-from waypost.mls.joining import JoinOptions
-from waypost.mls.leaf_node import LeafNodePlace, sign_for_commit
-from waypost.mls.parent_node import ParentNode
-from waypost.mls.proposals import Add, ExternalInit, PreSharedKey, Remove
-from waypost.mls.protection import sign_content
-from waypost.mls.psk import ExternalPskId
-from waypost.mls.ratchet_tree import RatchetTree
-from waypost.mls.registry import SenderType, WireFormat
-from waypost.mls.suites import X25519_AES128
+from waypost.mls.objects.leaf_node import LeafNodePlace, sign_for_commit
+from waypost.mls.objects.parent_node import ParentNode
+from waypost.mls.objects.proposals import Add, ExternalInit, PreSharedKey, Remove
+from waypost.mls.objects.psk import ExternalPskId
+from waypost.mls.steps.committing import CommitOptions, TreeDelivery
+from waypost.mls.steps.joining import JoinOptions
+from waypost.mls.tree.ratchet_tree import RatchetTree
 
 NAMES = tuple(f"member {number}" for number in range(6))
 
@@ -85,7 +85,7 @@ def test_parents_that_nobody_vouches_for(node: int) -> None:
         lambda parent: replace(parent, parent_hash=bytes(32)),
         lambda parent: replace(parent, parent_hash=b"x" if not parent.parent_hash else b""),
     ):
-        refused(partial(join, with_tree(changed(node, change))), Fault.PARENT_HASH_INVALID)
+        refused(partial(join, with_tree(changed(node, change))), MlsFault.PARENT_HASH_INVALID)
 
 
 def test_a_parent_that_has_been_put_into_a_blank_place() -> None:
@@ -94,7 +94,7 @@ def test_a_parent_that_has_been_put_into_a_blank_place() -> None:
     for node in blank:
         tree = TREE.copy()
         tree.set(node, ParentNode(key))
-        refused(partial(join, with_tree(tree)), Fault.PARENT_HASH_INVALID)
+        refused(partial(join, with_tree(tree)), MlsFault.PARENT_HASH_INVALID)
 
 
 def test_subtrees_of_another_group_or_another_time() -> None:
@@ -105,13 +105,13 @@ def test_subtrees_of_another_group_or_another_time() -> None:
             tree.set(node, other.node(node))
         with pytest.raises(MlsError) as caught:
             join(with_tree(tree))
-        assert caught.value.fault is Fault.PARENT_HASH_INVALID, nodes
+        assert caught.value.fault is MlsFault.PARENT_HASH_INVALID, nodes
     before = GROWN.groups[NAMES[0]].snapshot.epoch.tree
     GROWN_LATER.commit(NAMES[3])
     later = GROWN_LATER.groups[NAMES[0]].snapshot.epoch.tree
     mixed = later.copy()
     mixed.set(before.root, before.node(before.root))
-    refused(partial(join, with_tree(mixed)), Fault.PARENT_HASH_INVALID)
+    refused(partial(join, with_tree(mixed)), MlsFault.PARENT_HASH_INVALID)
 
 
 GROWN_LATER = grown()
@@ -124,7 +124,7 @@ def test_a_leaf_of_one_time_among_parents_of_another() -> None:
     world.commit(NAMES[0])
     tree = world.groups[NAMES[0]].snapshot.epoch.tree.copy()
     tree.set(0, old)
-    refused(lambda: join(with_tree(tree)), Fault.PARENT_HASH_INVALID)
+    refused(lambda: join(with_tree(tree)), MlsFault.PARENT_HASH_INVALID)
 
 
 @pytest.mark.parametrize("node", PARENTS)
@@ -146,9 +146,9 @@ def test_lies_about_unmerged_leaves(node: int) -> None:
         with pytest.raises(MlsError) as caught:
             join(with_tree(lying))
         assert caught.value.fault in (
-            Fault.UNMERGED_NOT_BELOW,
-            Fault.UNMERGED_NOT_CARRIED,
-            Fault.PARENT_HASH_INVALID,
+            MlsFault.UNMERGED_NOT_BELOW,
+            MlsFault.UNMERGED_NOT_CARRIED,
+            MlsFault.PARENT_HASH_INVALID,
         ), name
 
 
@@ -159,7 +159,7 @@ def _listing(leaves: tuple[int, ...], parent: ParentNode) -> ParentNode:
 def test_one_leaf_in_two_places() -> None:
     tree = TREE.copy()
     tree.add(tree.member(1))
-    refused(lambda: join(with_tree(tree)), Fault.ENCRYPTION_KEY_TWICE)
+    refused(lambda: join(with_tree(tree)), MlsFault.ENCRYPTION_KEY_TWICE)
 
 
 @pytest.mark.parametrize("leaf", range(7))
@@ -170,7 +170,7 @@ def test_leaves_that_have_changed_places(leaf: int) -> None:
     tree.set(2 * other, TREE.node(2 * leaf))
     with pytest.raises(MlsError) as caught:
         join(with_tree(tree))
-    assert caught.value.fault in (Fault.GROUP_INFO_SIGNATURE, Fault.PARENT_HASH_INVALID, Fault.LEAF_SIGNATURE)
+    assert caught.value.fault in (MlsFault.GROUP_INFO_SIGNATURE, MlsFault.PARENT_HASH_INVALID, MlsFault.LEAF_SIGNATURE)
 
 
 def test_another_tree_than_the_group_infos() -> None:
@@ -182,7 +182,7 @@ def test_another_tree_than_the_group_infos() -> None:
     ):
         with pytest.raises(MlsError) as caught:
             join(apart, tree)
-        assert caught.value.fault in (Fault.TREE_HASH_MISMATCH, Fault.TRUNCATED, Fault.GROUP_INFO_SIGNATURE)
+        assert caught.value.fault in (MlsFault.TREE_HASH_MISMATCH, MlsFault.TRUNCATED, MlsFault.GROUP_INFO_SIGNATURE)
 
 
 def test_a_welcome_is_for_one_key_package() -> None:
@@ -190,11 +190,11 @@ def test_a_welcome_is_for_one_key_package() -> None:
     dave, eve, twin = bundle("dave", Seeded(1)), bundle("eve", Seeded(2)), bundle("dave", Seeded(3))
     (welcome,) = world.commit("alice", CommitOptions((Add(dave.key_package),)))
     for other in (eve, twin):
-        refused(partial(Group.join, welcome, other), Fault.NO_KEY_PACKAGE)
+        refused(partial(Group.join, welcome, other), MlsFault.NO_KEY_PACKAGE)
     mixed = replace(dave, init_private=eve.init_private)
-    refused(lambda: Group.join(welcome, mixed), Fault.PRIVATE_KEY_MISMATCH)
+    refused(lambda: Group.join(welcome, mixed), MlsFault.PRIVATE_KEY_MISMATCH)
     assert Group.join(welcome, dave).epoch == 1
-    refused(lambda: Group.join(welcome, dave, JoinOptions(groups={GROUP_ID})), Fault.GROUP_EXISTS)
+    refused(lambda: Group.join(welcome, dave, JoinOptions(groups={GROUP_ID})), MlsFault.GROUP_EXISTS)
 
 
 # ── external commits ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -230,11 +230,11 @@ def test_keys_that_are_anothers() -> None:
     bob, commit = world.groups["bob"], external_commit(world, "dave")
     for taken in bob.snapshot.epoch.tree.encryption_keys():
         stolen = replace(commit, path=with_leaf_key(commit.path, taken, "dave", 3))
-        refused(partial(bob.process, sent(world, stolen, "dave"), NOW), Fault.PATH_KEY_IN_TREE)
+        refused(partial(bob.process, sent(world, stolen, "dave"), NOW), MlsFault.PATH_KEY_IN_TREE)
         assert commit.path is not None
         nodes = (replace(commit.path.nodes[0], encryption_key=taken), *commit.path.nodes[1:])
         stolen = replace(commit, path=replace(commit.path, nodes=nodes))
-        refused(partial(bob.process, sent(world, stolen, "dave"), NOW), Fault.PATH_KEY_IN_TREE)
+        refused(partial(bob.process, sent(world, stolen, "dave"), NOW), MlsFault.PATH_KEY_IN_TREE)
 
 
 def test_signature_keys_that_are_anothers() -> None:
@@ -245,10 +245,10 @@ def test_signature_keys_that_are_anothers() -> None:
     leaf = commit.path.leaf_node
     twin = sign_for_commit(content("dave"), leaf.encryption_key, leaf.parent_hash, place, signer("carol"))
     twice = replace(commit, path=replace(commit.path, leaf_node=twin))
-    refused(lambda: world.groups["bob"].process(sent(world, twice, "carol"), NOW), Fault.SIGNATURE_KEY_TWICE)
+    refused(lambda: world.groups["bob"].process(sent(world, twice, "carol"), NOW), MlsFault.SIGNATURE_KEY_TWICE)
     # And the commit is signed by the key of its own leaf, nobody else's.
     for name in ("alice", "bob", "mallory"):
-        refused(partial(world.groups["bob"].process, sent(world, commit, name), NOW), Fault.MESSAGE_SIGNATURE)
+        refused(partial(world.groups["bob"].process, sent(world, commit, name), NOW), MlsFault.MESSAGE_SIGNATURE)
 
 
 def test_a_leaf_for_another_place() -> None:
@@ -257,7 +257,7 @@ def test_a_leaf_for_another_place() -> None:
     assert commit.path is not None
     for index in (0, 2, 4):
         moved = replace(commit, path=with_leaf_key(commit.path, commit.path.leaf_node.encryption_key, "dave", index))
-        refused(partial(world.groups["bob"].process, sent(world, moved, "dave"), NOW), Fault.LEAF_SIGNATURE)
+        refused(partial(world.groups["bob"].process, sent(world, moved, "dave"), NOW), MlsFault.LEAF_SIGNATURE)
 
 
 def test_who_comes_back_takes_no_other_place_and_no_other_name() -> None:
@@ -266,33 +266,33 @@ def test_who_comes_back_takes_no_other_place_and_no_other_name() -> None:
     assert commit.path is not None
     key = commit.path.leaf_node.encryption_key
     renamed = replace(commit, path=with_leaf_key(commit.path, key, "mallory", 2))
-    refused(lambda: world.groups["bob"].process(sent(world, renamed, "mallory"), NOW), Fault.RESYNC_OF_OTHER)
+    refused(lambda: world.groups["bob"].process(sent(world, renamed, "mallory"), NOW), MlsFault.RESYNC_OF_OTHER)
     init = next(each for each in commit.proposals if isinstance(each, ExternalInit))
     other = replace(commit, proposals=(init, Remove(0)))
-    refused(lambda: world.groups["bob"].process(sent(world, other, "carol"), NOW), Fault.RESYNC_OF_OTHER)
+    refused(lambda: world.groups["bob"].process(sent(world, other, "carol"), NOW), MlsFault.RESYNC_OF_OTHER)
 
 
 def test_a_member_does_not_pose_as_a_newcomer_nor_the_reverse() -> None:
     world = World("alice", "bob", "carol")
     commit = external_commit(world, "dave")
     refused(
-        lambda: world.groups["bob"].process(forge(world.groups["alice"], commit), NOW), Fault.EXTERNAL_INIT_BY_MEMBER
+        lambda: world.groups["bob"].process(forge(world.groups["alice"], commit), NOW), MlsFault.EXTERNAL_INIT_BY_MEMBER
     )
     _, pending = Group.load(world.groups["alice"].state()).commit(world.random, NOW, CommitOptions(framing=PUBLIC))
     body = decode_message(pending.message)
     assert isinstance(body, PublicMessage)
     assert isinstance(body.content.content, Commit)
     members = sent(world, body.content.content, "alice")
-    refused(lambda: world.groups["bob"].process(members, NOW), Fault.EXTERNAL_COMMIT_INIT)
+    refused(lambda: world.groups["bob"].process(members, NOW), MlsFault.EXTERNAL_COMMIT_INIT)
 
 
 def test_psks_of_external_commits() -> None:
     world = World("alice", "bob", "carol")
     commit = external_commit(world, "dave")
     for proposals, fault in (
-        ([PreSharedKey(ExternalPskId(b"psk", bytes(32)))], Fault.PSK_NOT_FOUND),
-        ([PreSharedKey(ExternalPskId(b"psk", bytes(31)))], Fault.PSK_NONCE_LENGTH),
-        ([PreSharedKey(ExternalPskId(b"psk", bytes(32)))] * 2, Fault.PSK_TWICE),
+        ([PreSharedKey(ExternalPskId(b"psk", bytes(32)))], MlsFault.PSK_NOT_FOUND),
+        ([PreSharedKey(ExternalPskId(b"psk", bytes(31)))], MlsFault.PSK_NONCE_LENGTH),
+        ([PreSharedKey(ExternalPskId(b"psk", bytes(32)))] * 2, MlsFault.PSK_TWICE),
     ):
         more = replace(commit, proposals=(*commit.proposals, *proposals))
         refused(partial(world.groups["bob"].process, sent(world, more, "dave"), NOW), fault)
@@ -303,7 +303,7 @@ def test_a_kem_output_that_is_none() -> None:
     commit = external_commit(world, "dave")
     for output in (b"", bytes(31), bytes(32), b"\1" + bytes(31), bytes(33), bytes(1_120)):
         spoilt = replace(commit, proposals=(ExternalInit(output),))
-        refused(partial(world.groups["bob"].process, sent(world, spoilt, "dave"), NOW), Fault.HPKE_OPEN_FAILED)
+        refused(partial(world.groups["bob"].process, sent(world, spoilt, "dave"), NOW), MlsFault.HPKE_OPEN_FAILED)
 
 
 def test_two_external_commits_for_one_epoch() -> None:
@@ -315,5 +315,5 @@ def test_two_external_commits_for_one_epoch() -> None:
     ]
     bob = staged(world.groups["bob"], joined[0][1]).apply(NOW)
     assert bob.epoch_authenticator == joined[0][0].epoch_authenticator
-    refused(lambda: bob.process(joined[1][1], NOW), Fault.WRONG_EPOCH)
-    refused(lambda: joined[1][0].process(joined[0][1], NOW), Fault.WRONG_EPOCH)
+    refused(lambda: bob.process(joined[1][1], NOW), MlsFault.WRONG_EPOCH)
+    refused(lambda: joined[1][0].process(joined[0][1], NOW), MlsFault.WRONG_EPOCH)

@@ -9,22 +9,26 @@ from tests.mls.schedule.hub import Hub, Kind, Letter, Violation
 from tests.mls.schedule.steps import Crash
 from tests.mls.world import NOW, Seeded, bundle, content, signer
 
-from waypost.mls.epoch import GroupState, Status
-from waypost.mls.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
+from waypost.mls.base.suites import CipherSuite
 from waypost.mls.external import ExternalJoinOptions, join_by_external_commit
-from waypost.mls.group import Group
-from waypost.mls.joining import JoinOptions
-from waypost.mls.key_package import KeyPackage, KeyPackageBundle
-from waypost.mls.psk import Psks
-from waypost.mls.staged import ApplicationMessage, Processed, ProposalMessage, StagedCommit
-from waypost.mls.suites import CipherSuite
+from waypost.mls.group import ApplicationMessage, Group, Processed, ProposalMessage, StagedCommit
+from waypost.mls.objects.key_package import KeyPackage, KeyPackageBundle
+from waypost.mls.objects.psk import Psks
+from waypost.mls.steps.epoch import GroupState, GroupStatus
+from waypost.mls.steps.joining import JoinOptions
 
 PSKS = Psks({b"shared": b"by all of them"})
 #: What an honest message may meet when it comes late or again.
 LATE = {
-    Kind.TEXT: {Fault.EPOCH_FORGOTTEN, Fault.GROUP_CLOSED},
-    Kind.PROPOSAL: {Fault.WRONG_EPOCH, Fault.GENERATION_CONSUMED, Fault.PROPOSAL_REPLAYED, Fault.GROUP_CLOSED},
-    Kind.WELCOME: {Fault.NO_KEY_PACKAGE},
+    Kind.TEXT: {MlsFault.EPOCH_FORGOTTEN, MlsFault.GROUP_CLOSED},
+    Kind.PROPOSAL: {
+        MlsFault.WRONG_EPOCH,
+        MlsFault.GENERATION_CONSUMED,
+        MlsFault.PROPOSAL_REPLAYED,
+        MlsFault.GROUP_CLOSED,
+    },
+    Kind.WELCOME: {MlsFault.NO_KEY_PACKAGE},
 }
 
 
@@ -68,7 +72,7 @@ class Client:
     @property
     def active(self) -> Group | None:
         """The group while this client is a member, as far as it knows."""
-        return self.group if self.group is not None and self.group.status is Status.ACTIVE else None
+        return self.group if self.group is not None and self.group.status is GroupStatus.ACTIVE else None
 
     @property
     def behind(self) -> bool:
@@ -126,9 +130,9 @@ class Client:
         return self._take(letter, processed, crash)
 
     def _refused(self, letter: Letter, error: MlsError) -> bool:
-        if error.fault is Fault.EPOCH_AHEAD:
+        if error.fault is MlsFault.EPOCH_AHEAD:
             return False
-        again = error.fault is Fault.GENERATION_CONSUMED and letter.message in self.disk.read
+        again = error.fault is MlsFault.GENERATION_CONSUMED and letter.message in self.disk.read
         if error.fault not in LATE[letter.kind] and not again:
             raise Violation(f"{self.name} cannot read {letter}: {error}") from error
         return True
@@ -175,7 +179,7 @@ class Client:
         letters = (Letter(Kind.WELCOME, self.name, each.message) for each in welcomes)
         if not self.keep(self.stored(after), crash, *letters):
             return True
-        if after.status is Status.REMOVED:
+        if after.status is GroupStatus.REMOVED:
             self.around.gone(before, message)
         else:
             self.around.entered(after)

@@ -9,10 +9,10 @@ from enum import Enum, auto
 
 from cryptography.exceptions import InvalidTag
 
-from waypost.mls.epoch import Epoch
-from waypost.mls.framing import PrivateMessage, PublicMessage, decode_message
-from waypost.mls.protection import sender_data_key
-from waypost.mls.secret_tree import RatchetKind
+from waypost.mls.keys.protection import sender_data_key
+from waypost.mls.keys.secret_tree import RatchetKind
+from waypost.mls.objects.framing import PrivateMessage, PublicMessage, decode_message
+from waypost.mls.steps.epoch import Epoch
 
 
 class Violation(AssertionError):

@@ -10,14 +10,14 @@ from tests.mls.schedule.hub import Kind, Letter, Violation
 from tests.mls.schedule.steps import Action, Crash, Step
 from tests.mls.world import NOW, signer
 
-from waypost.mls.committing import CommitOptions, PathChoice
-from waypost.mls.errors import Fault, MlsError
+from waypost.mls.base.errors import MlsError, MlsFault
+from waypost.mls.base.registry import ResumptionPskUsage, WireFormat
 from waypost.mls.external import propose_externally
 from waypost.mls.group import Group
-from waypost.mls.proposals import Add, PreSharedKey, Proposal, Remove
-from waypost.mls.psk import ExternalPskId, ResumptionPskId
-from waypost.mls.registry import ResumptionPskUsage, WireFormat
-from waypost.mls.sending import Framing, UpdateOptions
+from waypost.mls.objects.proposals import Add, PreSharedKey, Proposal, Remove
+from waypost.mls.objects.psk import ExternalPskId, ResumptionPskId
+from waypost.mls.steps.committing import CommitOptions, PathChoice
+from waypost.mls.steps.sending import Framing, UpdateOptions
 
 if TYPE_CHECKING:
     from tests.mls.schedule.play import Play
@@ -97,7 +97,7 @@ def _propose(play: Play, client: Client, proposal: Proposal | None, crash: Crash
         after, message = group.propose(proposal, play.random, NOW, _framing(play))
     except MlsError as error:
         # The same PublicMessage again: signatures are deterministic.
-        if error.fault is Fault.PROPOSAL_REPLAYED:
+        if error.fault is MlsFault.PROPOSAL_REPLAYED:
             return False
         raise Violation(f"{client.name} cannot propose {proposal}: {error}") from error
     return client.keep(client.stored(after), crash, Letter(Kind.PROPOSAL, client.name, message, epoch))

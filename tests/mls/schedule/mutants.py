@@ -11,17 +11,18 @@ from tests.mls.schedule.client import Client, Disk
 from tests.mls.schedule.hub import Hub, Letter
 from tests.mls.schedule.steps import Crash
 
-from waypost.mls import applying, epoch, group, processing, state_format
-from waypost.mls.bounds import Rules
-from waypost.mls.epoch import CachedProposal, GroupState, PastEpoch, Step, StepSecrets
-from waypost.mls.framing import PrivateMessage
-from waypost.mls.kdf import ZERO
-from waypost.mls.processing import Opened
-from waypost.mls.psk import Psks
-from waypost.mls.ratchet_tree import RatchetTree
-from waypost.mls.registry import PATH_REQUIRED, ProposalType
-from waypost.mls.secret_tree import MessageKey, RatchetKind, SecretTree
-from waypost.mls.state_format import StoredState
+from waypost.mls import group
+from waypost.mls.base.bounds import Rules
+from waypost.mls.base.kdf import ZERO
+from waypost.mls.base.registry import PATH_REQUIRED, ProposalType
+from waypost.mls.keys.secret_tree import MessageKey, RatchetKind, SecretTree
+from waypost.mls.objects.framing import PrivateMessage
+from waypost.mls.objects.psk import Psks
+from waypost.mls.steps import applying, epoch, processing, state_format
+from waypost.mls.steps.epoch import CachedProposal, GroupState, NextEpoch, PastEpoch, StepSecrets
+from waypost.mls.steps.processing import VerifiedMessage
+from waypost.mls.steps.state_format import StoredState
+from waypost.mls.tree.ratchet_tree import RatchetTree
 
 Mutate = Callable[[pytest.MonkeyPatch], None]
 
@@ -73,7 +74,7 @@ def reads_again(patch: pytest.MonkeyPatch) -> None:
 def reads_late_messages_again(patch: pytest.MonkeyPatch) -> None:
     right = processing.open_past
 
-    def open_past(past: PastEpoch, message: PrivateMessage) -> Opened:
+    def open_past(past: PastEpoch, message: PrivateMessage) -> VerifiedMessage:
         return replace(right(past, message), secret_tree=past.secret_tree)
 
     patch.setattr(processing, "open_past", open_past)
@@ -99,14 +100,14 @@ def leaves_out_the_commit_secret(patch: pytest.MonkeyPatch) -> None:
 
 
 def keeps_a_pending_commit_that_has_lost(patch: pytest.MonkeyPatch) -> None:
-    def advance(state: GroupState, step: Step, now: int, rules: Rules) -> GroupState:
+    def advance(state: GroupState, step: NextEpoch, now: int, rules: Rules) -> GroupState:
         return replace(epoch.advance(state, step, now, rules), pending=state.pending)
 
     patch.setattr(group, "advance", advance)
 
 
 def keeps_proposals_for_the_next_epoch(patch: pytest.MonkeyPatch) -> None:
-    def advance(state: GroupState, step: Step, now: int, rules: Rules) -> GroupState:
+    def advance(state: GroupState, step: NextEpoch, now: int, rules: Rules) -> GroupState:
         return replace(epoch.advance(state, step, now, rules), proposals=state.proposals)
 
     patch.setattr(group, "advance", advance)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from waypost.mls.applying import Applied, apply_list, new_parameters
-from waypost.mls.commit import Commit, ProposalRef, UpdatePath
-from waypost.mls.epoch import Epoch, GroupState, Signed, StepSecrets, next_schedule, provisional_context
-from waypost.mls.errors import MlsError
-from waypost.mls.framing import PrivateMessage, PublicMessage, decode_message
-from waypost.mls.hpke import PrivateKey
-from waypost.mls.kdf import ZERO, derive_secret
-from waypost.mls.processing import open_current
-from waypost.mls.proposal_list import SentProposal
-from waypost.mls.psk import Psks
-from waypost.mls.registry import SenderType
-from waypost.mls.suites import UPDATE_PATH_NODE
-from waypost.mls.treekem import merge_path
+from waypost.mls.base.errors import MlsError
+from waypost.mls.base.hpke import PrivateKey
+from waypost.mls.base.kdf import ZERO, derive_secret
+from waypost.mls.base.registry import SenderType
+from waypost.mls.base.suites import UPDATE_PATH_NODE
+from waypost.mls.objects.commit import Commit, ProposalRef, UpdatePath
+from waypost.mls.objects.framing import PrivateMessage, PublicMessage, decode_message
+from waypost.mls.objects.psk import Psks
+from waypost.mls.steps.applying import Applied, apply_list, new_parameters
+from waypost.mls.steps.epoch import Epoch, GroupState, SignedContent, StepSecrets, next_schedule, provisional_context
+from waypost.mls.steps.processing import open_current
+from waypost.mls.steps.proposal_list import SentProposal
+from waypost.mls.tree.treekem import merge_path
 
 
 def authenticators_in_reach(state: GroupState, message: bytes, psks: Psks) -> list[bytes]:
@@ -42,7 +42,7 @@ def authenticators_in_reach(state: GroupState, message: bytes, psks: Psks) -> li
     if commit.path is not None:
         merge_path(applied.tree, sender.index, commit.path)
         guesses += _commit_secrets(epoch, applied, commit.path, _keys(state))
-    signed = Signed(opened.message.wire_format, opened.message.content, opened.message.auth.signature)
+    signed = SignedContent(opened.message.wire_format, opened.message.content, opened.message.auth.signature)
     found = []
     for commit_secret in guesses:
         secrets = StepSecrets.of(epoch.secrets.init_secret, commit_secret, applied, state.psks(psks))

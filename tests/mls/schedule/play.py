@@ -11,14 +11,14 @@ from tests.mls.schedule.outsiders import authenticators_in_reach, can_open
 from tests.mls.schedule.steps import Action, Crash, Schedule, Step
 from tests.mls.world import GROUP_ID, LIFETIME, NOW, Seeded, content, signer
 
-from waypost.mls.committing import CommitOptions
-from waypost.mls.creating import GroupSpec
-from waypost.mls.credentials import BasicCredential
-from waypost.mls.epoch import GroupState
-from waypost.mls.errors import MlsError
-from waypost.mls.extensions import ExternalSender, external_senders_extension
+from waypost.mls.base.errors import MlsError
 from waypost.mls.group import Group
-from waypost.mls.proposals import Add
+from waypost.mls.objects.credentials import BasicCredential
+from waypost.mls.objects.extensions import ExternalSender, external_senders_extension
+from waypost.mls.objects.proposals import Add
+from waypost.mls.steps.committing import CommitOptions
+from waypost.mls.steps.creating import GroupSpec
+from waypost.mls.steps.epoch import GroupState
 
 #: Letters and commits at rest are bounded by what a schedule can make; more rounds mean that it never comes to rest.
 ROUNDS_MAX = 50

@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 from hypothesis import strategies as st
 
-from waypost.mls.suites import X25519_AES128, X25519_CHACHA20, XWING_AES128, CipherSuite
+from waypost.mls.base.suites import X25519_AES128, X25519_CHACHA20, XWING_AES128, CipherSuite
 
 
 class Action(Enum):

@@ -44,7 +44,7 @@ class Joining:
         device = await store.join(hashed, Device(caller.key, user.account.user, ask.label, now_ms, 0), ask.device_list)
         self._accounts.put_device(device)
         self._accounts.put_device_list(user.account.user, ask.device_list)
-        return reply(JoinReply(str(user.address), self._own.signed, store.epoch()))
+        return reply(JoinReply(str(user.address), self._own.signed, store.epoch))
 
 
 def _check_follows(user: LocalUser, devices: DeviceList) -> None:

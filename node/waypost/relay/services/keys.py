@@ -61,14 +61,14 @@ class Keys:
 
     async def _publish(self, caller: Caller, ask: Publish) -> Reply:
         store, now_ms = self._store, self._clock.wall_ms()
-        if ask.epoch != store.epoch():
+        if ask.epoch != store.epoch:
             # What the device believes to be here may be gone: it is told the epoch and starts anew.
             left = await store.packages_left(caller.key, now_ms)
-            return reply(PublishReply(left, store.epoch()))
+            return reply(PublishReply(left, store.epoch))
         packages = [_package(data, caller.key, now_ms, last_resort=False) for data in ask.packages]
         last = _package(ask.last_resort, caller.key, now_ms, last_resort=True) if ask.last_resort else None
         left = await store.publish(caller.key, ask.upload, now_ms, packages, last)
-        return reply(PublishReply(left, store.epoch()))
+        return reply(PublishReply(left, store.epoch))
 
     async def _claim(self, caller: Caller, ask: Claim) -> Reply:
         provider = Address.of(ask.address).provider

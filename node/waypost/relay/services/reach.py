@@ -23,7 +23,7 @@ class ReachOfAccounts:
         user = caller.account
         if ask.mode != _SHOW:
             await self._accounts.change_reach(user, _wanted(ask))
-        return reply(ReachReply(user.reach.mode, user.reach.providers))
+        return reply(ReachReply(user.account.reach.mode, user.account.reach.providers))
 
 
 def _wanted(ask: AskReach) -> Reach:

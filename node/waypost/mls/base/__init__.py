@@ -1,0 +1,1 @@
+"""What everything else stands on: encoding, numbers of the registries, bounds, errors, primitives, node numbers."""
