@@ -14,7 +14,7 @@ from waypost.client.mail.journal import Journal
 from waypost.client.mail.link import Handler, OpenLink
 from waypost.client.mail.outgoing import Outgoing, Ready
 from waypost.client.mail.retry import resend_after_ms
-from waypost.client.mail.waking import Changes, Wakeup
+from waypost.client.mail.waking import ChangeEvents, Wakeup
 from waypost.client.profile.database import Database
 from waypost.clock import SECOND_MS, Instant, WallMs
 from waypost.errors import Code
@@ -56,7 +56,7 @@ class Carrier(Handler):
         self._paused_until: Instant = 0.0
         self.offers = Wakeup()  #: for whoever has put a message into an envelope
         self.keys_low = Wakeup()  #: called when the node runs out of keys of this device
-        self.arrivals = Changes()  #: by ARRIVED
+        self.arrivals = ChangeEvents()  #: by ARRIVED
 
     # ── events of the link ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -67,7 +67,7 @@ class Carrier(Handler):
         return refusals
 
     async def settled(self, token: object, at_ms: WallMs, refusals: Sequence[Refusal]) -> None:
-        if not isinstance(token, _Offer):
+        if not isinstance(token, _OfferedMail):
             return
         times = at_ms, self._wall_ms()
         changed = await self._database.run(lambda conn: self._outgoing.settle(conn, token.ready, refusals, times))
@@ -117,7 +117,9 @@ class Carrier(Handler):
                 ready, due_ms = await self._database.run(choose)
                 if ready and not link.session.closed:
                     self._in_flight.update(item.row for item in ready)
-                    link.session.offer([item.envelope for item in ready], [item.id for item in ready], _Offer(ready))
+                    link.session.offer(
+                        [item.envelope for item in ready], [item.id for item in ready], _OfferedMail(ready)
+                    )
                     link.wake()
                     continue
                 if due_ms is not None:
@@ -127,7 +129,7 @@ class Carrier(Handler):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Offer:
+class _OfferedMail:
     """What a receipt is about."""
 
     ready: Sequence[Ready]

@@ -23,7 +23,7 @@ from waypost.protocol.frames.messages import ID_BYTES, Notice, NoticeKind, Outco
 Changed = list[bytes]
 
 
-class Stage(IntEnum):
+class SendStage(IntEnum):
     """How far a message is for one recipient, as the database has it.
 
     Where SQL spells the number, a partial index is used: it would not be for a bound value.
@@ -76,22 +76,26 @@ def note(conn: sqlite3.Connection, recipient: int, status: Status) -> Changed:
     else:
         _write(conn, recipient, n + 1 if n + 1 < STATUSES_PER_MESSAGE_MAX else n, status)
     if status.state.is_final:
-        conn.execute("UPDATE recipient SET stage = ? WHERE id = ?", (Stage.ENDED, recipient))
-        release(conn, message)
+        conn.execute("UPDATE recipient SET stage = ? WHERE id = ?", (SendStage.ENDED, recipient))
+        release_content(conn, message)
+        _release_envelopes(conn, message)
     return [local]
 
 
-def release(conn: sqlite3.Connection, message: int) -> None:
-    """Take out of the database what no recipient needs any more: the content, and envelopes."""
+def release_content(conn: sqlite3.Connection, message: int) -> None:
+    """Take a content out of the database that no recipient needs any more."""
     conn.execute(
         "UPDATE message SET content = NULL, size = 0 WHERE id = ? AND size > 0"
         " AND NOT EXISTS (SELECT 1 FROM recipient WHERE message = message.id AND stage = ?)",
-        (message, Stage.UNSEALED),
+        (message, SendStage.UNSEALED),
     )
+
+
+def _release_envelopes(conn: sqlite3.Connection, message: int) -> None:
     conn.execute(
         "UPDATE envelope SET data = NULL, due_ms = NULL WHERE message = ? AND due_ms IS NOT NULL"
         " AND NOT EXISTS (SELECT 1 FROM recipient WHERE envelope = envelope.id AND stage = ?)",
-        (message, Stage.SEALED),
+        (message, SendStage.SEALED),
     )
 
 
@@ -106,7 +110,7 @@ def noticed(conn: sqlite3.Connection, notice: Notice, now_ms: WallMs) -> Changed
         rows = conn.execute(
             "SELECT recipient.id FROM envelope JOIN recipient ON recipient.envelope = envelope.id"
             " WHERE envelope_id = ? AND stage IN (?, ?) ORDER BY recipient.id",
-            (id_, Stage.SEALED, Stage.TAKEN),
+            (id_, SendStage.SEALED, SendStage.TAKEN),
         ).fetchall()
         for (recipient,) in rows:
             changed += note(conn, recipient, status)

@@ -48,7 +48,7 @@ class Message:
         return self.body.decode("utf-8", "replace")
 
 
-class Stored(Struct, frozen=True, array_like=True):
+class StoredMessage(Struct, frozen=True, array_like=True):
     """A received message as the database has it, encrypted."""
 
     sender: Name
@@ -61,23 +61,23 @@ class Stored(Struct, frozen=True, array_like=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadEnvelope:
     """What an envelope was found to say. `digest`: the content's, whatever envelope it came in; None: not readable."""
 
-    message: Stored
+    message: StoredMessage
     digest: bytes | None
 
 
-class Read(Protocol):
+class EnvelopeOpener(Protocol):
     """Opens an envelope; what cannot be opened is a message too. Raises LocalError(STATE_DAMAGED)."""
 
-    def __call__(self, conn: sqlite3.Connection, envelope: Envelope, now_ms: WallMs, /) -> Reading: ...
+    def __call__(self, conn: sqlite3.Connection, envelope: Envelope, now_ms: WallMs, /) -> ReadEnvelope: ...
 
 
 class Incoming:
     """Everything works inside a transaction."""
 
-    def __init__(self, address: Address, at_rest: AtRest, read_envelope: Read) -> None:
+    def __init__(self, address: Address, at_rest: AtRest, read_envelope: EnvelopeOpener) -> None:
         self._address = address
         self._at_rest = at_rest
         self._read = read_envelope
@@ -142,7 +142,7 @@ class Incoming:
         if row is None:
             return None
         number, envelope_id, received_ms, locked = row
-        stored = read(self._at_rest.unlock(locked, b"inbox " + envelope_id), Stored, Code.STATE_DAMAGED)
+        stored = read(self._at_rest.unlock(locked, b"inbox " + envelope_id), StoredMessage, Code.STATE_DAMAGED)
         return number, Message(
             id_text(envelope_id),
             stored.sender,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from waypost.client.mail import history
-from waypost.client.mail.history import Changed, Stage
+from waypost.client.mail.history import Changed, SendStage
 from waypost.client.mail.retry import RESEND_MAX_MS, resend_after_ms
 from waypost.client.mail.status import Status
 from waypost.client.profile.at_rest import AtRest
@@ -86,7 +86,7 @@ class Outgoing:
         for address in draft.recipients:
             recipient = conn.execute(
                 "INSERT INTO recipient (message, address, stage) VALUES (?, ?, ?)",
-                (message, str(address), Stage.UNSEALED),
+                (message, str(address), SendStage.UNSEALED),
             ).lastrowid
             history.begin(conn, recipient or 0, Status(State.QUEUED, draft.created_ms))
 
@@ -137,9 +137,9 @@ class Outgoing:
         ).lastrowid
         conn.executemany(
             "UPDATE recipient SET envelope = ?, stage = ? WHERE id = ?",
-            [(envelope, Stage.SEALED, recipient) for recipient in recipients],
+            [(envelope, SendStage.SEALED, recipient) for recipient in recipients],
         )
-        history.release(conn, message)
+        history.release_content(conn, message)
         return [local]
 
     def no_keys(self, conn: sqlite3.Connection, address: Address, code: int, times: tuple[WallMs, WallMs]) -> Changed:
@@ -214,14 +214,15 @@ class Outgoing:
         """End what has waited here too long."""
         rows = conn.execute(
             "SELECT recipient.id FROM recipient JOIN message ON message.id = message"
-            " WHERE stage < 2 /* TAKEN */ AND expires_ms <= ? ORDER BY recipient.id",
+            " WHERE stage < 2 /* TAKEN */ AND expires_ms <= ?",
             (now_ms,),
         ).fetchall()
         return _note_all(conn, rows, Status(State.EXPIRED, now_ms, Code.EXPIRED.number))
 
     def _taken(self, conn: sqlite3.Connection, envelope: int, status: Status) -> Changed:
         conn.execute(
-            "UPDATE recipient SET stage = ? WHERE envelope = ? AND stage = ?", (Stage.TAKEN, envelope, Stage.SEALED)
+            "UPDATE recipient SET stage = ? WHERE envelope = ? AND stage = ?",
+            (SendStage.TAKEN, envelope, SendStage.SEALED),
         )
         conn.execute("UPDATE envelope SET data = NULL, due_ms = NULL WHERE id = ?", (envelope,))
         return self._note_envelope(conn, envelope, status)
