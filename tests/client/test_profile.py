@@ -16,9 +16,9 @@ from waypost.clock import SECOND_MS
 from waypost.crypto.keys import Purpose, SigningKey
 from waypost.errors import Code, LocalError, PeerFault, Refused
 from waypost.limits import EXPIRY_MAX_S
+from waypost.protocol.directory.asks import Join, Publish
 from waypost.protocol.directory.bundle import open_package
 from waypost.protocol.directory.record import NodeRecord, sign_record, succession_payload
-from waypost.protocol.frames.messages import Join, Publish
 
 
 def modes_of(profile: Path) -> tuple[int, set[int]]:

@@ -12,8 +12,8 @@ from tests.client.support import ALICE, BACKENDS, BOB, on, opened
 from waypost.client import Client, Message, SentState
 from waypost.errors import Code, LocalError, Refused
 from waypost.protocol.custody.envelope import EnvelopeClass
+from waypost.protocol.directory.asks import ClaimReply
 from waypost.protocol.directory.bundle import DeviceList, sign_device_list
-from waypost.protocol.frames.messages import ClaimReply
 
 
 async def waiting(me: Client) -> list[Message]:

@@ -11,7 +11,9 @@ from tests.client.support import ALICE, BACKENDS, BOB, on, opened
 from waypost.client import SentState, connect
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code, LocalError, Refused
-from waypost.protocol.frames.messages import Claim, Notice, NoticeKind, Outcome, Refusal
+from waypost.protocol.custody.messages import Outcome, Refusal
+from waypost.protocol.directory.asks import Claim
+from waypost.protocol.frames.messages import Notice, NoticeKind
 
 
 def outcome(envelope: bytes, code: int = 0, recipient: str = BOB, sender: str = "alice") -> Outcome:

@@ -16,11 +16,13 @@ from waypost.client.schemes import payload
 from waypost.crypto.keys import Purpose
 from waypost.errors import Code
 from waypost.protocol.custody import envelope
-from waypost.protocol.directory import bundle, invite, record
+from waypost.protocol.custody import messages as custody
+from waypost.protocol.directory import asks, bundle, invite, record
+from waypost.protocol.directory.asks import Ask
 from waypost.protocol.frames import messages, signed
-from waypost.protocol.frames.messages import Ask, Message, NoticeKind, Query
+from waypost.protocol.frames.messages import Message, NoticeKind, Query
 
-MODULES: tuple[ModuleType, ...] = (messages, record, bundle, envelope, invite, signed, payload)
+MODULES: tuple[ModuleType, ...] = (messages, custody, asks, record, bundle, envelope, invite, signed, payload)
 PREFIXES = {"wire.md": "WIRE", "link.md": "LINK", "custody.md": "CUST", "directory.md": "DIR"}
 
 RULE = re.compile(r"\*\*\[([A-Z]+)-(\d+)\]\*\*")

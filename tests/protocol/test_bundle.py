@@ -11,6 +11,7 @@ from waypost.crypto.seal import package_id
 from waypost.errors import Code, PeerFault
 from waypost.ids import parse_address
 from waypost.limits import DEVICES_PER_ACCOUNT_MAX
+from waypost.protocol.directory.asks import ClaimAnswer, ClaimReply, DeviceKeys
 from waypost.protocol.directory.bundle import (
     DeviceList,
     KeyPackage,
@@ -23,7 +24,6 @@ from waypost.protocol.directory.bundle import (
 )
 from waypost.protocol.directory.record import NodeRecord, sign_record
 from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.messages import ClaimAnswer, ClaimReply, DeviceKeys
 from waypost.protocol.frames.signed import Signed
 
 NOW_MS = 1_800_000_000_000

@@ -18,10 +18,12 @@ from waypost.crypto import kem
 from waypost.errors import Code, PeerFault, Refused, WaypostError, code_of
 from waypost.limits import CONNECT_TIMEOUT_S, HANDSHAKE_TIMEOUT_S, QUERY_TIMEOUT_S
 from waypost.links.errors import LinkBroken
+from waypost.protocol.custody.messages import Outcome, Refusal
+from waypost.protocol.directory.asks import Join, JoinReply
 from waypost.protocol.directory.invite import parse_invite
 from waypost.protocol.directory.reach import ReachMode
 from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.messages import Answer, Join, JoinReply, Notice, Outcome, Refusal
+from waypost.protocol.frames.messages import Answer, Notice
 
 #: For the first link, and for the node to have the keys.
 _FIRST_LINK_S = CONNECT_TIMEOUT_S + HANDSHAKE_TIMEOUT_S + 2 * QUERY_TIMEOUT_S

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from waypost.protocol.frames.messages import Name, Text
+from waypost.protocol.frames.fields import Name, Text
 
 
 class _Request(Struct, frozen=True, array_like=True, gc=False):

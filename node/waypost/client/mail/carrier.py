@@ -20,7 +20,8 @@ from waypost.clock import SECOND_MS, Instant, WallMs
 from waypost.errors import Code
 from waypost.ids import Address
 from waypost.limits import CLIENT_UPKEEP_S
-from waypost.protocol.frames.messages import Notice, NoticeKind, Outcome, Refusal
+from waypost.protocol.custody.messages import Outcome, Refusal
+from waypost.protocol.frames.messages import Notice, NoticeKind
 
 #: Refusals that are about the node as a whole: the rest of the mail would only be refused as well.
 _NODE_CODES = frozenset(

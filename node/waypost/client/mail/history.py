@@ -17,7 +17,9 @@ from waypost.errors import Code
 from waypost.ids import Address, parse_address
 from waypost.limits import JOURNAL_LIFETIME_MS, STATUSES_PER_MESSAGE_MAX
 from waypost.protocol.custody.fate import State
-from waypost.protocol.frames.messages import ID_BYTES, Notice, NoticeKind, Outcome
+from waypost.protocol.custody.messages import Outcome
+from waypost.protocol.frames.fields import ID_BYTES
+from waypost.protocol.frames.messages import Notice, NoticeKind
 
 #: Local ids of messages whose history has changed.
 Changed = list[bytes]

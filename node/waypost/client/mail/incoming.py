@@ -22,8 +22,9 @@ from waypost.limits import (
     UNREAD_MAX_MESSAGES,
 )
 from waypost.protocol.custody.envelope import Envelope, decode_envelope, sender_of
+from waypost.protocol.custody.messages import Refusal
 from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.messages import Name, Refusal
+from waypost.protocol.frames.fields import Name
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from waypost.ids import Address, parse_address
 from waypost.limits import SEAL_AT_ONCE, UNSENT_MAX_BYTES, UNSENT_MAX_MESSAGES
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
 from waypost.protocol.custody.fate import State
-from waypost.protocol.frames.messages import Refusal
+from waypost.protocol.custody.messages import Refusal
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from waypost.limits import (
     PACKAGE_LIFETIME_MS,
     PACKAGES_PER_DEVICE_MAX,
 )
-from waypost.protocol.frames.messages import ID_BYTES, Publish
+from waypost.protocol.directory.asks import Publish
+from waypost.protocol.frames.fields import ID_BYTES
 
 
 class UploadState(IntEnum):

@@ -19,7 +19,7 @@ from waypost.clock import NEVER, SECOND_MS, Instant, WallMs
 from waypost.errors import Code, PeerFault, Refused
 from waypost.ids import Address
 from waypost.limits import CLAIMS_AT_ONCE, CLIENT_UPKEEP_S
-from waypost.protocol.frames.messages import ID_BYTES
+from waypost.protocol.frames.fields import ID_BYTES
 
 
 @dataclass(slots=True)

@@ -16,10 +16,11 @@ from waypost.client.talk.pins import KeyMatch
 from waypost.clock import WallMs
 from waypost.errors import Code, PeerFault, Refused, code_of
 from waypost.ids import Address
+from waypost.protocol.directory.asks import Claim, ClaimAnswer, ClaimReply
 from waypost.protocol.directory.bundle import Bundle, open_claim, open_device_list
 from waypost.protocol.directory.package import PackageState
 from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.messages import Answer, Claim, ClaimAnswer, ClaimReply
+from waypost.protocol.frames.messages import Answer
 
 
 class KeyLookup:

@@ -18,10 +18,11 @@ from waypost.crypto.seal import package_id
 from waypost.errors import Code, PeerFault
 from waypost.ids import Address
 from waypost.limits import DEVICES_PER_ACCOUNT_MAX, PACKAGE_MAX_BYTES
+from waypost.protocol.directory.asks import ClaimAnswer, ClaimReply
 from waypost.protocol.directory.package import PackageState
 from waypost.protocol.directory.record import open_record
 from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.messages import U53, ClaimAnswer, ClaimReply, Key, Name, Suite
+from waypost.protocol.frames.fields import U53, Key, Name, Suite
 from waypost.protocol.frames.signed import Signed, open_self_signed, sign
 
 
