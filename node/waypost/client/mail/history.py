@@ -13,9 +13,9 @@ from enum import IntEnum
 
 from waypost.client.mail.status import Status, follows
 from waypost.clock import WallMs
-from waypost.errors import Code
 from waypost.ids import Address, parse_address
 from waypost.limits import JOURNAL_LIFETIME_MS, STATUSES_PER_MESSAGE_MAX
+from waypost.protocol.custody.app import end_of
 from waypost.protocol.custody.fate import State
 from waypost.protocol.custody.messages import Outcome
 from waypost.protocol.frames.fields import ID_BYTES
@@ -125,7 +125,7 @@ def reported(conn: sqlite3.Connection, me: Address, outcomes: Iterable[Outcome])
     for outcome in outcomes:
         if outcome.sender not in (me.user, str(me)):
             continue
-        status = Status(_end_of(outcome.code), outcome.at_ms, outcome.code)
+        status = Status(end_of(outcome.code), outcome.at_ms, outcome.code)
         for id_ in split(outcome.ids):
             row = conn.execute(
                 "SELECT recipient.id FROM envelope JOIN recipient ON recipient.envelope = envelope.id"
@@ -179,12 +179,6 @@ def forget(conn: sqlite3.Connection, now_ms: WallMs) -> None:
 def split(ids: bytes) -> list[bytes]:
     """Whole ids, one after the other; a rest that is none is left out."""
     return [ids[at : at + ID_BYTES] for at in range(0, len(ids) - ID_BYTES + 1, ID_BYTES)]
-
-
-def _end_of(code: int) -> State:
-    if code == 0:
-        return State.DELIVERED
-    return State.EXPIRED if code == Code.EXPIRED.number else State.BOUNCED
 
 
 def _write(conn: sqlite3.Connection, recipient: int, n: int, status: Status) -> None:
