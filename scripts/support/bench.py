@@ -22,8 +22,8 @@ from scripts.support.bench_simulate import bench as simulated
 from scripts.support.mls import bench as bench_mls
 from scripts.support.nodes import Node, two_nodes
 
-from waypost.cli.node import ask_node
-from waypost.protocol.operator import GetStatus
+from waypost.daemon.ask import ask_node
+from waypost.protocol.operator import GetStatus, StoreNow
 from waypost_lab.timeline import write
 
 _IP_AND_TCP_BYTES = 52  #: a segment's headers on loopback: IPv4, TCP, the timestamps option
@@ -246,14 +246,14 @@ def offline(options: argparse.Namespace) -> dict[str, Any]:
 def wait_stored(node: Node, how_many: int) -> int:
     """When that many envelopes wait at the node, in monotonic nanoseconds (as its status told, asked every 20 ms)."""
     deadline = time.monotonic() + 120
-    status: dict[str, Any] = {}
+    stored = StoreNow(0, 0)
     with ask_node(node.state) as asked:
         while time.monotonic() < deadline:
-            status = asked.ask(GetStatus())
-            if status["store"]["envelopes"] >= how_many:
+            stored = asked.ask(GetStatus()).store
+            if stored.envelopes >= how_many:
                 return time.monotonic_ns()
             time.sleep(0.02)
-    raise RuntimeError(f"only {status['store']} of {how_many} are stored")
+    raise RuntimeError(f"only {stored.envelopes} of {how_many} are stored")
 
 
 def settled_disk(node: Node) -> int:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from waypost.cli.node import ask_node
+from waypost.daemon.ask import ask_node
 from waypost.daemon.state import StateDir, make
 from waypost.protocol.operator import AddUser
 
@@ -81,7 +81,7 @@ class Node:
     def invite(self, *users: str) -> list[str]:
         """Invites for new users."""
         with ask_node(self.state) as node:
-            return [node.ask(AddUser(user))["invite"] for user in users]
+            return [node.ask(AddUser(user)).invite for user in users]
 
     # ── measured ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -17,10 +17,10 @@ from waypost.errors import Code, Refused
 from waypost.ids import Provider
 from waypost.links.tcp import listen, port_of, serve
 from waypost.protocol.directory.record import RecordEndpoint
+from waypost.protocol.directory.trust import Mode
 from waypost.relay.node import Relay
 from waypost.relay.settings import ConfiguredPeer, Reach, Settings
 from waypost.relay.settings import Parts as RelayParts
-from waypost.routing.policy import Mode
 from waypost.storage.memory.engine import MemoryStore
 
 BIRDY, FINCH = "birdy.local", "finch.local"

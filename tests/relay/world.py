@@ -23,6 +23,7 @@ from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_en
 from waypost.protocol.directory.bundle import DeviceList, sign_device_list
 from waypost.protocol.directory.invite import parse_invite
 from waypost.protocol.directory.record import RecordEndpoint
+from waypost.protocol.directory.trust import Mode
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.handshake import Handshake, Own
 from waypost.protocol.frames.messages import Answer, Ask, Join, JoinReply, Notice, Outcome, Refusal, Role, Signal
@@ -40,7 +41,6 @@ from waypost.protocol.frames.session import (
 from waypost.relay.federation.peer import Peer
 from waypost.relay.node import Relay
 from waypost.relay.settings import Dns, Parts, Quotas, Rates, Reach, Settings
-from waypost.routing.policy import Mode
 from waypost.storage.memory.engine import MemoryStore
 from waypost.storage.store import Store
 from waypost_lab.clock import LabClock

@@ -38,7 +38,6 @@ NOT_YET = {
     "delivery: named types",
     "attributes without a value after the constructor",
     "the same in the lab",
-    "dict[str, Any] in relay, protocol, storage",
     "sets of words listed twice",
     "words of fate, reach, trust as bare strings",
     "class names that mean two things",

@@ -30,11 +30,11 @@ from waypost.limits import DEFAULT_PORT, RECORD_ENDPOINTS_MAX
 from waypost.links import tcp
 from waypost.links.tls import TlsConfig, TlsStream
 from waypost.protocol.directory.record import RecordEndpoint
+from waypost.protocol.directory.trust import Mode
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.signed import Signed
 from waypost.relay.node import Relay
 from waypost.relay.settings import ConfiguredPeer, Dns, Parts, Quotas, Rates, Reach, Settings
-from waypost.routing.policy import Mode
 from waypost.storage.sqlite.engine import open_store
 
 _CERTIFICATE_DAYS: Final = 3_650

@@ -14,7 +14,7 @@ from waypost.discovery.source import Sighting, Source
 from waypost.ids import Provider
 from waypost.links.stream import Stream
 from waypost.protocol.directory.record import RecordEndpoint
-from waypost.routing.policy import Mode
+from waypost.protocol.directory.trust import Mode
 
 
 class Reach(Enum):
