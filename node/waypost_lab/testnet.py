@@ -23,8 +23,12 @@ import trio
 from waypost.client import Client
 from waypost.errors import Code, LocalError
 from waypost.ids import Provider, parse_id
-from waypost.protocol.frames.messages import TrackReply
-from waypost.storage.store import Device
+from waypost.protocol.directory.asks import TrackReply
+from waypost.protocol.directory.reach import BY_DEFAULT, reach_of
+from waypost.storage.memory.apply import answer
+from waypost.storage.operations.accounts import Device
+from waypost.storage.operations.base import Operation
+from waypost.storage.operations.keys import PackagesLeft
 from waypost_lab.app import App
 from waypost_lab.clock import LabClock
 from waypost_lab.durable import Disk
@@ -54,9 +58,9 @@ class Network(Faults):
         self.on_event: Callable[[AnyEvent], None] = lambda _event: None
         #: Told of each line of a node's log: its name, the level, the event, the fields.
         self.on_log: Callable[[str, str, str, dict[str, Any]], None] = lambda *_line: None
-        #: Told of what has become durable, before anyone is answered: the node's name, the verb, what it was given and
+        #: Told of what has become durable, before anyone is answered: the node's name, the operation and
         #: what it returned or raised.
-        self.on_commit: Callable[[str, str, tuple[Any, ...], Any], None] = lambda *_commit: None
+        self.on_commit: Callable[[str, Operation[Any], Any], None] = lambda *_commit: None
 
     # ── nodes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -136,9 +140,13 @@ class Network(Faults):
         name, _, node = full_address(address).rpartition("@")
         relay = self._running(node).relay
         user = relay.accounts.get(name)
-        if user is None or (mode == "some") is not bool(providers) or mode not in ("all", "none", "some"):
+        try:
+            reach = reach_of(mode, tuple(full_node(each) for each in providers))
+        except ValueError:
+            reach = BY_DEFAULT
+        if user is None or reach == BY_DEFAULT:
             raise LocalError(Code.BAD_CONFIG, f"reach of {address}: {mode} {' '.join(providers)}".rstrip())
-        await relay.directory.set_reach(user, mode, tuple(full_node(each) for each in providers))
+        await relay.accounts.change_reach(user, reach)
 
     async def renew(self, address: str) -> None:
         """The operator starts over with a user: account and keys are removed, the next app joins with a new profile."""
@@ -184,9 +192,12 @@ class Network(Faults):
         whole = full_address(address)
         machine = self.machine(whole.rpartition("@")[2])
         disk = machine.disk
-        store = disk.engine if isinstance(disk, Disk) else self._running(machine.name).relay.store
         now_ms = machine.clock.wall_ms()
-        return sum([await store.packages_left(key, now_ms) for key in self._keys_of.get(whole, ())])
+        asked = [PackagesLeft(key, now_ms) for key in self._keys_of.get(whole, ())]
+        if isinstance(disk, Disk):
+            return sum(answer(disk.state, each) for each in asked)
+        store = self._running(machine.name).relay.store
+        return sum([await store.read(each) for each in asked])
 
     async def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait for it; looks a hundred times a second. Raises trio.TooSlowError."""
@@ -227,10 +238,10 @@ class _Commits:
     node: str
     net: Network
 
-    def committed(self, verb: str, arguments: tuple[Any, ...], result: Any) -> None:
+    def committed(self, operation: Operation[Any], result: Any) -> None:
         if isinstance(result, Device):
             self.net.joined(f"{result.user}@{self.node}", result.key)
-        self.net.on_commit(self.node, verb, arguments, result)
+        self.net.on_commit(self.node, operation, result)
 
 
 @asynccontextmanager

@@ -14,20 +14,15 @@ from tests.relay.world import Device, VirtualClock, World, key_of, world
 
 from waypost.crypto.keys import SigningKey
 from waypost.errors import Code, Refused
-from waypost.ids import Provider, User
+from waypost.ids import Provider, User, parse_address
 from waypost.limits import CLAIM_BURST, PACKAGES_LOW
-from waypost.protocol.directory.bundle import KeyPackage, open_claim, sign_package
-from waypost.protocol.directory.invite import token_hash
-from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.messages import (
-    Answer,
+from waypost.protocol.directory.asks import (
     AskReach,
     Claim,
     ClaimAnswer,
     ClaimReply,
     Join,
     JoinReply,
-    NoticeKind,
     Publish,
     PublishReply,
     ReachReply,
@@ -35,8 +30,12 @@ from waypost.protocol.frames.messages import (
     Track,
     TrackReply,
 )
+from waypost.protocol.directory.bundle import KeyPackage, open_claim, sign_package
+from waypost.protocol.directory.invite import token_hash
+from waypost.protocol.directory.reach import EVERYONE, NOBODY, Reach, reach_of
+from waypost.protocol.frames.codec import read
+from waypost.protocol.frames.messages import Answer, NoticeKind
 from waypost.protocol.frames.session import Asked
-from waypost.relay.settings import Reach as DefaultReach
 
 BIRDY, FINCH, HERON = "birdy.local", "finch.local", "heron.local"
 _numbers = count()
@@ -237,7 +236,9 @@ async def test_a_claim_through_a_peer_checks_out(autojump_clock: trio.testing.Mo
         await publish(bob, [package(bob.key)])
         asked = claim("bob@finch.local")
         answer = await alice.ask(asked)
-        bundle = open_claim(read(answer.body, ClaimAnswer), asked.address, asked.request, VirtualClock().wall_ms())
+        bundle = open_claim(
+            read(answer.body, ClaimAnswer), parse_address(asked.address), asked.request, VirtualClock().wall_ms()
+        )
         assert bundle.identity_key == key_of("identity of bob@finch.local").public
         assert bundle.node_key == key_of(FINCH).public
         assert len(bundle.packages) == 1
@@ -338,7 +339,7 @@ async def test_a_peer_cannot_drain_the_packages_nor_tell_who_exists(autojump_clo
                 seen.append((await birdy.ask(claim(f"{user}@finch.local"))).code)
             if number % 20 == 0:
                 # A request's own limit is not what this is about.
-                w.nodes[FINCH].relay.directory._queries._table.clear()
+                w.nodes[FINCH].relay.services._queries._table.clear()
         assert codes["bob"].count(Code.RATE_LIMITED.number) >= 5
         assert [code == Code.RATE_LIMITED.number for code in codes["bob"]] == [
             code == Code.RATE_LIMITED.number for code in codes["nobody"]
@@ -413,28 +414,27 @@ async def test_a_peer_that_never_answers_or_answers_nonsense(autojump_clock: tri
 
 
 @pytest.mark.parametrize(
-    ("default", "named", "own", "reached"),
+    ("default", "own", "reached"),
     [
-        (DefaultReach.NONE, (), None, False),
-        (DefaultReach.ALL, (), None, True),
-        (DefaultReach.SOME, (Provider(BIRDY),), None, True),
-        (DefaultReach.SOME, (Provider(HERON),), None, False),
-        (DefaultReach.NONE, (), AskReach("all"), True),
-        (DefaultReach.ALL, (), AskReach("none"), False),
-        (DefaultReach.NONE, (), AskReach("some", (BIRDY,)), True),
-        (DefaultReach.ALL, (), AskReach("some", (HERON,)), False),
+        (NOBODY, None, False),
+        (EVERYONE, None, True),
+        (reach_of("some", (Provider(BIRDY),)), None, True),
+        (reach_of("some", (Provider(HERON),)), None, False),
+        (NOBODY, AskReach("all"), True),
+        (EVERYONE, AskReach("none"), False),
+        (NOBODY, AskReach("some", (BIRDY,)), True),
+        (EVERYONE, AskReach("some", (HERON,)), False),
     ],
 )
 async def test_consent(
     autojump_clock: trio.testing.MockClock,
-    default: DefaultReach,
-    named: tuple[Provider, ...],
+    default: Reach,
     own: AskReach | None,
     reached: bool,
 ) -> None:
     async with world() as w:
         await w.node(BIRDY)
-        await w.node(FINCH, reach=default, reach_providers=named)
+        await w.node(FINCH, reach=default)
         w.introduce(BIRDY, FINCH)
         alice, bob = await w.device(BIRDY, "alice"), await w.device(FINCH, "bob")
         carol = await w.device(FINCH, "carol")

@@ -14,10 +14,11 @@ from waypost.discovery.source import Endpoint, Sighting
 from waypost.errors import Code, PeerFault, Refused
 from waypost.ids import Provider
 from waypost.limits import HEARD_OF_MAX, RECORDS_PER_MESSAGE_MAX
+from waypost.protocol.directory.asks import Records, RecordsReply
 from waypost.protocol.directory.record import RecordEndpoint, RecordState, open_record, succession_payload
 from waypost.protocol.directory.trust import Mode, PeerPolicy
 from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.messages import Notice, NoticeKind, Records, RecordsReply, Signal
+from waypost.protocol.frames.messages import Notice, NoticeKind, Signal
 from waypost.relay.settings import ConfiguredPeer
 
 BIRDY, FINCH, HERON = "birdy.local", "finch.local", "heron.local"
@@ -272,7 +273,7 @@ async def test_a_node_that_leaves_takes_nothing_more(autojump_clock: trio.testin
     async with world() as w:
         finch = await w.node(FINCH)
         carol, bob = await w.device(FINCH, "carol"), await w.device(FINCH, "bob")
-        finch.relay.intake.closed = True
+        finch.relay.intake.close()
         id_ = carol.send("bob@finch.local")
         await carol.until(lambda: carol.refused == {id_: Code.PEER_GONE.number})
         assert bob.inbox == []

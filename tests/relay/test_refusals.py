@@ -11,10 +11,11 @@ from tests.relay.world import Device, VirtualClock, World, world
 
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code
-from waypost.ids import Provider
+from waypost.ids import Address, Provider
 from waypost.limits import BODY_MAX_BYTES
+from waypost.protocol.directory.asks import Claim
 from waypost.protocol.directory.trust import PeerPolicy
-from waypost.protocol.frames.messages import Claim, NoticeKind
+from waypost.protocol.frames.messages import NoticeKind
 from waypost.relay.settings import Quotas, Rates
 from waypost.storage.memory.engine import MemoryStore
 
@@ -269,7 +270,7 @@ async def test_a_full_store_refuses_for_now_and_recovers(autojump_clock: trio.te
         track = await w.nodes[BIRDY].relay.tracks.find(last)
         assert (track.state, track.code) == ("waiting", Code.STORE_FULL.number)
         assert track.next_try_ms > w.nodes[BIRDY].clock.wall_ms()
-        assert store.usage(w.nodes[FINCH].relay.accounts.device_mailboxes("bob@finch.local")[0]).items == 3
+        assert store.usage(w.nodes[FINCH].relay.accounts.device_mailboxes(Address.of("bob@finch.local"))[0]).items == 3
         await bob.connect()
         await bob.until(lambda: len(bob.inbox) == 10, seconds=600)
 
@@ -336,7 +337,7 @@ async def test_a_store_full_to_the_brim_can_be_emptied(autojump_clock: trio.test
         await carol.until(lambda: carol.closed is not None)
         alice.send("carol@birdy.local", bytes(1_000))
         await alice.until(lambda: len(alice.accepted) == 1)
-        store.max_bytes = store.held_bytes
+        store.state.max_bytes = store.state.held_bytes
         await carol.connect()
         await alice.until(lambda: len(alice.outcomes) == 1)
 

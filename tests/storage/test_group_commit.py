@@ -14,6 +14,10 @@ import trio.testing
 
 from waypost.errors import Code, LocalError, Refused, WaypostError
 from waypost.limits import COMMIT_MAX_BYTES, COMMIT_MAX_OPERATIONS
+from waypost.storage.feed import Feed
+from waypost.storage.operations.base import Operation
+from waypost.storage.operations.changes import Change, Look, Subject
+from waypost.storage.pending import Pending, to_stderr
 from waypost.storage.sqlite import schema, seam
 from waypost.storage.sqlite.commit import (
     COMPANY_S,
@@ -21,26 +25,69 @@ from waypost.storage.sqlite.commit import (
     Disk,
     GroupCommit,
     Haste,
-    Pending,
     Transactions,
     in_thread,
 )
+from waypost.storage.sqlite.mail_state import MailState
 
 
-class Gate:
-    """An operation that keeps the database thread until it is let go."""
+class Own(Operation[Any]):
+    """One of this test's own."""
+
+    size = 1
+    haste = Haste.NOW
+
+    def do(self, conn: sqlite3.Connection) -> Any:
+        raise NotImplementedError
+
+
+class Gate(Own):
+    """Keeps the database thread until it is let go."""
 
     def __init__(self) -> None:
         self.entered = trio.Event()
         self._token = trio.lowlevel.current_trio_token()
         self._open = threading.Event()
 
-    def __call__(self, conn: sqlite3.Connection) -> None:
+    def do(self, conn: sqlite3.Connection) -> None:
         self._token.run_sync_soon(self.entered.set)
         assert self._open.wait(30)
 
     def open(self) -> None:
         self._open.set()
+
+
+class Row(Own):
+    """Writes a row and notes it."""
+
+    def __init__(self, name: str, ran: list[str], haste: Haste, size: int) -> None:
+        self.name, self.ran, self.haste, self.size = name, ran, haste, size
+
+    def do(self, conn: sqlite3.Connection) -> str:
+        conn.execute("INSERT INTO meta (name, value) VALUES (?, 1)", (self.name,))
+        self.ran.append(self.name)
+        return self.name
+
+
+class Raise(Own):
+    """Comes to nothing."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def do(self, conn: sqlite3.Connection) -> None:
+        raise self.error
+
+
+def do(conn: sqlite3.Connection, _state: MailState, operation: Operation[Any], changes: list[Change]) -> Any:
+    assert isinstance(operation, Own)
+    changes.append(Look(Subject.MAIL))  # for `Bench.count`
+    return operation.do(conn)
+
+
+def burden(operation: Operation[Any]) -> tuple[int, Haste]:
+    assert isinstance(operation, Own)
+    return operation.size, operation.haste
 
 
 class Bench:
@@ -49,24 +96,21 @@ class Bench:
     def __init__(self, connection: aiosqlite.Connection, transactions: Transactions) -> None:
         self.connection = connection
         self.commits = 0
-        self.commit = GroupCommit(connection, transactions, self.count)
+        self.feed = Feed(to_stderr)
+        self.feed.add(self.count)
+        self.commit = GroupCommit(connection, transactions, self.feed, burden)
         self.ran: list[str] = []
 
-    def count(self, _changes: dict[int, list[int]]) -> None:
+    def count(self, _changes: tuple[Change, ...]) -> None:
         self.commits += 1
 
-    def note(self, conn: sqlite3.Connection, name: str) -> str:
-        conn.execute("INSERT INTO meta (name, value) VALUES (?, 1)", (name,))
-        self.ran.append(name)
-        return name
-
     def submit(self, name: str, haste: Haste = Haste.NOW, size: int = 1) -> Pending[str]:
-        return self.commit.submit(self.note, (name,), size, haste)
+        return self.commit.submit(Row(name, self.ran, haste, size))
 
     async def shut(self) -> Gate:
         """A commit is under way until the gate is opened."""
         gate = Gate()
-        self.commit.submit(gate, (), 1)
+        self.commit.submit(gate)
         await gate.entered.wait()
         return gate
 
@@ -87,12 +131,12 @@ async def _connect(path: Path) -> aiosqlite.Connection:
 
 
 @asynccontextmanager
-async def bench(path: Path) -> AsyncIterator[Bench]:
+async def bench(path: Path, disk: type[Disk] = Disk) -> AsyncIterator[Bench]:
     """It does not run yet, and is closed in the end."""
     connection = await seam.finished(_connect(path))
     try:
         await schema.prepare(in_thread, connection, path)
-        made = Bench(connection, await in_thread(connection, Transactions, Disk(path)))
+        made = Bench(connection, await in_thread(connection, Transactions, disk(path), do))
         try:
             yield made
         finally:
@@ -190,12 +234,13 @@ async def test_what_nobody_waits_for_has_company_or_some_time(
     assert running.ran[1:] == ["row first", "row other"]
     assert running.commits == 2
 
-    later = running.submit("row later", Haste.WITH_OTHERS)
+    running.submit("row later", Haste.WITH_OTHERS)
     mock_clock.jump(COMPANY_S * 0.6)
     await trio.testing.wait_all_tasks_blocked()
     assert len(await running.begun()) == 3
+    latest = running.submit("row latest", Haste.WITH_OTHERS)
     mock_clock.jump(COMPANY_S * 0.6)
-    assert await later == "row later"
+    assert await latest == "row latest"
     assert running.commits == 3
 
 
@@ -238,7 +283,23 @@ async def test_closing_writes_what_was_submitted_before_it_and_takes_no_more(tmp
     assert made.ran == names(20)
 
 
-async def test_closing_does_not_wait_for_company_nor_for_a_tick(running: Bench) -> None:
+async def test_it_runs_until_it_is_closed_whatever_is_cancelled(
+    tmp_path: Path, mock_clock: trio.testing.MockClock
+) -> None:
+    async with bench(tmp_path / "store.db") as made, trio.open_nursery() as nursery:
+        nursery.start_soon(made.commit.run)
+        nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            for name in names(2):
+                pending = made.submit(name, Haste.WITH_OTHERS)
+                await trio.testing.wait_all_tasks_blocked()
+                mock_clock.jump(COMPANY_S)
+                assert await pending == name
+            assert len(nursery.child_tasks) == 1
+            await made.commit.close()
+
+
+async def test_closing_does_not_wait_for_company_and_comes_after_a_tick(running: Bench) -> None:
     gate = await running.shut()
     for name in names(9):
         running.submit(name)
@@ -260,12 +321,10 @@ async def test_closing_what_has_nothing_to_write(running: Bench) -> None:
 
 
 async def test_an_operation_that_fails_fails_alone(running: Bench) -> None:
-    def refuse(_conn: sqlite3.Connection) -> None:
-        raise Refused(Code.STORE_FULL, "no more")
-
     gate = await running.shut()
     good, twice = running.submit("row 1"), running.submit("row 1")
-    refused, later = running.commit.submit(refuse, (), 1), running.submit("row 2")
+    refused = running.commit.submit(Raise(Refused(Code.STORE_FULL, "no more")))
+    later = running.submit("row 2")
     gate.open()
     assert await good == "row 1"
     await fails(Code.STORE_FULL, refused)
@@ -273,6 +332,20 @@ async def test_an_operation_that_fails_fails_alone(running: Bench) -> None:
     assert await later == "row 2"
     assert await running.written() == ["row 1", "row 2"]
     assert await running.submit("row 3") == "row 3"
+
+
+async def test_a_database_that_fails_fails_the_group_and_goes_on(tmp_path: Path) -> None:
+    class Broken(Disk):
+        """Fails once."""
+
+        def is_tight(self, conn: sqlite3.Connection) -> bool:
+            self.is_tight = lambda _conn: False  # type: ignore[method-assign, assignment]
+            raise sqlite3.DatabaseError("database disk image is malformed")
+
+    async with trio.open_nursery() as nursery, bench(tmp_path / "store.db", Broken) as made:
+        nursery.start_soon(made.commit.run)
+        await fails(Code.STATE_DAMAGED, made.submit("row 1"))
+        assert await made.submit("row 2") == "row 2"
 
 
 @pytest.mark.parametrize("where", ["in the thread", "in the callback"])
@@ -296,9 +369,11 @@ async def test_a_fault_in_the_program_comes_out_of_run_and_leaves_nobody_waiting
             gate = await made.shut()
             waiting: list[Pending[Any]]
             if where == "in the thread":
-                waiting = [made.submit("row 1"), made.commit.submit(fault, (), 1)]
+                waiting = [made.submit("row 1"), made.commit.submit(Raise(Fault()))]
             else:
-                made.commit._on_commit = fault
+                # What a take raises is only reported; but nothing takes a report's own fault.
+                made.feed.report = fault
+                made.feed.add(fault)
                 waiting = [made.submit("row 1"), made.submit("row 2", size=COMMIT_MAX_BYTES)]
             gate.open()
             for pending in waiting:

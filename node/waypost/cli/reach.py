@@ -12,8 +12,8 @@ from waypost.cli.outcome import tell
 from waypost.cli.shapes import ReachShown
 from waypost.cli.user import reach_of
 from waypost.client import connect
+from waypost.protocol.directory.asks import ReachReply
 from waypost.protocol.directory.reach import ReachMode
-from waypost.protocol.frames.messages import ReachReply
 
 
 def reach(

@@ -19,7 +19,7 @@ from waypost.ids import Provider, id_text, parse_address, parse_id, parse_provid
 from waypost.limits import ADMIN_LISTED_MAX, TEXT_MAX_CHARS
 from waypost.protocol.custody.fate import Event, State
 from waypost.protocol.directory.invite import parse_invite
-from waypost.protocol.directory.reach import ReachMode
+from waypost.protocol.directory.reach import ReachMode, reach_of
 from waypost.protocol.directory.trust import PeerPolicy, Trust
 from waypost.protocol.operator import (
     ActOnQueue,
@@ -59,8 +59,8 @@ from waypost.protocol.operator import (
     Why,
 )
 from waypost.relay.accounts import LocalUser
-from waypost.relay.federation.peer import Peer
 from waypost.relay.node import Relay
+from waypost.relay.peers import Peer
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -86,21 +86,21 @@ async def _status(relay: Relay, _: GetStatus) -> NodeStatus:
     listed, left_out = _bounded(
         sorted(peers, key=lambda peer: (peer.link is None, -_waiting(relay, peer), peer.provider))
     )
-    reach = settings.reach.value if settings.reach.value != ReachMode.SOME else ", ".join(settings.reach_providers)
+    reach = ", ".join(settings.reach.providers) or settings.reach.mode.value
     return NodeStatus(
         provider=settings.provider,
         version=__version__,
         key=key_text(relay.key.public),
         fingerprint=await _fingerprint(relay.key.public, settings.provider),
         started_ms=relay.started_ms,
-        uptime_s=(relay.parts.clock.wall_ms() - relay.started_ms) / SECOND_MS,
+        uptime_s=(relay.platform.clock.wall_ms() - relay.started_ms) / SECOND_MS,
         policy=settings.mode,
         reach=reach,
         endpoints=tuple(f"{_host(endpoint.host)}:{endpoint.port}" for endpoint in relay.endpoints),
         users=len(relay.accounts),
         devices=sum(len(user.devices) for user in relay.accounts),
         devices_connected=len(relay.devices),
-        epoch=relay.store.epoch(),
+        epoch=relay.store.epoch,
         peers=tuple(_peer_now(relay, peer) for peer in listed),
         left_out=left_out,
         store=StoreNow(sum(each.items for each in stored), sum(each.bytes for each in stored)),
@@ -109,7 +109,7 @@ async def _status(relay: Relay, _: GetStatus) -> NodeStatus:
 
 
 def _peer_now(relay: Relay, peer: Peer) -> PeerNow:
-    waits = relay.peers.waiting(peer.provider)
+    waits = relay.couriers.waiting(peer.provider)
     link, trouble = peer.link, peer.trouble
     usage = relay.store.usage(peer.mailbox) if peer.mailbox else None
     wanted = link is None and waits is not None and (peer.eager or bool(usage and usage.items))
@@ -117,7 +117,7 @@ def _peer_now(relay: Relay, peer: Peer) -> PeerNow:
         provider=peer.provider,
         state=_state(peer, wanted=wanted),
         linked=link is not None,
-        linked_s=relay.parts.clock.instant() - link.since if link else 0.0,
+        linked_s=relay.platform.clock.instant() - link.since if link else 0.0,
         dialed=bool(link and link.peer.dialed),
         taken=link.taken if link else 0,
         given=link.given if link else 0,
@@ -183,7 +183,7 @@ async def _add_user(relay: Relay, request: AddUser) -> Invited:
         raise Refused(Code.NOT_FOUND, f"{user}@{relay.settings.provider}")
     text = await relay.add_user(user, again=again)
     invite = parse_invite(text)
-    relay.parts.log.info("user invited", address=invite.address, again=again)
+    relay.platform.log.info("user invited", address=invite.address, again=again)
     return Invited(invite.address, text, invite.expires_ms)
 
 
@@ -195,14 +195,14 @@ async def _users(relay: Relay, _: ListUsers) -> UserList:
 def _user_now(relay: Relay, user: LocalUser) -> UserNow:
     waiting = [relay.store.usage(mailbox).items for mailbox in user.mailboxes]
     return UserNow(
-        address=user.address,
+        address=str(user.address),
         devices=len(user.devices),
-        online=sum(1 for _ in relay.devices.links_of(user.address)),
+        online=len(user.links),
         waiting=max(waiting, default=0),
         created_ms=user.account.created_ms,
-        reach=ReachMode(user.account.reach),
-        providers=tuple(user.account.providers),
-        effective=ReachMode(user.account.reach or relay.settings.reach.value),
+        reach=user.account.reach.mode,
+        providers=user.account.reach.providers,
+        effective=user.account.reach.over(relay.settings.reach).mode,
     )
 
 
@@ -210,8 +210,8 @@ async def _remove_user(relay: Relay, request: RemoveUser) -> UserRemoved:
     user = _local_user(relay, request.user)
     bounced = sum(relay.store.usage(mailbox).items for mailbox in user.mailboxes)
     await relay.remove_user(user.account.user)
-    relay.parts.log.info("user removed", address=user.address)
-    return UserRemoved(user.address, bounced)
+    relay.platform.log.info("user removed", address=str(user.address))
+    return UserRemoved(str(user.address), bounced)
 
 
 async def _set_reach(relay: Relay, request: SetReach) -> UserNow:
@@ -219,7 +219,7 @@ async def _set_reach(relay: Relay, request: SetReach) -> UserNow:
     providers = tuple(parse_provider(each) for each in request.providers)
     if (request.reach is ReachMode.SOME) is not bool(providers):
         raise Refused(Code.BAD_REQUEST, "name all, none, default, or providers")
-    await relay.directory.set_reach(user, request.reach, providers)
+    await relay.accounts.change_reach(user, reach_of(request.reach, providers))
     return _user_now(relay, user)
 
 
@@ -284,7 +284,7 @@ async def _set_peer(relay: Relay, request: SetPeer) -> PeerChanged:
             known = peers.get(provider)
             peers.set_policy(provider, known.row.policy if known else PeerPolicy.NONE, pinned)
             fingerprint = await _fingerprint(pinned, provider)
-    relay.parts.log.info("operator", action=request.action.value, peer=provider)
+    relay.platform.log.info("operator", action=request.action.value, peer=provider)
     return PeerChanged(provider, request.action, relay.settings.mode, fingerprint)
 
 
@@ -338,7 +338,7 @@ async def _act_on_queue(relay: Relay, request: ActOnQueue) -> QueueChanged:
                 relay.upkeep.requeue(peer.mailbox)
         case QueueAction.DROP:
             count = await relay.upkeep.give_up(peer.mailbox, Code.DROPPED) if peer.mailbox else 0
-    relay.parts.log.info("operator", action=f"queue {request.action.value}", peer=provider, count=count)
+    relay.platform.log.info("operator", action=f"queue {request.action.value}", peer=provider, count=count)
     return QueueChanged(provider, request.action, count, peer.link is not None)
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import field
 
-from waypost.protocol.frames.messages import Name, Text
+from waypost.protocol.frames.fields import Name, Text
 from waypost.protocol.operator import Question, Reply
 
 # ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────

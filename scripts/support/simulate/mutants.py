@@ -39,8 +39,8 @@ MUTANTS = (
     Mutant(
         "dedup",
         "an id known already is stored again",
-        "waypost.storage.memory.engine",
-        (("            if item.id not in self._seen:\n", "            if True:\n"),),
+        "waypost.storage.memory.mail",
+        (("        if item.id not in state.seen:\n", "        if True:\n"),),
     ),
     Mutant(
         "receipt-first",
@@ -71,17 +71,6 @@ MUTANTS = (
                 "            judged.missing.clear()\n",
             ),
             ("        if judged.missing:\n            self._settle_missing(link, offered.batch, judged)\n", ""),
-        ),
-    ),
-    Mutant(
-        "no-drain",
-        "a node that ends does not wait for its writer",
-        "waypost.storage.sqlite.commit",
-        (
-            (
-                "        self._closing = True\n        if",
-                "        self._closing = True\n        self._closed.set()\n        if",
-            ),
         ),
     ),
     Mutant(

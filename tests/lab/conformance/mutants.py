@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from waypost.errors import Code, PeerFault, Refused, is_for_good
+from waypost.ids import Address
 from waypost.limits import MIB
 from waypost.links import pump
 from waypost.protocol.custody import outbox
@@ -22,22 +23,23 @@ from waypost.protocol.frames.messages import Message, Notice, Pong, Query
 from waypost.protocol.frames.session import Session
 from waypost.protocol.frames.signed import Signed
 from waypost.relay.accounts import Accounts
-from waypost.relay.custody import courier, intake
-from waypost.relay.custody import outcomes as consequences
-from waypost.relay.custody.outcomes import Consequences
-from waypost.relay.custody.tracks import Tracks
+from waypost.relay.custody import courier, intake, outcomes
+from waypost.relay.custody.outcomes import Outcomes
 from waypost.relay.custody.upkeep import Upkeep
 from waypost.relay.devices.devices import Devices
-from waypost.relay.door import greeter
-from waypost.relay.door.greeter import Greeter
+from waypost.relay.devices.signals import Signals
+from waypost.relay.door import admit
 from waypost.relay.federation import record_book as records
-from waypost.relay.federation.dialer import Dialer
-from waypost.relay.services import directory
-from waypost.relay.services.directory import Directory
+from waypost.relay.federation.peer_links import PeerLinks
+from waypost.relay.services import reach
+from waypost.relay.services.keys import Keys
+from waypost.relay.services.tracks import Tracks
 from waypost.routing import policy, router
-from waypost.routing.router import Accept, FromDevice, FromPeer, Refuse
-from waypost.storage.memory.engine import MemoryStore
-from waypost.storage.store import Accepted, Item
+from waypost.routing.router import FromDevice, FromPeer, Refuse, Route
+from waypost.storage.memory import keys as memory_keys
+from waypost.storage.memory import mail as memory_mail
+from waypost.storage.memory.state import MemoryState
+from waypost.storage.operations.mail import Accepted, Item
 from waypost_lab.conformance import lasting
 
 Patch = pytest.MonkeyPatch
@@ -164,7 +166,7 @@ def takes_any_record(patch: Patch) -> None:
     def unchecked(data: bytes, _now_ms: int) -> VerifiedRecord:
         return VerifiedRecord(read(read(data, Signed).payload, NodeRecord), data)
 
-    patch.setattr(greeter, "open_record", unchecked)
+    patch.setattr(admit, "open_record", unchecked)
 
 
 @mutant("higher_sequence")
@@ -201,23 +203,23 @@ def reads_however_much_it_owes(patch: Patch) -> None:
 
 @mutant("newer_link")
 def keeps_both_links(patch: Patch) -> None:
-    attach = Dialer.attach
+    attach = PeerLinks.attach
 
-    def keeping(self: Dialer, peer: Any, link: Any) -> bool:
+    def keeping(self: PeerLinks, peer: Any, link: Any) -> bool:
         peer.link = None
         return attach(self, peer, link)
 
-    patch.setattr(Dialer, "attach", keeping)
+    patch.setattr(PeerLinks, "attach", keeping)
 
 
 @mutant("crossed_ours", "crossed_theirs")
 def keeps_the_wrong_link(patch: Patch) -> None:
-    loses = Dialer._loses
+    loses = PeerLinks._loses
 
-    def wrongly(self: Dialer, new: Any, former: Any) -> bool:
+    def wrongly(self: PeerLinks, new: Any, former: Any) -> bool:
         return new.peer.dialed is not former.peer.dialed and not loses(self, new, former)
 
-    patch.setattr(Dialer, "_loses", wrongly)
+    patch.setattr(PeerLinks, "_loses", wrongly)
 
 
 @mutant("device_of_another")
@@ -270,21 +272,18 @@ def signs_another_digest(patch: Patch) -> None:
 
 @mutant("ids", "delivered_to_a_peer", "acknowledged")
 def acknowledges_without_storing(patch: Patch) -> None:
-    async def taken(self: MemoryStore, deposit: Any) -> Any:
-        return Accepted((), 0)
-
-    patch.setattr(MemoryStore, "accept", taken)
+    patch.setattr(memory_mail, "accept", lambda *_: Accepted((), 0))
 
 
 @mutant("duplicates", "acknowledged")
 def hands_on_what_it_knows(patch: Patch) -> None:
-    accept = MemoryStore.accept
+    accept = memory_mail.accept
 
-    def forgetful(self: MemoryStore, deposit: Any) -> Any:
-        self._seen.clear()
-        return accept(self, deposit)
+    def forgetful(state: MemoryState, deposit: Any, changes: Any) -> Any:
+        state.seen.clear()
+        return accept(state, deposit, changes)
 
-    patch.setattr(MemoryStore, "accept", forgetful)
+    patch.setattr(memory_mail, "accept", forgetful)
 
 
 @mutant("unknown_refusal")
@@ -300,7 +299,7 @@ def never_gives_up(patch: Patch) -> None:
 
 @mutant("long_hint", "long_hint_of_the_hop")
 def waits_as_long_as_it_is_told(patch: Patch) -> None:
-    for module in (consequences, courier):
+    for module in (outcomes, courier):
         patch.setattr(module, "RETRY_HINT_MAX_S", 10**9)
 
 
@@ -326,8 +325,8 @@ def lets_forged_senders_pass(patch: Patch) -> None:
     def believe(envelope: Any, origin: Any, view: Any, decision: Any) -> Any:
         if decision != Refuse(Code.FORGED_SENDER):
             return decision
-        provider = envelope.sender.rpartition("@")[2]
-        honest = FromDevice(envelope.sender) if isinstance(origin, FromDevice) else FromPeer(provider)
+        sender = Address.of(envelope.sender)
+        honest = FromDevice(sender) if isinstance(origin, FromDevice) else FromPeer(sender.provider)
         return router.route(envelope, honest, view, 0)
 
     patch.setattr(intake, "route", routed(believe))
@@ -339,7 +338,7 @@ def carries_for_others(patch: Patch) -> None:
         if decision != Refuse(Code.NOT_OURS):
             return decision
         mailbox = view.peer_mailbox(envelope.provider)
-        return decision if isinstance(mailbox, Code) else Accept((mailbox,))
+        return decision if isinstance(mailbox, Code) else Route((mailbox,))
 
     patch.setattr(intake, "route", routed(carry))
 
@@ -347,7 +346,7 @@ def carries_for_others(patch: Patch) -> None:
 @mutant("several")
 def passes_over_the_missing(patch: Patch) -> None:
     def silent(_envelope: Any, _origin: Any, _view: Any, decision: Any) -> Any:
-        return replace(decision, missing=()) if isinstance(decision, Accept) else decision
+        return replace(decision, missing=()) if isinstance(decision, Route) else decision
 
     patch.setattr(intake, "route", routed(silent))
 
@@ -359,10 +358,10 @@ def does_not_look_at_times(patch: Patch) -> None:
 
 @mutant("speaks_for_its_own")
 def believes_peers_about_others(patch: Patch) -> None:
-    reported = Consequences.reported
+    reported = Outcomes.reported
 
-    def gullible(self: Consequences, _party: str, outcomes: Sequence[Any]) -> Any:
-        each = [reported(self, outcome.recipient.rpartition("@")[2], [outcome]) for outcome in outcomes]
+    def gullible(self: Outcomes, _party: str, told: Sequence[Any]) -> Any:
+        each = [reported(self, Address.of(outcome.recipient).provider, [outcome]) for outcome in told]
         settlements, refusals = (
             [settlement for settlement, _ in each],
             [refusal for _, some in each for refusal in some],
@@ -371,7 +370,7 @@ def believes_peers_about_others(patch: Patch) -> None:
         reports = [report for settlement in settlements for report in settlement.reports]
         return replace(settlements[0], traces=traces, reports=reports), refusals
 
-    patch.setattr(Consequences, "reported", gullible)
+    patch.setattr(Outcomes, "reported", gullible)
 
 
 @mutant("traces")
@@ -382,7 +381,10 @@ def shows_traces_to_anyone(patch: Patch) -> None:
 
 @mutant("signals")
 def passes_on_forged_signals(patch: Patch) -> None:
-    patch.setattr(Greeter, "_signalled_by_peer", lambda self, _peer, signal: self._halls.devices.signal(signal))
+    def gullible(self: Signals, _peer: Any, signal: Any) -> None:
+        self._pass_on(Address.of(signal.recipient), signal)
+
+    patch.setattr(Signals, "from_peer", gullible)
 
 
 # ── the directory ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -390,15 +392,15 @@ def passes_on_forged_signals(patch: Patch) -> None:
 
 @mutant("not_found")
 def tells_who_exists(patch: Patch) -> None:
-    issue = Directory._issue
+    issue = Keys._issue
 
-    async def leaky(self: Directory, link: Any, user: str, *rest: Any) -> bytes:
-        found = self._office.accounts.get(user)
-        if found is not None and not self._office.accounts.may_reach(found, link.source):
+    async def leaky(self: Keys, caller: Any, ask: Any, now_ms: int) -> bytes:
+        found = self._accounts.get(Address.of(ask.address).user)
+        if found is not None and not self._accounts.may_reach(found, caller.source):
             raise Refused(Code.FORBIDDEN)
-        return await issue(self, link, user, *rest)
+        return await issue(self, caller, ask, now_ms)
 
-    patch.setattr(Directory, "_issue", leaky)
+    patch.setattr(Keys, "_issue", leaky)
 
 
 @mutant("consent", "unwelcome_signals", "not_found")
@@ -408,50 +410,47 @@ def does_not_ask_for_consent(patch: Patch) -> None:
 
 @mutant("in_order", "at_once", "same_upload")
 def issues_a_package_twice(patch: Patch) -> None:
-    claim = MemoryStore.claim
+    issue = memory_keys.issue_packages
     given: dict[object, Any] = {}  # answers by question
 
-    async def again(self: MemoryStore, user: Any, suites: Any, at_ms: int) -> Any:
+    def again(state: MemoryState, user: Any, suites: Any, at_ms: int) -> Any:
         key = (user, tuple(suites))
         if key not in given:
-            given[key] = await claim(self, user, suites, at_ms)
+            given[key] = issue(state, user, suites, at_ms)
         return given[key]
 
-    patch.setattr(MemoryStore, "claim", again)
+    patch.setattr(memory_keys, "issue_packages", again)
 
 
 @mutant("in_order")
 def prefers_the_last_suite(patch: Patch) -> None:
-    claim = MemoryStore.claim
+    issue = memory_keys.issue_packages
     patch.setattr(
-        MemoryStore, "claim", lambda self, user, suites, at_ms: claim(self, user, tuple(reversed(suites)), at_ms)
+        memory_keys, "issue_packages", lambda state, user, suites, at_ms: issue(state, user, suites[::-1], at_ms)
     )
 
 
 @mutant("same_request", "remembered")
 def forgets_what_it_answered(patch: Patch) -> None:
-    async def unknown(self: MemoryStore, _request: bytes, _digest: bytes) -> None:
-        """Nothing is known."""
-
-    patch.setattr(MemoryStore, "answered", unknown)
+    patch.setattr(memory_keys, "_answer_to", lambda *_: None)
 
 
 @mutant("expired_package")
 def issues_expired_packages(patch: Patch) -> None:
-    claim = MemoryStore.claim
-    patch.setattr(MemoryStore, "claim", lambda self, user, suites, _at_ms: claim(self, user, suites, 0))
+    issue = memory_keys.issue_packages
+    patch.setattr(memory_keys, "issue_packages", lambda state, user, suites, _at_ms: issue(state, user, suites, 0))
 
 
 @mutant("reach")
 def takes_any_list_of_providers(patch: Patch) -> None:
-    patch.setattr(directory, "is_canonical_provider", lambda _name: True)
+    patch.setattr(reach, "is_canonical_provider", lambda _name: True)
 
 
 @mutant("another_epoch")
 def takes_packages_of_any_epoch(patch: Patch) -> None:
-    publish = Directory._publish
+    publish = Keys._publish
 
-    async def lax(self: Directory, link: Any, ask: Any) -> Any:
-        return await publish(self, link, msgspec.structs.replace(ask, epoch=self._office.store.epoch()))
+    async def lax(self: Keys, caller: Any, ask: Any) -> Any:
+        return await publish(self, caller, msgspec.structs.replace(ask, epoch=self._store.epoch))
 
-    patch.setattr(Directory, "_publish", lax)
+    patch.setattr(Keys, "_publish", lax)
