@@ -93,7 +93,7 @@ async def _do(relay: Relay, request: Request) -> dict[str, Any]:  # noqa: C901, 
 
 
 async def _status(relay: Relay) -> dict[str, Any]:
-    settings, intake, usage = relay.settings, relay.intake, relay.store.usage
+    settings, intake, usage = relay.settings, relay.intake, relay.usages.of
     peers = relay.peers.all()
     mailboxes = [peer.mailbox for peer in peers if peer.mailbox]
     mailboxes += [mailbox for user in relay.accounts for mailbox in user.mailboxes]
@@ -126,7 +126,7 @@ async def _status(relay: Relay) -> dict[str, Any]:
 def _peer_now(relay: Relay, peer: Peer) -> dict[str, Any]:
     waits = relay.couriers.waiting(peer.provider)
     link, trouble = peer.link, peer.trouble
-    usage = relay.store.usage(peer.mailbox) if peer.mailbox else None
+    usage = relay.usages.of(peer.mailbox) if peer.mailbox else None
     wanted = link is None and waits is not None and (peer.eager or bool(usage and usage.items))
     return {
         "provider": peer.provider,
@@ -206,7 +206,7 @@ def _users(relay: Relay) -> dict[str, Any]:
 
 
 def _user_now(relay: Relay, user: LocalUser) -> dict[str, Any]:
-    waiting = [relay.store.usage(mailbox).items for mailbox in user.mailboxes]
+    waiting = [relay.usages.of(mailbox).items for mailbox in user.mailboxes]
     return {
         "address": str(user.address),
         "devices": len(user.devices),
@@ -221,7 +221,7 @@ def _user_now(relay: Relay, user: LocalUser) -> dict[str, Any]:
 
 async def _remove_user(relay: Relay, name: str) -> dict[str, Any]:
     user = _local_user(relay, name)
-    bounced = sum(relay.store.usage(mailbox).items for mailbox in user.mailboxes)
+    bounced = sum(relay.usages.of(mailbox).items for mailbox in user.mailboxes)
     await relay.remove_user(user.account.user)
     relay.platform.log.info("user removed", address=str(user.address))
     return {"address": str(user.address), "bounced": bounced}
@@ -365,7 +365,7 @@ async def _act_on_queue(relay: Relay, provider: Provider, action: str) -> dict[s
 
 
 def _waiting(relay: Relay, peer: Peer) -> int:
-    return relay.store.usage(peer.mailbox).items if peer.mailbox else 0
+    return relay.usages.of(peer.mailbox).items if peer.mailbox else 0
 
 
 # ── small things ────────────────────────────────────────────────────────────────────────────────────────────────────
