@@ -78,7 +78,7 @@ async def answer(relay: Relay, request: Question[A]) -> A:
 
 
 async def _status(relay: Relay, _: GetStatus) -> NodeStatus:
-    settings, intake, usage = relay.settings, relay.intake, relay.store.usage
+    settings, intake, usage = relay.settings, relay.intake, relay.usages.of
     peers = relay.peers.all()
     mailboxes = [peer.mailbox for peer in peers if peer.mailbox]
     mailboxes += [mailbox for user in relay.accounts for mailbox in user.mailboxes]
@@ -111,7 +111,7 @@ async def _status(relay: Relay, _: GetStatus) -> NodeStatus:
 def _peer_now(relay: Relay, peer: Peer) -> PeerNow:
     waits = relay.couriers.waiting(peer.provider)
     link, trouble = peer.link, peer.trouble
-    usage = relay.store.usage(peer.mailbox) if peer.mailbox else None
+    usage = relay.usages.of(peer.mailbox) if peer.mailbox else None
     wanted = link is None and waits is not None and (peer.eager or bool(usage and usage.items))
     return PeerNow(
         provider=peer.provider,
@@ -193,7 +193,7 @@ async def _users(relay: Relay, _: ListUsers) -> UserList:
 
 
 def _user_now(relay: Relay, user: LocalUser) -> UserNow:
-    waiting = [relay.store.usage(mailbox).items for mailbox in user.mailboxes]
+    waiting = [relay.usages.of(mailbox).items for mailbox in user.mailboxes]
     return UserNow(
         address=str(user.address),
         devices=len(user.devices),
@@ -208,7 +208,7 @@ def _user_now(relay: Relay, user: LocalUser) -> UserNow:
 
 async def _remove_user(relay: Relay, request: RemoveUser) -> UserRemoved:
     user = _local_user(relay, request.user)
-    bounced = sum(relay.store.usage(mailbox).items for mailbox in user.mailboxes)
+    bounced = sum(relay.usages.of(mailbox).items for mailbox in user.mailboxes)
     await relay.remove_user(user.account.user)
     relay.platform.log.info("user removed", address=str(user.address))
     return UserRemoved(str(user.address), bounced)
@@ -343,7 +343,7 @@ async def _act_on_queue(relay: Relay, request: ActOnQueue) -> QueueChanged:
 
 
 def _waiting(relay: Relay, peer: Peer) -> int:
-    return relay.store.usage(peer.mailbox).items if peer.mailbox else 0
+    return relay.usages.of(peer.mailbox).items if peer.mailbox else 0
 
 
 # ── small things ────────────────────────────────────────────────────────────────────────────────────────────────────
