@@ -36,9 +36,7 @@ BOUNDS = {
 NOT_YET = {
     "delivery: files",
     "delivery: named types",
-    "attributes without a value after the constructor",
     "the same in the lab",
-    "dict[str, Any] in relay, protocol, storage",
     "sets of words listed twice",
     "words of fate, reach, trust as bare strings",
     "class names that mean two things",

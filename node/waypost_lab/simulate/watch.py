@@ -8,7 +8,7 @@ from typing import Final
 import trio
 
 from waypost.clock import Instant
-from waypost.ids import id_text
+from waypost.ids import Address, id_text
 from waypost_lab.app import App
 from waypost_lab.machine import Machine
 from waypost_lab.simulate.health import GRACE_S, pair
@@ -87,8 +87,8 @@ class Watch:
         """A mailbox that has just been emptied is tried again only later."""
         to = self._world.apps[letter.recipient]
         relay = self._world.machines[to.node].relay
-        boxes = relay.accounts.device_mailboxes(letter.recipient)
-        return any(relay.store.usage(box).items >= relay.settings.quotas.mailbox_envelopes // 2 for box in boxes)
+        boxes = relay.accounts.device_mailboxes(Address.of(letter.recipient))
+        return any(relay.usages.of(box).items >= relay.settings.quotas.mailbox_envelopes // 2 for box in boxes)
 
     # ── links after a start ─────────────────────────────────────────────────────────────────────────────────────────
 

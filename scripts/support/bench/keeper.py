@@ -6,7 +6,10 @@ It stands alone, since the tree may be of any commit: only `scripts.support.node
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
+import subprocess
 import sys
 from contextlib import closing, suppress
 from importlib import import_module
@@ -14,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.support.nodes import Node
+
+_CLONE_NEWNET = 0x40000000  #: sched.h
 
 
 def stored(node: Node) -> int:
@@ -39,6 +44,18 @@ def edit(node: Node, old: str, new: str) -> None:
     if old not in text:
         raise RuntimeError(f"{node.name}: its configuration has no {old!r}")
     node.state.config.write_text(text.replace(old, new))
+
+
+def move_apart() -> None:
+    """Into a network with a loopback and nothing else: multicast must not meet other nodes of this machine."""
+    if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET):
+        reason = os.strerror(ctypes.get_errno())
+        print(
+            f"waypost: the nodes may meet others on this machine: no network of their own ({reason})", file=sys.stderr
+        )
+        return
+    # Raises CalledProcessError or FileNotFoundError; it ends the run, since nothing works without loopback.
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
 class Keeper:
@@ -77,6 +94,8 @@ class Keeper:
 
 
 def main() -> None:
+    if "apart" in sys.argv[1:]:
+        move_apart()
     keeper = Keeper()
     # The first to hear of Ctrl-C need not be the first to act: the end of the input says the same.
     with suppress(KeyboardInterrupt), closing(keeper):

@@ -72,22 +72,27 @@ def offline(side: Side, options: argparse.Namespace) -> dict[str, Any]:
         with driving("send", accounts[0], messages=options.messages, depth=4096, until="accepted") as sender:
             connect(sender)
             options.record.phase("the recipient is away")
+            store_cpu = -sum(node.cpu_s() for node in nodes)
             sender.say()
             sent = sender.hear("done")
             stored_ns = other.wait_stored(range(sent["sent"], sent["sent"] + 1))
+            store_cpu += sum(node.cpu_s() for node in nodes)
         disk = (other.settled_disk() - other_empty) / sent["sent"]
         options.record.phase("the recipient comes back")
         with driving("receive", accounts[1], timeout=120) as receiver:
-            start_ns = time.monotonic_ns()
+            start_ns, drain_cpu = time.monotonic_ns(), -other.cpu_s()
             connect(receiver)
             receiver.say(sent["sent"])
             received = receiver.hear("received")
+            drain_cpu += other.cpu_s()
         options.record.add(sent, received)
         drain_ns = received["last_ns"] - received["first_ns"]  # 0 if everything came in one batch
     return {
         "store_per_s": round(1e9 * sent["sent"] / (stored_ns - sent["first_ns"])),
         "drain_per_s": round(1e9 * sent["sent"] / drain_ns) if drain_ns else None,
         "drain_first_ms": round((received["first_ns"] - start_ns) / 1e6, 1),
+        "store_cpu_s_per_1000": round(1000 * store_cpu / sent["sent"], 5),
+        "drain_cpu_s_per_1000": round(1000 * drain_cpu / sent["sent"], 5),
         "disk_bytes_per_message": round(disk),
         "accepted": sent["accepted"],
         "delivered": received["shown"],

@@ -15,7 +15,6 @@ from scripts.support.bench.drivers import connect, driving, join_users, make_pai
 from scripts.support.bench.nodes import Node, two_nodes
 from scripts.support.bench.sides import Side
 
-INSIDE = Path(__file__).resolve().parent / "inside"
 SETTLE_S = 2.0  #: for what is written late, and for links that were closed
 
 
@@ -42,7 +41,7 @@ def memory(side: Side, options: argparse.Namespace) -> dict[str, Any]:
     with workplace(options) as where:
         tell = where / "tell"
         tell.mkdir()
-        with two_nodes(side, where, INSIDE, WAYPOST_BENCH_TELL=str(tell)) as nodes:
+        with two_nodes(side, where, tell=tell) as nodes:
             _, node = nodes
             away, busy = make_pairs(nodes, where, devices)
             users = [f"idle{n}" for n in range(devices)]
@@ -94,7 +93,7 @@ def _fill(node: Node, senders: Path, total: int, each: int) -> None:
 
 
 def held(node: Node, tell: Path, settle_s: float) -> Held:
-    """Ask a node at rest that runs with `inside/` on its path and WAYPOST_BENCH_TELL naming this directory."""
+    """Ask a node at rest that was made with this `tell`."""
     time.sleep(settle_s)
     file = tell / f"{node.pid}.json"
     file.unlink(missing_ok=True)

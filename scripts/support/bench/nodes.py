@@ -13,6 +13,7 @@ from typing import Any
 from scripts.support.bench.sides import Side
 
 LIMITS = "mailbox_max_envelopes = 10000000\nmailbox_max_bytes = 100000000000\n"
+_ESTABLISHED = "01"  #: in /proc/net/tcp
 _HERE = Path(__file__).resolve().parent
 
 
@@ -22,18 +23,32 @@ def cpu_s(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)
 
 
-class Nodes:
-    """The nodes of one side in one directory. `inside` are directories for the nodes' path (see `inside/`)."""
+def _target(descriptor: Path) -> str | None:
+    try:
+        return str(descriptor.readlink())
+    except FileNotFoundError:
+        return None  # closed meanwhile
 
-    def __init__(self, side: Side, where: Path, *inside: Path, **variables: str) -> None:
+
+class Nodes:
+    """The nodes of one side in one directory.
+
+    `apart` gives them a network of their own if that can be had (Linux, root). With `tell`, a directory, they write
+    there what their allocators hold when SIGUSR2 asks them (see `inside/`).
+    """
+
+    def __init__(self, side: Side, where: Path, *, apart: bool = False, tell: Path | None = None) -> None:
         self.where = where
+        around = side.environment()
+        if tell is not None:
+            around = {**side.environment(_HERE / "inside"), "WAYPOST_BENCH_TELL": str(tell)}
         self._keeper = subprocess.Popen(
-            [side.python, "-P", str(_HERE / "keeper.py")],
+            [side.python, "-P", str(_HERE / "keeper.py"), *(["apart"] if apart else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=side.tree,
-            env={**side.environment(*inside), **variables},
+            env=around,
         )
 
     def make(self, name: str) -> Node:
@@ -107,6 +122,12 @@ class Node:
         line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
         return int(line.split()[1]) / 1024
 
+    def links(self) -> int:
+        """Connections that it has, to others and from them."""
+        own = {target for each in Path(f"/proc/{self.pid}/fd").iterdir() if (target := _target(each)) is not None}
+        rows = [line.split() for line in Path(f"/proc/{self.pid}/net/tcp").read_text().splitlines()[1:]]
+        return sum(row[3] == _ESTABLISHED and f"socket:[{row[9]}]" in own for row in rows)
+
     def settled_disk(self) -> int:
         """Bytes on disk once the write-ahead log is folded back, as a node does when it ends."""
         self.stop()
@@ -116,8 +137,8 @@ class Node:
 
 
 @contextmanager
-def nodes_of(side: Side, where: Path, *inside: Path, **variables: str) -> Iterator[Nodes]:
-    nodes = Nodes(side, where, *inside, **variables)
+def nodes_of(side: Side, where: Path, *, apart: bool = False, tell: Path | None = None) -> Iterator[Nodes]:
+    nodes = Nodes(side, where, apart=apart, tell=tell)
     try:
         yield nodes
     finally:
@@ -125,9 +146,9 @@ def nodes_of(side: Side, where: Path, *inside: Path, **variables: str) -> Iterat
 
 
 @contextmanager
-def two_nodes(side: Side, where: Path, *inside: Path, **variables: str) -> Iterator[tuple[Node, Node]]:
+def two_nodes(side: Side, where: Path, *, tell: Path | None = None) -> Iterator[tuple[Node, Node]]:
     """`birdy.local` and `finch.local`, running, each knowing where the other is."""
-    with nodes_of(side, where, *inside, **variables) as nodes:
+    with nodes_of(side, where, tell=tell) as nodes:
         one, other = nodes.make("birdy.local"), nodes.make("finch.local")
         for node in (one, other):
             node.start()

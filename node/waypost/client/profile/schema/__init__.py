@@ -39,7 +39,7 @@ def upgrade(conn: sqlite3.Connection, path: Path) -> None:
     if found > newest:
         raise LocalError(Code.STATE_TOO_NEW, f"{path} has schema {found}, this version knows up to {newest}")
     if 0 < found < newest:
-        _copy(conn, copy_path(path, newest))
+        _copy(path, copy_path(path, newest))
     for number in range(found + 1, newest + 1):
         for statement in _statements(files[number]):
             conn.execute(statement)
@@ -60,13 +60,14 @@ def drop_old_copies(path: Path, older_than_ms: int) -> None:
             copy.unlink()
 
 
-def _copy(conn: sqlite3.Connection, target: Path) -> None:
+def _copy(path: Path, target: Path) -> None:
     """Whole and durable when it returns; a crash leaves the old file or none."""
     new = target.with_name(f"{target.name}.new")
     new.unlink(missing_ok=True)
     os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    with closing(sqlite3.connect(new)) as copy:
-        conn.backup(copy)
+    # By another connection: SQLite copies nothing from one that may write.
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(new)) as copy:
+        source.backup(copy)
     sync(new)
     new.replace(target)
     sync(target.parent)
