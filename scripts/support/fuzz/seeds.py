@@ -24,6 +24,7 @@ from waypost.protocol.custody.transfer import batch_digest
 from waypost.protocol.directory import asks
 from waypost.protocol.directory.bundle import DeviceList, KeyPackage, sign_claim, sign_device_list, sign_package
 from waypost.protocol.directory.invite import Invite, invite_text
+from waypost.protocol.directory.reach import ReachMode
 from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, RecordState, sign_record, succession_payload
 from waypost.protocol.frames import messages as m
 from waypost.protocol.frames.codec import encode, pack
@@ -182,11 +183,11 @@ _OPERATORS = (
     admin.AddUser("bob", again=True),
     admin.ListUsers(),
     admin.RemoveUser("bob"),
-    admin.SetReach("bob", "some", (BIRDY,)),
+    admin.SetReach("bob", ReachMode.SOME, (BIRDY,)),
     admin.ListPeers(),
-    admin.SetPeer(FINCH, "pin", "1" * 60),
+    admin.SetPeer(FINCH, admin.PeerAction.PIN, "1" * 60),
     admin.ListQueue(),
-    admin.ActOnQueue(FINCH, "retry"),
+    admin.ActOnQueue(FINCH, admin.QueueAction.RETRY),
     admin.Why("00" * 16),
     admin.Leave("wren.example"),
     admin.Backup("copy"),
@@ -204,7 +205,7 @@ REPLIES: dict[type, bytes] = {
     asks.ClaimAnswer: CLAIM_ANSWER,
     asks.RecordsReply: pack(asks.RecordsReply(RECORDS)),
     asks.ReachReply: pack(asks.ReachReply("some", (BIRDY,))),
-    admin.Response: pack(admin.Response(0, "", '{"a": 1}')),
+    admin.Response: pack(admin.Response(0, "", pack(admin.Stopped(BIRDY)), "0.1")),
 }
 _PROPERTIES = lan_properties(Announcement(Provider(FINCH), 7711, PEER.public, REQUEST))
 _STRINGS = [f"{name}={value}".encode() for name, value in _PROPERTIES.items()]
