@@ -63,9 +63,7 @@ class SqlDisk:
         inline = _Inline(self, rng, observer)
         await schema.prepare(in_thread, inline, _NOWHERE)
         connection = cast("aiosqlite.Connection", inline)  # as much of one as the store uses
-        store = SqlLabStore(inline, connection, await in_thread(connection, Transactions, self.room))
-        await store.load_usage()
-        return store
+        return SqlLabStore(inline, connection, await in_thread(connection, Transactions, self.room))
 
     async def mailboxes(self) -> list[MailboxInfo]:
         return answer(self.conn, AllMailboxes())  # type: ignore[no-any-return] # what it answers with

@@ -19,9 +19,9 @@ from waypost.ids import Provider
 from waypost.limits import DEFAULT_PORT
 from waypost.protocol.directory.reach import EVERYONE, Reach
 from waypost.protocol.directory.record import RecordEndpoint
+from waypost.protocol.directory.trust import Mode
 from waypost.relay.node import Relay
 from waypost.relay.settings import ConfiguredPeer, Platform, Quotas, Rates, Settings
-from waypost.routing.policy import Mode
 from waypost_lab.clock import LabClock
 from waypost_lab.durable import Disk, LabStore, Observer
 from waypost_lab.durable_sql import Crashed, SqlDisk, SqlLabStore

@@ -30,7 +30,7 @@ from waypost.client.talk.lookup import KeyLookup
 from waypost.client.talk.publisher import Publisher
 from waypost.client.talk.reading import EnvelopeReader
 from waypost.client.talk.sent import Sent
-from waypost.client.talk.writing import Sealer, Writer
+from waypost.client.talk.writing import MessageWriter, Sealer
 from waypost.clock import WallMs
 from waypost.crypto.fingerprint import grouped, safety_number
 from waypost.errors import Code, Refused, WaypostError, code_of
@@ -77,7 +77,7 @@ class Client:
         self._lookup = lookup
         self._claims = claims
         self._publisher = publisher
-        self._writer = Writer(journal, outgoing, sealer, wall_ms, random)
+        self._writer = MessageWriter(journal, outgoing, sealer, wall_ms, random)
         self._unread = UnreadMail(database, incoming, carrier.arrivals)
 
     @property

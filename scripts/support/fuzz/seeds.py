@@ -23,6 +23,7 @@ from waypost.protocol.custody.transfer import batch_digest
 from waypost.protocol.directory import asks
 from waypost.protocol.directory.bundle import DeviceList, KeyPackage, sign_claim, sign_device_list, sign_package
 from waypost.protocol.directory.invite import Invite, invite_text
+from waypost.protocol.directory.reach import ReachMode
 from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, RecordState, sign_record, succession_payload
 from waypost.protocol.frames import messages as m
 from waypost.protocol.frames.codec import encode, pack
@@ -257,11 +258,11 @@ def admin_requests() -> tuple[bytes, ...]:
         admin.AddUser("bob", again=True),
         admin.ListUsers(),
         admin.RemoveUser("bob"),
-        admin.SetReach("bob", "some", (BIRDY,)),
+        admin.SetReach("bob", ReachMode.SOME, (BIRDY,)),
         admin.ListPeers(),
-        admin.SetPeer(FINCH, "pin", "1" * 60),
+        admin.SetPeer(FINCH, admin.PeerAction.PIN, "1" * 60),
         admin.ListQueue(),
-        admin.ActOnQueue(FINCH, "retry"),
+        admin.ActOnQueue(FINCH, admin.QueueAction.RETRY),
         admin.Why("00" * 16),
         admin.Leave("wren.example"),
         admin.Backup("copy"),
@@ -283,7 +284,7 @@ def replies() -> dict[type, bytes]:
         asks.ClaimAnswer: claim_answers()[0],
         asks.RecordsReply: pack(asks.RecordsReply(records())),
         asks.ReachReply: pack(asks.ReachReply("some", (BIRDY,))),
-        admin.Response: pack(admin.Response(0, "", '{"a": 1}')),
+        admin.Response: pack(admin.Response(0, "", pack(admin.Stopped(BIRDY)), "0.1")),
     }
 
 

@@ -139,7 +139,6 @@ async def open_store(path: Path, *, max_bytes: int = 0, report: Report = to_stde
         try:
             transactions = await in_thread(writing, Transactions, Disk(path))
             store = SqliteStore(path, writing, reading, transactions, report)
-            await store.load_usage()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(store.run)
                 try:
