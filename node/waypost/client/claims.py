@@ -20,8 +20,7 @@ from waypost.ids import parse_address
 from waypost.limits import CLAIMS_AT_ONCE, CLIENT_UPKEEP_S
 from waypost.protocol.directory.asks import Claim, ClaimAnswer, ClaimReply
 from waypost.protocol.directory.bundle import Bundle, open_claim, open_device_list
-from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.fields import ID_BYTES
+from waypost.protocol.frames.codec import ID_BYTES, read
 from waypost.protocol.frames.messages import Answer
 
 

@@ -24,8 +24,7 @@ from waypost.errors import Code, LocalError, PeerFault, Refused, WaypostError, c
 from waypost.ids import Address, id_text, parse_address, parse_id, parse_provider
 from waypost.limits import BODY_MAX_BYTES, EXPIRY_MAX_S, LINGER_S, MEDIA_TYPE_MAX_CHARS, QUERY_TIMEOUT_S
 from waypost.protocol.directory.asks import Ask, AskReach, Claim, ReachReply, Track, TrackReply, TrackRow
-from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.fields import ID_BYTES
+from waypost.protocol.frames.codec import ID_BYTES, read
 from waypost.protocol.frames.messages import Answer
 
 

@@ -17,7 +17,7 @@ from waypost.client.publisher import Publisher
 from waypost.clock import SECOND_MS, Instant, WallMs
 from waypost.errors import Code, Refused
 from waypost.limits import CLIENT_UPKEEP_S
-from waypost.protocol.custody.messages import Outcome, Refusal
+from waypost.protocol.custody.transfer import Outcome, Refusal
 from waypost.protocol.frames.messages import Notice, NoticeKind
 
 #: Refusals that are about the node as a whole: the rest of the mail would only be refused as well.

@@ -27,9 +27,8 @@ from waypost.limits import (
     UNREAD_MAX_MESSAGES,
 )
 from waypost.protocol.custody.envelope import Envelope, decode_envelope, sender_of
-from waypost.protocol.custody.messages import Refusal
-from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.fields import Name
+from waypost.protocol.custody.transfer import Refusal
+from waypost.protocol.frames.codec import Name, pack, read
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from waypost.clock import WallMs
 from waypost.errors import Code
 from waypost.ids import Address
 from waypost.limits import JOURNAL_LIFETIME_MS, STATUSES_PER_MESSAGE_MAX
-from waypost.protocol.custody.messages import Outcome
-from waypost.protocol.frames.fields import ID_BYTES
+from waypost.protocol.custody.transfer import Outcome
+from waypost.protocol.frames.codec import ID_BYTES
 from waypost.protocol.frames.messages import Notice, NoticeKind
 
 #: Local ids of messages whose history has changed.

@@ -22,7 +22,7 @@ from waypost.errors import Code, Refused, is_for_good
 from waypost.ids import Address, parse_address
 from waypost.limits import RESEND_S, SEAL_AT_ONCE, UNSENT_MAX_BYTES, UNSENT_MAX_MESSAGES
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
-from waypost.protocol.custody.messages import Refusal
+from waypost.protocol.custody.transfer import Refusal
 
 RESEND_MAX_MS = int(RESEND_S[-1] * SECOND_MS)
 

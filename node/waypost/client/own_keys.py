@@ -24,7 +24,7 @@ from waypost.limits import (
 )
 from waypost.protocol.directory.asks import Publish
 from waypost.protocol.directory.bundle import KeyPackage, open_package, sign_package
-from waypost.protocol.frames.fields import ID_BYTES
+from waypost.protocol.frames.codec import ID_BYTES
 
 
 class UploadState(IntEnum):

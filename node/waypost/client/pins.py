@@ -16,9 +16,9 @@ from waypost.clock import WallMs
 from waypost.crypto.seal import SUITE
 from waypost.errors import Code, PeerFault
 from waypost.limits import BUNDLES_MAX, DEVICES_PER_ACCOUNT_MAX, PACKAGE_REUSE_MS, PINS_MAX
+from waypost.protocol.directory.asks import PackageBytes
 from waypost.protocol.directory.bundle import Bundle, DeviceList, open_device_list
-from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.fields import Id, PackageBytes
+from waypost.protocol.frames.codec import Id, pack, read
 
 #: (package id, public key) of each device.
 Packages = tuple[tuple[bytes, bytes], ...]

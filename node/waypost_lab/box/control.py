@@ -6,7 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from waypost.protocol.frames.fields import Name, Text
+from waypost.protocol.frames.codec import Name
+from waypost.protocol.frames.messages import Text
 
 
 class _Request(Struct, frozen=True, array_like=True, gc=False):
