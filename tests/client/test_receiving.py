@@ -266,7 +266,7 @@ def test_another_node_does_not_answer_for_our_own_provider(tmp_path: Path) -> No
 
 
 def test_a_full_inbox_leaves_mail_with_the_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from waypost.client import incoming
+    from waypost.client.mail import incoming
 
     monkeypatch.setattr(incoming, "UNREAD_MAX_MESSAGES", 2)
 
@@ -284,7 +284,7 @@ def test_a_full_inbox_leaves_mail_with_the_node(tmp_path: Path, monkeypatch: pyt
 
 
 def test_first_contacts_are_forgotten_before_those_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from waypost.client import pins
+    from waypost.client.talk import pins
 
     monkeypatch.setattr(pins, "PINS_MAX", 3)
 

@@ -233,7 +233,7 @@ def test_nonsense_is_refused_before_it_is_written(tmp_path: Path) -> None:
 
 
 def test_what_waits_in_a_profile_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from waypost.client import outgoing
+    from waypost.client.mail import outgoing
 
     monkeypatch.setattr(outgoing, "UNSENT_MAX_MESSAGES", 3)
 

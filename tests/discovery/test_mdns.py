@@ -4,6 +4,7 @@ import ipaddress
 import os
 import random
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -20,7 +21,7 @@ from waypost.discovery.source import Endpoint, Sighting
 from waypost.discovery.txt import Announcement, lan_properties
 from waypost.errors import Code, LocalError
 from waypost.ids import Provider
-from waypost.limits import MDNS_SEEN_MAX, MDNS_TXT_MAX_BYTES, RECORD_ENDPOINTS_MAX
+from waypost.limits import MDNS_RESOLVE_TIMEOUT_S, MDNS_SEEN_MAX, MDNS_TXT_MAX_BYTES, RECORD_ENDPOINTS_MAX
 
 LOOPBACK = ["127.0.0.1"]
 GROUP = ("224.0.0.251", 5353)
@@ -177,6 +178,24 @@ async def test_a_peer_that_died_without_goodbye_is_given_up_after_a_failed_conne
         await ears.until(1)
         watcher.failed(ghost.provider)
         assert await ears.until(2) == [seen(ghost), gone(ghost)]
+
+
+async def test_stopping_while_a_question_is_open_takes_no_time_and_leaves_nothing(
+    multicast: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, watcher = set(threading.enumerate()), MdnsSource(None, LOOPBACK)
+    async with running(watcher, deaf):
+        await watcher.start()
+        with multicast_socket() as sender:
+            sender.sendto(packets([], [pointer("ghost-that-nobody-answers-for")])[0], GROUP)
+        with trio.fail_after(10):
+            while not watcher._resolving:
+                await watcher._woken.wait()
+        began = trio.current_time()
+    assert trio.current_time() - began < MDNS_RESOLVE_TIMEOUT_S / 2
+    left = {thread for thread in set(threading.enumerate()) - before if not thread.name.startswith("Trio")}
+    assert left == set()
+    assert not caplog.records
 
 
 async def test_a_source_can_run_again(multicast: None) -> None:

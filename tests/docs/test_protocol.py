@@ -12,7 +12,7 @@ from scripts.support.docs import PAGES as GENERATED
 from tests.docs.pages import PAGES, PROTOCOL, ROOT, Table, cells, expected_rows, tables, text_of
 
 from waypost import limits
-from waypost.client import content
+from waypost.client.schemes import payload
 from waypost.crypto.keys import Purpose
 from waypost.errors import Code
 from waypost.protocol.custody import envelope
@@ -22,7 +22,7 @@ from waypost.protocol.directory.asks import Ask
 from waypost.protocol.frames import messages, signed
 from waypost.protocol.frames.messages import Message, NoticeKind, Query
 
-MODULES: tuple[ModuleType, ...] = (messages, custody, asks, record, bundle, envelope, invite, signed, content)
+MODULES: tuple[ModuleType, ...] = (messages, custody, asks, record, bundle, envelope, invite, signed, payload)
 PREFIXES = {"wire.md": "WIRE", "link.md": "LINK", "custody.md": "CUST", "directory.md": "DIR"}
 
 RULE = re.compile(r"\*\*\[([A-Z]+)-(\d+)\]\*\*")

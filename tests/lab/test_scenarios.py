@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from waypost.client import incoming, pins
-from waypost.client.own_keys import OwnKeys
+from waypost.client.mail import incoming
+from waypost.client.schemes import claimed
+from waypost.client.schemes.own_packages import OwnPackages
 from waypost.errors import Code
 from waypost.protocol.custody import envelope
 from waypost.protocol.frames import handshake, session
@@ -109,7 +110,7 @@ def one_dead_peer_stops_all(patch: pytest.MonkeyPatch) -> None:
 
 
 def without_last_resort(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(OwnKeys, "_wants_last_resort", lambda *_: False)
+    patch.setattr(OwnPackages, "_wants_last_resort", lambda *_: False)
 
 
 def uploads_count_anew(patch: pytest.MonkeyPatch) -> None:
@@ -123,7 +124,7 @@ def same_epoch_after_a_restore(patch: pytest.MonkeyPatch) -> None:
 
 
 def writes_on_to_old_keys(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(pins, "drop_bundle", lambda *_: None)
+    patch.setattr(claimed, "drop", lambda *_: None)
 
 
 def strict_about_time(patch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,9 @@ import pytest
 from waypost_lab.tally import Tally
 from waypost_lab.timeline import End, Run, read
 
+# Whole runs, which have limits of their own.
+pytestmark = pytest.mark.timeout(240)
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

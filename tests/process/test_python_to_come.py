@@ -34,12 +34,13 @@ if sys.version_info < (3, 14):
     asyncio.unix_events._UnixDefaultEventLoopPolicy.get_event_loop = none
 """
 
-#: Imports every module of the package but `__main__`, which would run.
+#: Imports every module but `__main__`, which would run, and the one that only says where it has gone.
 IMPORT_ALL = """
-import importlib, pkgutil, waypost
-for found in pkgutil.walk_packages(waypost.__path__, "waypost."):
-    if not found.name.endswith("__main__"):
-        importlib.import_module(found.name)
+import importlib, pkgutil, waypost, waypost_lab
+for package in (waypost, waypost_lab):
+    for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if not found.name.endswith("__main__") and found.name != "waypost.lab":
+            importlib.import_module(found.name)
 """
 
 

@@ -14,7 +14,7 @@ from tests.relay.world import Device, VirtualClock, World, key_of, world
 
 from waypost.crypto.keys import SigningKey
 from waypost.errors import Code, Refused
-from waypost.ids import Provider, User
+from waypost.ids import Provider, User, parse_address
 from waypost.limits import CLAIM_BURST, PACKAGES_LOW
 from waypost.protocol.directory.asks import (
     AskReach,
@@ -237,7 +237,9 @@ async def test_a_claim_through_a_peer_checks_out(autojump_clock: trio.testing.Mo
         await publish(bob, [package(bob.key)])
         asked = claim("bob@finch.local")
         answer = await alice.ask(asked)
-        bundle = open_claim(read(answer.body, ClaimAnswer), asked.address, asked.request, VirtualClock().wall_ms())
+        bundle = open_claim(
+            read(answer.body, ClaimAnswer), parse_address(asked.address), asked.request, VirtualClock().wall_ms()
+        )
         assert bundle.identity_key == key_of("identity of bob@finch.local").public
         assert bundle.node_key == key_of(FINCH).public
         assert len(bundle.packages) == 1

@@ -37,7 +37,6 @@ NOT_YET = {
     "delivery: files",
     "delivery: named types",
     "the same in the lab",
-    "dict[str, Any] in relay, protocol, storage",
     "sets of words listed twice",
     "words of fate, reach, trust as bare strings",
     "class names that mean two things",

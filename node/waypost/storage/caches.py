@@ -17,7 +17,7 @@ from waypost.storage.operations.mail import Left, Placed
 from waypost.storage.operations.mailboxes import TellUsage, Usage, UsageTold
 from waypost.storage.pending import Pending
 
-_NOTHING: Final = Usage(0, 0)
+_NOTHING: Final = (0, 0)
 
 
 class ChangingStore(Protocol):
@@ -57,28 +57,32 @@ class Usages:
     """What waits in each mailbox: asked for each envelope, so never from the disk. Made by `usages_of`."""
 
     def __init__(self, store: ChangingStore) -> None:
-        self._usage: dict[int, Usage] = {}
+        self._usage: dict[int, list[int]] = {}  #: items, bytes
         self._again = Again(lambda: store.submit(TellUsage()))
         store.changes(self.take)
 
     def of(self, mailbox: int) -> Usage:
-        return self._usage.get(mailbox, _NOTHING)
+        items, size = self._usage.get(mailbox, _NOTHING)
+        return Usage(items, size)
 
     def take(self, changes: tuple[Change, ...]) -> None:
         for change in changes:
             match change:
                 case Placed(mailbox, parcel):
-                    before = self._usage.get(mailbox, _NOTHING)
-                    self._usage[mailbox] = Usage(before.items + len(parcel.items), before.bytes + parcel.size)
+                    self._count(mailbox, len(parcel.items), parcel.size)
                 case Left(mailbox, items, size):
-                    before = self._usage.get(mailbox, _NOTHING)
-                    self._usage[mailbox] = Usage(before.items - items, before.bytes - size)
+                    self._count(mailbox, -items, -size)
                 case UsageTold(usage):
-                    self._usage = dict(usage)
+                    self._usage = {mailbox: [each.items, each.bytes] for mailbox, each in usage.items()}
                 case Look(Subject.MAIL):
                     self._again.ask()
                 case _:
                     pass
+
+    def _count(self, mailbox: int, items: int, size: int) -> None:
+        usage = self._usage.setdefault(mailbox, [0, 0])
+        usage[0] += items
+        usage[1] += size
 
 
 async def usages_of(store: ChangingStore) -> Usages:

@@ -21,12 +21,22 @@ from typing import Any, Final, assert_never
 import trio
 
 from waypost.daemon import admin_socket
-from waypost.errors import Code, WaypostError
-from waypost.limits import TEXT_MAX_CHARS
-from waypost.protocol.operator import Response
+from waypost.errors import Code, Refused, WaypostError
+from waypost.protocol.operator import Shape
 from waypost_lab.box import home as homes
 from waypost_lab.box.box import Box, opened
-from waypost_lab.box.control import ActOnNode, EndLab, Heal, Request, ShapeLink, ShowLab
+from waypost_lab.box.control import (
+    ActOnNode,
+    EndLab,
+    Heal,
+    Healed,
+    LabEnds,
+    LinkShaped,
+    NodeDone,
+    Request,
+    ShapeLink,
+    ShowLab,
+)
 from waypost_lab.box.home import Home
 from waypost_lab.box.plan import LabPlan, load
 from waypost_lab.box.view import View
@@ -66,7 +76,7 @@ class Supervisor:
             nursery.start_soon(self._obey_signals)
             nursery.start_soon(self._mind_starter)
             path = self._home.control.socket
-            nursery.start_soon(admin_socket.serve, admin_socket.listen(path), path, self.answer, Request)
+            nursery.start_soon(admin_socket.serve, admin_socket.listen(path), path, Request, self.answer)
             if recorder is not None:
                 nursery.start_soon(View(self._box).record)
             nursery.start_soon(self._start)
@@ -116,18 +126,15 @@ class Supervisor:
 
     # ── control ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def answer(self, request: Request) -> Response:
-        """Do what is asked. A refusal is an answer too."""
+    async def answer(self, request: Request) -> Shape:
+        """Do what is asked. Raises WaypostError."""
         try:
-            found = await self._do(request)
-        except WaypostError as error:
-            return Response(error.code.number, error.detail[:TEXT_MAX_CHARS])
+            return await self._do(request)
         except ValueError as error:  # of a value such as "5%"
             problem, _, remedy = str(error).partition("|")
-            return Response(Code.BAD_REQUEST.number, f"{problem}. {remedy}"[:TEXT_MAX_CHARS])
-        return Response(0, "", json.dumps(found, ensure_ascii=False))
+            raise Refused(Code.BAD_REQUEST, f"{problem}. {remedy}") from None
 
-    async def _do(self, request: Request) -> dict[str, Any]:
+    async def _do(self, request: Request) -> Shape:
         box = self._box
         match request:
             case ShowLab():
@@ -137,23 +144,23 @@ class Supervisor:
                 name = box.find(given).name
                 await act[action](name)
                 done = {"start": "runs", "stop": "is stopped", "kill": "is killed"}[action]
-                return {"node": name, "action": action, "text": f"{name} {done}."}
+                return NodeDone(name, action, text=f"{name} {done}.")
             case ShapeLink():
                 return self._shape(request)
             case Heal(a, b):
                 healed = box.faults.heal(a, b)
-                return {"healed": healed, "text": "\n".join(healed) if healed else "There was nothing to heal."}
+                return Healed(tuple(healed), text="\n".join(healed) if healed else "There was nothing to heal.")
             case EndLab(keep):
                 self._keep = keep
                 self._ending.set()
-                return {"pid": os.getpid(), "pids": self._pids()}
+                return LabEnds(os.getpid(), self._pids())
             case _:
                 assert_never(request)
 
     def _pids(self) -> dict[str, int]:
         return {name: member.process.pid for name, member in self._box.members.items() if member.process.pid}
 
-    def _shape(self, request: ShapeLink) -> dict[str, Any]:
+    def _shape(self, request: ShapeLink) -> LinkShaped:
         box, a, b = self._box, request.a, request.b
         match request.action:
             case "cut":
@@ -166,7 +173,7 @@ class Supervisor:
         first, second = box.find(a).name, box.find(b).name
         ways = [(first, second)] if request.one_way else [(first, second), (second, first)]
         text = "\n".join(f"{source} → {to}: {box.network.way(source, to).words() or 'clear'}" for source, to in ways)
-        return {"from": first, "to": second, "one_way": request.one_way, "text": text}
+        return LinkShaped(first, second, request.one_way, text=text)
 
 
 def _wall_ms() -> int:

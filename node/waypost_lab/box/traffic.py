@@ -13,6 +13,7 @@ import trio
 
 from waypost.daemon.ask import ask_node
 from waypost.errors import Code, WaypostError, describe
+from waypost.protocol.custody.fate import State
 from waypost.protocol.operator import Why
 from waypost_lab.box.home import Home
 from waypost_lab.devices import BODY_BYTES, Device
@@ -136,13 +137,13 @@ def _whereabouts(home: Home, id_: bytes, sender: str, recipient: str) -> str:
                 trace = asked.ask(Why(id_.hex()))
         except WaypostError as error:
             return "lost" if error.code is Code.UNKNOWN_MESSAGE else f"{node} does not run"
-        match trace["state"]:
-            case "accepted" | "queued" | "waiting" | "deferred":
-                reason = f": {describe(trace['code'])}" if trace["code"] else ""
+        match trace.state:
+            case State.ACCEPTED | State.QUEUED | State.WAITING | State.DEFERRED:
+                reason = f": {describe(trace.code)}" if trace.code else ""
                 return f"waits at {node}{reason}"
-            case "bounced" | "expired":
+            case State.BOUNCED | State.EXPIRED:
                 return "bounced, its sender has not heard yet"
-            case "held":
+            case State.HELD:
                 continue  # the other node has it
             case _:
                 return "lost"

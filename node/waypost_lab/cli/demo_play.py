@@ -11,11 +11,13 @@ from typing import Any, Final
 
 import trio
 
+from waypost.cli.sentences import step
+from waypost.cli.shapes import ProfileStep
 from waypost.cli.tables import console, table
-from waypost.cli.words import moment, reason, remedy, step
+from waypost.cli.words import moment, reason, remedy
 from waypost.client import Client, Message, Sent, SentState, connect, join
 from waypost.errors import Code, LocalError, WaypostError
-from waypost.protocol.operator import AddUser, GetStatus, Why
+from waypost.protocol.operator import AddUser, GetStatus, TraceStep, Why
 from waypost_lab.cli.demo_nodes import DemoNode
 
 _DISCOVERY_S: Final = 5.0
@@ -35,7 +37,7 @@ class Result:
     state: str = "lost"
     code: int = 0
     seconds: float = 0.0
-    trace: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    trace: dict[str, tuple[TraceStep, ...] | tuple[ProfileStep, ...]] = field(default_factory=dict)
 
     @property
     def is_good(self) -> bool:
@@ -126,7 +128,7 @@ class Play:
         for node in (self._birdy, self._finch):
             status = await node.ask(GetStatus())
             self._say(f"{node.name} listens at 127.0.0.1 port {node.port}; its key has the fingerprint")
-            self._say(f"  {status['fingerprint']}")
+            self._say(f"  {status.fingerprint}")
 
     async def _meet(self) -> None:
         self._title("They find each other")
@@ -157,7 +159,7 @@ class Play:
         with trio.move_on_after(within_s):
             while True:
                 found = [await node.ask(GetStatus()) for node in (self._birdy, self._finch)]
-                if all(any(peer["linked"] for peer in status["peers"]) for status in found):
+                if all(any(peer.linked for peer in status.peers) for status in found):
                     return True
                 await trio.sleep(0.05)
         return False
@@ -166,7 +168,7 @@ class Play:
         self._title("Each provider invites a user, whose app joins")
         for node, user in ((self._birdy, "alice"), (self._finch, "bob")):
             added = await node.ask(AddUser(user))
-            address = await join(added["invite"], self._place / user, label="demo")
+            address = await join(added.invite, self._place / user, label="demo")
             self._say(f"{address} has joined by invite and published key packages; the keys were made by the app.")
 
     @asynccontextmanager
@@ -258,14 +260,14 @@ class Play:
                 if error.code is not Code.UNKNOWN_MESSAGE:
                     raise
                 continue
-            result.trace[node.name] = found["rows"]
-        lines = [(row["at_ms"], name, step(row)) for name, rows in result.trace.items() for row in rows]
+            result.trace[node.name] = found.rows
+        lines = [(row.at_ms, name, step(row)) for name, rows in result.trace.items() for row in rows]
         if not lines:
             # Without the recipient's keys there is no envelope, so only the app knows of it.
             history = await sent.history()
-            rows = [{"at_ms": each.at_ms, "event": each.state.value, "code": each.code} for each in history]
-            lines = [(row["at_ms"], "the app", step(row)) for row in rows]
-            result.trace["app"] = rows
+            known = tuple(ProfileStep(each.at_ms, each.state, each.code) for each in history)
+            lines = [(row.at_ms, "the app", step(row)) for row in known]
+            result.trace["app"] = known
         self._say(f"  The trace of {result.id}:")
         for at_ms, name, words in sorted(lines, key=lambda line: line[0]):
             self._say(f"    {moment(at_ms)}  {name:12}  {words}", style="dim")

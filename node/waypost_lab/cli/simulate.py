@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from waypost.cli.options import Json
-
-if TYPE_CHECKING:
-    from waypost_lab.simulate.run import Result
+from waypost.cli.outcome import Exit, print_json
+from waypost.cli.words import line
+from waypost_lab.simulate.plan import Kind, Plan
+from waypost_lab.simulate.run import Result
+from waypost_lab.simulate.run import simulate as play
+from waypost_lab.simulate.shrink import shrink as smaller
+from waypost_lab.timeline import Recorder
 
 _EVENTS_SHOWN = 20
 
@@ -52,13 +57,6 @@ def simulate(
     again, and all that waits must find its way. Exit code 1: a promise was broken; the seed, the last events, and the
     smallest failing case found are shown.
     """
-    from contextlib import nullcontext
-
-    from waypost.cli.outcome import Exit, print_json
-    from waypost_lab.simulate.plan import Kind, Plan
-    from waypost_lab.simulate.run import simulate as play
-    from waypost_lab.timeline import Recorder
-
     kinds = set(Kind)
     unknown = [kind for kind in without or () if kind not in kinds]
     if unknown:
@@ -80,8 +78,6 @@ def simulate(
 
 
 def _show(result: Result) -> None:
-    from waypost.cli.words import line
-
     for name, value in result.summary().items():
         if name != "broken":
             line(f"{name:12} {value}")
@@ -90,14 +86,10 @@ def _show(result: Result) -> None:
 
 def _explain(result: Result, budget_s: float) -> None:
     """What broke, what happened before, and a smaller case."""
-    from waypost.cli.words import line
-    from waypost_lab.simulate.run import simulate as play
-    from waypost_lab.simulate.shrink import shrink
-
     for violation in result.violations[:_EVENTS_SHOWN]:
         line(f"at {violation.at_s:.3f} s  {violation.promise}: {violation.text}")
     if budget_s:
-        smallest = shrink(result, play, budget_s)
+        smallest = smaller(result, play, budget_s)
         if smallest is not result:
             line(f"\nLess that fails too, at event {smallest.broken_at}:  {smallest.plan.command()}")
             result = smallest

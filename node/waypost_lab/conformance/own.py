@@ -42,7 +42,7 @@ class OwnNode:
     async def invites(self) -> list[str]:
         """For alice, for bob, and a further one for alice."""
         asked = (AddUser("alice"), AddUser("bob"), AddUser("alice", again=True))
-        return [str((await self._process.ask(each))["invite"]) for each in asked]
+        return [(await self._process.ask(each)).invite for each in asked]
 
 
 @asynccontextmanager

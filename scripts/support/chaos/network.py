@@ -15,7 +15,7 @@ from scripts.support.chaos.load import SLEEPER, Load, is_for_nobody
 from scripts.support.chaos.storm import Say, Storm
 
 from waypost.errors import WaypostError
-from waypost.protocol.operator import ActOnQueue
+from waypost.protocol.operator import ActOnQueue, QueueAction
 from waypost_lab.box import home as homes
 from waypost_lab.box.box import Box, opened
 from waypost_lab.box.faults import Note
@@ -167,6 +167,6 @@ async def _retry(box: Box) -> None:
         for other in box.plan.names:
             if other != member.name:
                 try:
-                    await member.process.ask(ActOnQueue(other, "retry"))
+                    await member.process.ask(ActOnQueue(other, QueueAction.RETRY))
                 except WaypostError as error:
                     raise RuntimeError(f"{member.name}: {error}") from error
