@@ -80,6 +80,7 @@ async def test_news_for_a_sender_whose_mailbox_is_full_stay_with_the_peer(
         assert [refusal.code for refusal in finch.settled[0].refusals] == [Code.MAILBOX_FULL.number]
         await alice.connect()
         await alice.until(lambda: len(alice.inbox) == 1)
+        await trio.testing.wait_all_tasks_blocked()  # until her receipt has made room
         finch.session.report([news], "news again")
         finch.pump.wake()
         await alice.until(lambda: alice.outcomes == [news])
