@@ -7,7 +7,7 @@ from tests.relay.stranger import Stranger, record_of
 from tests.relay.world import VirtualClock, world
 
 from waypost.errors import Code
-from waypost.protocol.custody.messages import Outcome
+from waypost.protocol.custody.transfer import Outcome
 from waypost.protocol.directory.asks import Records
 from waypost.protocol.directory.record import RecordState
 from waypost.protocol.frames.messages import Notice, NoticeKind
