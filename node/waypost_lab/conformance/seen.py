@@ -26,7 +26,7 @@ def _judged(clause: str, expectation: str) -> None:
         if not witness.seen[clause]:
             raise Skipped("the node has said nothing that this could be seen from")
 
-    AREA.check(clause, expects=expectation, stage=Stage.LAST)(run)
+    AREA.check(clause, expectation, stage=Stage.LAST)(run)
 
 
 for _clause, _expectation in _RULES:
