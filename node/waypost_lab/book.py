@@ -1,77 +1,235 @@
-"""What became of every message, as the apps saw it that sent and received it."""
+"""The book of a run: what was written, accepted, shown and reported of each message, as the apps saw it.
+
+Every app tells it what happens to its messages (`told`). What is lost, doubled or foreign is counted from it.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
 
 import trio
 
+from waypost.clock import Instant
+from waypost.errors import Code
+from waypost.protocol.frames.messages import ID_BYTES
 
-@dataclass
-class Tally:
-    """By envelope id, except `shown`, which goes by what the body says: a copy in another envelope would be noticed."""
+if TYPE_CHECKING:
+    from waypost_lab.app import App
 
-    written: dict[bytes, bytes] = field(default_factory=dict)  #: id → the body's own mark
-    between: dict[bytes, tuple[str, str]] = field(default_factory=dict)  #: id → sender, recipient
-    accepted: set[bytes] = field(default_factory=set)
-    refused: dict[bytes, int] = field(default_factory=dict)  #: for good, so never accepted
-    put_off: Counter[int] = field(default_factory=Counter)  #: refusals for now, by code
-    shown: Counter[bytes] = field(default_factory=Counter)  #: by mark
-    outcomes: dict[bytes, int] = field(default_factory=dict)  #: id → code, 0 is delivered
-    latencies_ms: list[float] = field(default_factory=list)  #: from writing to showing, in the order of showing
-    arrivals: int = 0  #: envelopes offered to recipients, each time
-    foreign: int = 0  #: envelopes that nobody has written, or that were altered
-    offers: int = 0  #: envelopes offered by senders, each time
-    changed: trio.Event = field(default_factory=trio.Event)
 
-    def ring(self) -> None:
-        """Wake whoever waits for `changed`."""
+class Step(StrEnum):
+    """What happens to messages at an app."""
+
+    SENT = "sent"  #: written
+    OFFERED = "offered"  #: a batch, to the node
+    ACCEPTED = "accepted"
+    PUT_OFF = "put off"  #: refused for now
+    REFUSED = "refused"  #: for good
+    HELD = "held"  #: news of the recipient's node
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    EXPIRED = "expired"
+    DENIED = "denied"  #: a failure is reported of what was reported delivered; an app believes the first
+    SHOWN = "shown"
+    AGAIN = "again"  #: brought once more by the node
+    CLAIMED = "claimed"  #: keys, of which the id is the request's
+    NOTICE = "notice"  #: another one
+
+
+#: Those that tell a sender where a message is; a refusal is told as a bounce.
+_NEWS: Final = frozenset(
+    {Step.ACCEPTED, Step.REFUSED, Step.HELD, Step.WAITING, Step.DELIVERED, Step.BOUNCED, Step.EXPIRED}
+)
+_ENDS: Final = frozenset({Step.DELIVERED, Step.BOUNCED, Step.EXPIRED})
+
+
+@dataclass(slots=True, eq=False)
+class Letter:
+    """A message, as all who are asked together know it. `id` is the envelope's: empty until there is one."""
+
+    sender: str
+    recipient: str
+    sent_at: Instant
+    id: bytes = b""
+    text: str = ""
+    number: int = 0  #: the first is 1
+    accepted_at: Instant | None = None
+    refused: int = 0  #: by the sender's own node, for good
+    fate: int | None = None  #: told to the sender: 0 delivered, else why not
+    denied: int = 0  #: why not, though it had been told that it was delivered
+    shown_at: Instant | None = None
+    brought: int = 0  #: to an app that has it, counted by the node's offers
+    shown: int = 0
+    told: list[tuple[Step, int]] = field(default_factory=list)  #: the news of it, in order, with the error's number
+    abandoned: bool = False  #: its custodian has left for good, and said so
+
+    @property
+    def is_over(self) -> bool:
+        """Its sender has been told how it ended."""
+        return any(step in _ENDS for step, _ in self.told)
+
+    @property
+    def is_accepted(self) -> bool:
+        """Of what is reported the receipt may have been lost."""
+        return self.accepted_at is not None or self.fate is not None
+
+    @property
+    def is_outstanding(self) -> bool:
+        """Accepted, and neither shown nor bounced: lost, unless more is still to come."""
+        return self.is_accepted and not self.shown and not self.fate
+
+
+class Book:
+    """See the module. `on_step` hears each step of a letter, with the error's number."""
+
+    def __init__(self) -> None:
+        self.letters: list[Letter] = []
+        self.by_id: dict[bytes, Letter] = {}
+        self.on_step: Callable[[Letter, Step, int], None] = lambda _letter, _step, _code: None
+        self.latencies_ms: list[float] = []  #: from writing to showing, in the order of showing
+        self.put_off: Counter[int] = Counter()  #: refusals for now, by code
+        self.offers = 0  #: envelopes offered by senders, each time
+        self.arrivals = 0  #: envelopes brought to recipients, each time
+        self.foreign = 0  #: envelopes that nobody has written, or not to whom they were brought
+        self.bounces: list[int] = []  #: codes, in the order of their coming
+        self.changed = trio.Event()
+
+    def write(self, letter: Letter) -> Letter:
+        """A new one."""
+        self.letters.append(letter)
+        letter.number = len(self.letters)
+        if letter.id:
+            self.by_id[letter.id] = letter
+        self.on_step(letter, Step.SENT, 0)
+        return letter
+
+    def identify(self, letter: Letter, id_: bytes) -> None:
+        """It has an envelope now."""
+        letter.id = id_
+        self.by_id[id_] = letter
+
+    def named(self, text: str) -> Letter:
+        """The last with that text."""
+        return next(each for each in reversed(self.letters) if each.text == text)
+
+    def told(self, app: App, step: Step, ids: bytes, other: str, code: int) -> None:
+        """What an app of the lab tells: to or of whom, and the error's number."""
+        now = trio.current_time()
+        match step:
+            case Step.SENT:
+                self.write(Letter(app.address, other, now, ids))
+            case Step.OFFERED:
+                self.offers += len(ids) // ID_BYTES
+            case Step.PUT_OFF:
+                self.put_off[code] += 1
+            case Step.SHOWN | Step.AGAIN:
+                self._brought(app.address, step, ids, now)
+            case Step.CLAIMED | Step.NOTICE:
+                pass
+            case _:
+                for letter in self._of(ids):
+                    self.step(letter, step, code, now)
         self.changed.set()
         self.changed = trio.Event()
 
-    @property
-    def delivered(self) -> int:
-        return sum(self.shown[self.written[id_]] > 0 for id_ in self.accepted)
+    def _of(self, ids: bytes) -> Iterator[Letter]:
+        for start in range(0, len(ids), ID_BYTES):
+            if (letter := self.by_id.get(ids[start : start + ID_BYTES])) is not None:
+                yield letter
+
+    def _brought(self, to: str, step: Step, id_: bytes, now: Instant) -> None:
+        self.arrivals += 1
+        letter = self.by_id.get(id_)
+        if letter is None or letter.recipient != to:
+            self.foreign += 1
+            return
+        letter.brought += 1
+        if step is Step.SHOWN:
+            self.show(letter, now)
+
+    def show(self, letter: Letter, now: Instant) -> None:
+        """Its recipient sees it."""
+        letter.shown += 1
+        if letter.shown_at is None:
+            letter.shown_at = now
+            self.latencies_ms.append((now - letter.sent_at) * 1000)
+        self.on_step(letter, Step.SHOWN, 0)
+
+    def step(self, letter: Letter, step: Step, code: int, now: Instant) -> None:
+        """Its sender is told that."""
+        match step:
+            case Step.ACCEPTED:
+                letter.accepted_at = letter.accepted_at if letter.accepted_at is not None else now
+            case Step.REFUSED:
+                letter.refused = code
+            case Step.DELIVERED:
+                letter.fate = 0
+            case Step.BOUNCED | Step.EXPIRED:
+                letter.fate = code
+                self.bounces.append(code)
+            case Step.DENIED:
+                letter.denied = code
+            case _:
+                pass
+        if step in _NEWS:
+            news = Step.BOUNCED if step is Step.REFUSED else step
+            if code == Code.EXPIRED.number and news is Step.BOUNCED:
+                news = Step.EXPIRED
+            if (news, code) not in letter.told[-1:]:
+                letter.told.append((news, code))
+                self.on_step(letter, news, code)
+
+    # ── counted ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
-    def bounced(self) -> int:
-        return sum(self.outcomes.get(id_, 0) != 0 for id_ in self.accepted)
+    def accepted(self) -> list[Letter]:
+        return [letter for letter in self.letters if letter.is_accepted]
 
     @property
-    def outstanding(self) -> list[bytes]:
-        """Accepted, and neither shown nor bounced: lost, unless more is still to come."""
-        return [id_ for id_ in self.accepted if not self.shown[self.written[id_]] and not self.outcomes.get(id_, 0)]
+    def outstanding(self) -> list[Letter]:
+        return [letter for letter in self.letters if letter.is_outstanding]
+
+    @property
+    def shown(self) -> int:
+        """Letters that were."""
+        return sum(letter.shown > 0 for letter in self.letters)
 
     @property
     def lost(self) -> int:
         return len(self.outstanding)
 
     @property
+    def delivered(self) -> int:
+        return sum(letter.shown > 0 for letter in self.accepted)
+
+    @property
+    def bounced(self) -> int:
+        return sum(bool(letter.fate) for letter in self.accepted)
+
+    @property
     def duplicates(self) -> int:
         """Shown more than once."""
-        return sum(count > 1 for count in self.shown.values())
+        return sum(letter.shown > 1 for letter in self.letters)
 
     @property
     def unreported(self) -> int:
         """Accepted, and the sender has not been told what became of it."""
-        return sum(id_ not in self.outcomes for id_ in self.accepted)
+        return sum(letter.fate is None for letter in self.accepted)
 
     @property
     def wrongly_bounced(self) -> int:
         """Shown, although the sender was told that it could not be delivered."""
-        return sum(bool(code) and self.shown[self.written[id_]] > 0 for id_, code in self.outcomes.items())
-
-    @property
-    def reasons(self) -> dict[int, int]:
-        """Bounces of what was accepted, by code."""
-        return dict(Counter(code for id_, code in self.outcomes.items() if code and id_ in self.accepted))
+        return sum(letter.shown > 0 and bool(letter.fate or letter.denied) for letter in self.letters)
 
     @property
     def complete(self) -> bool:
         """Nothing more is to be expected."""
-        settled = len(self.accepted) + len(self.refused)
-        return settled >= len(self.written) and not self.unreported and not self.lost
+        return all(each.refused or (each.fate is not None and not each.is_outstanding) for each in self.letters)
 
     @property
     def holds(self) -> bool:
@@ -80,14 +238,15 @@ class Tally:
 
     def facts(self) -> dict[str, int]:
         """For people and for JSON."""
+        accepted = len(self.accepted)
         return {
-            "accepted": len(self.accepted),
+            "accepted": accepted,
             "delivered": self.delivered,
             "bounced": self.bounced,
             "lost": self.lost,
             "duplicates": self.duplicates,
-            "reported": len(self.accepted) - self.unreported,
-            "refused": len(self.refused),
+            "reported": accepted - self.unreported,
+            "refused": sum(bool(letter.refused) for letter in self.letters),
             "put_off": self.put_off.total(),
             "arrivals": self.arrivals,
             "offers": self.offers,

@@ -26,11 +26,11 @@ from waypost.limits import TEXT_MAX_CHARS
 from waypost.protocol.operator import Response
 from waypost_lab.box import home as homes
 from waypost_lab.box.box import Box, opened
-from waypost_lab.box.control import ActOnNode, EndLab, Heal, Request, ShapeLink, ShowLab
+from waypost_lab.box.control import EndLab, Request, ShowLab
 from waypost_lab.box.home import Home
 from waypost_lab.box.plan import LabPlan, load
 from waypost_lab.box.view import View
-from waypost_lab.box.ways import parse_latency, parse_share
+from waypost_lab.faults.words import Cut, Heal, Kill, Loss, Mend, Slow, Start, Stop
 from waypost_lab.timeline import AnyEvent, End, Recorder, Run
 
 _INTRODUCED_S: Final = 120.0
@@ -38,6 +38,7 @@ _INTRODUCED_S: Final = 120.0
 _LAST_ANSWER_S: Final = 0.1
 #: Written to `--life-fd` by whoever started the lab, before leaving it to itself.
 STAY: Final = b"stay"
+_DONE: Final = {"start": "runs", "stop": "is stopped", "kill": "is killed"}
 
 
 class Supervisor:
@@ -122,9 +123,6 @@ class Supervisor:
             found = await self._do(request)
         except WaypostError as error:
             return Response(error.code.number, error.detail[:TEXT_MAX_CHARS])
-        except ValueError as error:  # of a value such as "5%"
-            problem, _, remedy = str(error).partition("|")
-            return Response(Code.BAD_REQUEST.number, f"{problem}. {remedy}"[:TEXT_MAX_CHARS])
         return Response(0, "", json.dumps(found, ensure_ascii=False))
 
     async def _do(self, request: Request) -> dict[str, Any]:
@@ -132,16 +130,16 @@ class Supervisor:
         match request:
             case ShowLab():
                 return await self._view.look()
-            case ActOnNode(given, action):
-                act = {"start": box.start, "stop": box.stop, "kill": box.kill}
-                name = box.find(given).name
-                await act[action](name)
-                done = {"start": "runs", "stop": "is stopped", "kill": "is killed"}[action]
-                return {"node": name, "action": action, "text": f"{name} {done}."}
-            case ShapeLink():
-                return self._shape(request)
-            case Heal(a, b):
-                healed = box.faults.heal(a, b)
+            case Kill(given) | Stop(given) | Start(given):
+                name, action = box.find(given).name, type(request).__name__.lower()
+                await box.do(request)
+                return {"node": name, "action": action, "text": f"{name} {_DONE[action]}."}
+            case Cut() | Mend() | Slow() | Loss():
+                pairs = box.faults.do(request)
+                text = "\n".join(f"{a} → {b}: {box.network.way(a, b).words() or 'clear'}" for a, b in pairs)
+                return {"from": pairs[0][0], "to": pairs[0][1], "one_way": request.one_way, "text": text}
+            case Heal():
+                healed = box.faults.heal(request)
                 return {"healed": healed, "text": "\n".join(healed) if healed else "There was nothing to heal."}
             case EndLab(keep):
                 self._keep = keep
@@ -152,21 +150,6 @@ class Supervisor:
 
     def _pids(self) -> dict[str, int]:
         return {name: member.process.pid for name, member in self._box.members.items() if member.process.pid}
-
-    def _shape(self, request: ShapeLink) -> dict[str, Any]:
-        box, a, b = self._box, request.a, request.b
-        match request.action:
-            case "cut":
-                box.faults.cut(a, b, one_way=request.one_way)
-            case "slow":
-                jitter_s = parse_latency(request.more) if request.more else 0.0
-                box.faults.slow(a, b, parse_latency(request.value), jitter_s, one_way=request.one_way)
-            case _:
-                box.faults.lose(a, b, parse_share(request.value), one_way=request.one_way)
-        first, second = box.find(a).name, box.find(b).name
-        ways = [(first, second)] if request.one_way else [(first, second), (second, first)]
-        text = "\n".join(f"{source} → {to}: {box.network.way(source, to).words() or 'clear'}" for source, to in ways)
-        return {"from": first, "to": second, "one_way": request.one_way, "text": text}
 
 
 def _wall_ms() -> int:

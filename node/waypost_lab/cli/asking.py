@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,6 +46,15 @@ def asked(directory: Path | None) -> Iterator[Node]:
             left = " (its supervisor has ended; clear it away: waypost lab down)" if home.is_lab else ""
             raise LocalError(Code.NO_LAB, f"{home.path}{left}") from None
         raise
+
+
+def value(parse: Callable[[str], float], text: str) -> float:
+    """What a person has typed, such as 5%. Raises LocalError(BAD_REQUEST)."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        problem, _, remedy = str(error).partition("|")
+        raise LocalError(Code.BAD_REQUEST, f"{problem}. {remedy}") from None
 
 
 def tell(directory: Path | None, request: Struct, *, json: bool) -> None:

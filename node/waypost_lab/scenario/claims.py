@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from waypost.errors import Code, code_of
-from waypost_lab.scenario.people import Written
+from waypost.ids import id_text
+from waypost_lab.book import Letter
 from waypost_lab.scenario.stage import Stage
 from waypost_lab.scenario.vocabulary import absence, claim
 
@@ -52,7 +53,7 @@ async def nothing_twice(stage: Stage, user: str) -> str | None:
 @claim("every message has come to its end")
 async def all_over(stage: Stage) -> str | None:
     """Of each its sender knows that it was delivered, bounced or expired."""
-    left = [each for each in stage.log.written if not each.is_over]
+    left = [each for each in stage.book.letters if not each.is_over]
     return f"{len(left):,} have not, such as “{left[0].text}” ({_last(left[0])})" if left else None
 
 
@@ -99,7 +100,7 @@ async def told_expired(stage: Stage, user: str, text: str) -> str | None:
 async def told_all_bounced(stage: Stage, user: str, recipient: str, code: Code) -> str | None:
     """Every one that was written so far."""
     sender, to = stage.people[user].address, stage.people[recipient].address
-    theirs = [each for each in stage.log.written if (each.sender, each.recipient) == (sender, to)]
+    theirs = [each for each in stage.book.letters if (each.sender, each.recipient) == (sender, to)]
     left = [each for each in theirs if ("bounced", code.number) not in each.told]
     return f"{len(left):,} have not, such as “{left[0].text}” ({_last(left[0])})" if left else None
 
@@ -119,8 +120,8 @@ async def app_told(stage: Stage, user: str, code: Code) -> str | None:
 @claim("<node> says that <message> waits because <reason>")
 async def says_waits(stage: Stage, node: str, text: str, code: Code) -> str | None:
     """Asked where a message is, as with `waypost why`."""
-    written = stage.log.named(text)
-    reply = (await stage.net.why(written.id)).get(node) if written.id else None
+    written = stage.book.named(text)
+    reply = (await stage.net.why(id_text(written.id))).get(node) if written.id else None
     if reply is None:
         return f"{node} does not know it"
     if reply.state in ("waiting", "deferred") and reply.code == code.number:
@@ -182,7 +183,7 @@ async def no_key_twice(stage: Stage) -> str | None:
 
 
 def _told(stage: Stage, user: str, text: str, state: str, code: Code | None) -> str | None:
-    written = stage.log.named(text)
+    written = stage.book.named(text)
     if written.sender != stage.people[user].address:
         return f"{user} has not written it"
     if any(told == state and (code is None or number == code.number) for told, number in written.told):
@@ -190,11 +191,11 @@ def _told(stage: Stage, user: str, text: str, state: str, code: Code | None) -> 
     return f"{user} was told: {_all(written)}"
 
 
-def _last(written: Written) -> str:
+def _last(written: Letter) -> str:
     return _all(written).rpartition(", ")[2]
 
 
-def _all(written: Written) -> str:
+def _all(written: Letter) -> str:
     return ", ".join(f"{state}{_because(number)}" for state, number in written.told) or "nothing"
 
 

@@ -83,7 +83,7 @@ async def _play(script: Script, seed: int, on_event: Callable[[AnyEvent], None])
         script.title,
         seed,
         failure,
-        len(stage.log.written),
+        len(stage.book.letters),
         round(virtual_s, 3),
         round(time.monotonic() - began, 3),
         digest,
@@ -135,7 +135,7 @@ async def _stays_true(line: Line, stage: Stage) -> None:
 
 def _check_shown_once(last: Line, stage: Stage) -> None:
     """Holds in every scenario: nobody is shown a message twice, or one that nobody wrote to them."""
-    known = set(stage.log.written)
+    known = set(stage.book.letters)
     for person in stage.people.values():
         for written, times in person.seen.items():
             if times > 1:

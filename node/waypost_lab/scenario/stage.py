@@ -11,16 +11,17 @@ import trio
 from waypost.errors import Code, LocalError
 from waypost.relay.settings import Quotas
 from waypost.storage.store import Issued
-from waypost_lab.faults import Faults
+from waypost_lab.book import Book, Letter, Step
 from waypost_lab.machine import Make
 from waypost_lab.names import full_name, full_node, short
 from waypost_lab.profile import key_of
-from waypost_lab.scenario.people import LightPerson, Log, Person, SdkPerson, Written
+from waypost_lab.scenario.people import LightPerson, Person, SdkPerson
 from waypost_lab.testnet import Network
-from waypost_lab.timeline import AnyEvent, Fault, LinkState, Mended, Note, Run, Step
+from waypost_lab.timeline import AnyEvent, Fault, LinkState, Mended, Note, Run
+from waypost_lab.timeline import Step as TimelineStep
 
 #: Those that a timeline has.
-_STEPS = frozenset({"sent", "accepted", "held", "delivered", "bounced", "expired"})
+_STEPS = frozenset({Step.SENT, Step.ACCEPTED, Step.HELD, Step.DELIVERED, Step.BOUNCED, Step.EXPIRED})
 _TOLD_MAX = 50_000  #: lines of what has happened, kept for a failure
 
 
@@ -41,14 +42,14 @@ class Stage:
     nursery: trio.Nursery
     on_event: Callable[[AnyEvent], None]
     people: dict[str, Person] = field(default_factory=dict)
-    log: Log = field(default_factory=Log)
+    book: Book = field(default_factory=Book)
     happened: list[tuple[float, str]] = field(default_factory=list)  #: seconds since it began, and what
     logged: list[tuple[str, str]] = field(default_factory=list)  #: node, and a line of its log
     issued: dict[bytes, int] = field(default_factory=dict)  #: one-time key → how often it was given out
     kinds: dict[str, bool] = field(default_factory=dict)  #: user → light
     homes: dict[str, str] = field(default_factory=dict)  #: user → node
     makes: dict[str, Make] = field(default_factory=dict)
-    seen_before: set[Written] = field(default_factory=set)  #: when it was last said to be remembered
+    seen_before: set[Letter] = field(default_factory=set)  #: when it was last said to be remembered
     _once: list[Once] = field(default_factory=list)
     _is_open: bool = False
 
@@ -56,7 +57,7 @@ class Stage:
         self.net.on_event = self._event
         self.net.on_log = self._logged
         self.net.on_commit = self._committed
-        self.log.on_step = self._step
+        self.book.on_step = self._step
 
     # ── setting it up ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -82,7 +83,7 @@ class Stage:
             await self.net.node(make)
         for name, node in self.homes.items():
             kind = LightPerson if self.kinds[name] else SdkPerson
-            person = kind(name, full_name(f"{name}@{node}"), self.net, self.log, self.nursery)
+            person = kind(name, full_name(f"{name}@{node}"), self.net, self.book, self.nursery)
             self.people[name] = person
             await person.online()
 
@@ -140,23 +141,15 @@ class Stage:
         if level in ("warning", "error"):
             self._remember(f"{short(node)}: {line}")
 
-    def _step(self, written: Written, step: str, code: int) -> None:
+    def _step(self, written: Letter, step: Step, code: int) -> None:
         self._remember(
             f"“{written.text}” of {short(written.sender)} to {short(written.recipient)}: {step}"
             + (f" ({code})" if code else "")
         )
         if step not in _STEPS:
             return
-        self.on_event(
-            Step(
-                t=trio.current_time(),
-                id=f"{written.number:032x}",
-                step=step,
-                sender=written.sender,
-                recipient=written.recipient,
-                code=code,
-            )
-        )
+        at, who = trio.current_time(), {"sender": written.sender, "recipient": written.recipient}
+        self.on_event(TimelineStep(t=at, id=f"{written.number:032x}", step=step.value, code=code, **who))
 
     def _committed(self, node: str, verb: str, arguments: tuple[Any, ...], result: Any) -> None:
         if isinstance(result, Exception):
@@ -175,7 +168,7 @@ class Stage:
             return replace(once, left=left)
         if left == once.left:
             return once
-        Faults.crash(self.net, node)
+        self.net.crash(node)
         return None
 
 
