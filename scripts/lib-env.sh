@@ -16,24 +16,25 @@ die() {
 # leave launchers for interpreters that are not installed.
 python_version() {
     "$1" -c 'import sys
-if not (3, 11) <= sys.version_info < (3, 14): sys.exit(1)
+if sys.version_info < (3, 11): sys.exit(1)
 print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null
 }
 
 find_python() {
     local candidate
     if [ -n "${PYTHON:-}" ]; then
-        python_version "$PYTHON" >/dev/null || die "PYTHON=$PYTHON does not run, or is none of Python 3.11, 3.12, 3.13; name one of these"
+        python_version "$PYTHON" >/dev/null || die "PYTHON=$PYTHON does not run, or is older than Python 3.11; name a newer one"
         printf '%s\n' "$PYTHON"
         return
     fi
-    for candidate in "$VENV/bin/python" python3.13 python3.12 python3.11 python3 python; do
+    # First those that the tests run with.
+    for candidate in "$VENV/bin/python" python3.13 python3.12 python3.11 python3.14 python3 python; do
         if python_version "$candidate" >/dev/null; then
             printf '%s\n' "$candidate"
             return
         fi
     done
-    die "found no Python 3.11, 3.12 or 3.13 that runs. Install one (Debian, Ubuntu: apt install python3.11 python3.11-venv; macOS: brew install python@3.13), or name it: PYTHON=/path/to/python $0"
+    die "found no Python 3.11 or newer that runs. Install one (Debian, Ubuntu: apt install python3.11 python3.11-venv; macOS: brew install python@3.13), or name it: PYTHON=/path/to/python $0"
 }
 
 make_venv() {

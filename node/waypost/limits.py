@@ -211,5 +211,7 @@ SEAL_AT_ONCE = 64
 STATUSES_PER_MESSAGE_MAX = 32
 #: How long the history of a sent message can be asked for.
 JOURNAL_LIFETIME_MS = 30 * DAY_MS
+#: How long the copy is kept that was made of a profile's database before its schema was upgraded.
+SCHEMA_COPY_KEPT_MS = 14 * DAY_MS
 CLIENT_UPKEEP_S = 60.0
 MEDIA_TYPE_MAX_CHARS = 255

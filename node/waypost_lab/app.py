@@ -18,20 +18,11 @@ from waypost.errors import Code, Refused, WaypostError, code_of, is_for_good
 from waypost.limits import DEFAULT_PORT
 from waypost.links.pump import Pump, greet
 from waypost.links.stream import Stream
+from waypost.protocol.directory.asks import Ask, Claim, ClaimAnswer, Join, JoinReply, Publish, PublishReply
 from waypost.protocol.directory.invite import parse_invite
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.handshake import Handshake, Own
-from waypost.protocol.frames.messages import (
-    Answer,
-    Ask,
-    Claim,
-    ClaimAnswer,
-    Join,
-    JoinReply,
-    Publish,
-    PublishReply,
-    Role,
-)
+from waypost.protocol.frames.messages import Answer, Role
 from waypost.protocol.frames.session import Answered, Closed, Event, Signalled
 from waypost_lab.book import Step
 from waypost_lab.exchange import Exchange, Pace

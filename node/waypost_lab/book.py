@@ -15,7 +15,7 @@ import trio
 
 from waypost.clock import Instant
 from waypost.errors import Code
-from waypost.protocol.frames.messages import ID_BYTES
+from waypost.protocol.frames.fields import ID_BYTES
 
 if TYPE_CHECKING:
     from waypost_lab.app import App

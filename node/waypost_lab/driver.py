@@ -20,10 +20,11 @@ from waypost.errors import Code
 from waypost.links.pump import Pump, greet
 from waypost.links.tcp import connect
 from waypost.links.tls import TlsConfig
+from waypost.protocol.directory.asks import Ask, Join
 from waypost.protocol.directory.bundle import DeviceList, sign_device_list
 from waypost.protocol.directory.invite import Invite, parse_invite
 from waypost.protocol.frames.handshake import Handshake, Own
-from waypost.protocol.frames.messages import Answer, Ask, Join, Role
+from waypost.protocol.frames.messages import Answer, Role
 from waypost.protocol.frames.session import Answered, Event, Session
 
 DAY_MS = 86_400_000

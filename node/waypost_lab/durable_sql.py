@@ -1,7 +1,7 @@
 """The SQLite store as it ships, on a disk of the lab: without aiosqlite's thread, so that virtual time can pass.
 
-Everything above the database connection is the code that nodes run: verbs, group commit, SQL. Each transaction takes
-as long as the disk takes; a crash before it is made leaves nothing of it, a crash after it all.
+Everything above the database connection is the code that nodes run: operations, group commit, SQL. Each transaction
+takes as long as the disk takes; a crash before it is made leaves nothing of it, a crash after it all.
 """
 
 from __future__ import annotations
@@ -10,20 +10,23 @@ import asyncio
 import random
 import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import aiosqlite
+import trio
 
-from waypost.errors import WaypostError
-from waypost.storage.sqlite import directory as sql_directory
-from waypost.storage.sqlite import mail as sql_mail
+from waypost.storage.operations.base import Operation
+from waypost.storage.operations.mail import Trace, TraceOf
+from waypost.storage.operations.mailboxes import AllMailboxes, MailboxInfo
+from waypost.storage.pending import Pending
 from waypost.storage.sqlite import schema
-from waypost.storage.sqlite.commit import Connection, Haste, Pending, in_thread
+from waypost.storage.sqlite.apply import answer
+from waypost.storage.sqlite.commit import Connection, Failed, Outcome, Transactions, in_thread
 from waypost.storage.sqlite.commit import Disk as Room
-from waypost.storage.sqlite.engine import SqliteStore, mailboxes
-from waypost.storage.store import Deposit, MailboxInfo, Trace
+from waypost.storage.sqlite.engine import SqliteStore
+from waypost.storage.sqlite.keys import epoch, set_epoch
 from waypost_lab.durable import COMMIT_S, Observer
 
 T = TypeVar("T")
@@ -56,18 +59,19 @@ class SqlDisk:
         self.conn = _database()
 
     async def open(self, rng: random.Random, observer: Observer | None = None) -> SqlLabStore:
-        """What one run of a node has of it. Needs `trio_asyncio.open_loop()` around it."""
+        """What one run of a node has of it."""
         inline = _Inline(self, rng, observer)
-        store = SqlLabStore(inline, self.room)
         await schema.prepare(in_thread, inline, _NOWHERE)
-        await store.start()
+        connection = cast("aiosqlite.Connection", inline)  # as much of one as the store uses
+        store = SqlLabStore(inline, connection, await in_thread(connection, Transactions, self.room))
+        await store.load_usage()
         return store
 
     async def mailboxes(self) -> list[MailboxInfo]:
-        return mailboxes(self.conn)
+        return answer(self.conn, AllMailboxes())  # type: ignore[no-any-return] # what it answers with
 
     async def trace(self, id_: bytes) -> list[Trace]:
-        return sql_mail.trace(self.conn, id_)
+        return answer(self.conn, TraceOf(id_))  # type: ignore[no-any-return] # what it answers with
 
     def waiting_for(self, device: bytes) -> int:
         """Items in the inbox of a device."""
@@ -95,7 +99,7 @@ class SqlDisk:
         self.conn = _database()
         backup.backup(self.conn)
         self.conn.execute("DELETE FROM package WHERE last_resort = 0")
-        sql_directory.set_epoch(self.conn, sql_directory.epoch(self.conn) + 1)
+        set_epoch(self.conn, epoch(self.conn) + 1)
 
 
 def _database() -> sqlite3.Connection:
@@ -118,48 +122,52 @@ class _Inline:
         await self._pass(takes_s * (1 - _AFTER))
         result = self._conn.execute(sql, parameters).fetchall()
         if writes:
-            self._tell(parameters[0], result)
+            self._tell(parameters[0], cast("Outcome", result))
         await self._pass(takes_s * _AFTER)
         return result
 
     async def _pass(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        passed = asyncio.get_running_loop().create_future()
+        trio.lowlevel.spawn_system_task(_answer, passed, seconds)
+        await passed
         if self.crashed:
             raise Crashed
 
-    def _tell(self, operations: Any, results: Any) -> None:
+    def _tell(self, operations: Sequence[Operation[Any]], outcome: Outcome) -> None:
         if self._observer is None:
             return
-        for operation, result in zip(operations, results, strict=True):
-            deposit = operation.arguments[-1]
-            if isinstance(deposit, Deposit):
-                error = getattr(result, "error", None)
-                self._observer.committed("accept", (deposit,), error if isinstance(error, WaypostError) else result)
+        answers, _ = outcome
+        for operation, given in zip(operations, answers, strict=True):
+            self._observer.committed(operation, given.error if isinstance(given, Failed) else given)
+
+
+async def _answer(future: asyncio.Future[None], after_s: float) -> None:
+    await trio.sleep(after_s)
+    future.set_result(None)
 
 
 class SqlLabStore(SqliteStore):
     """One run's view of a `SqlDisk`. See `durable.LabStore`."""
 
-    def __init__(self, inline: _Inline, room: Room) -> None:
-        connection = cast("aiosqlite.Connection", inline)  # as much of one as the store uses
-        super().__init__(_NOWHERE, connection, connection, room)
+    def __init__(self, inline: _Inline, connection: aiosqlite.Connection, transactions: Transactions) -> None:
+        super().__init__(_NOWHERE, connection, connection, transactions)
         self._inline = inline
         self._pending: deque[Pending[Any]] = deque()
         self.written = 0
 
     @property
     def unanswered(self) -> int:
-        """Verbs that were called and have no result yet."""
+        """Operations that have no answer yet."""
         return sum(not pending.done for pending in self._pending)
 
     def crash(self) -> None:
         """The process is gone: nothing that was not committed will be, and nobody is answered any more."""
         self._inline.crashed = True
 
-    def _write(self, run: Callable[..., T], *arguments: Any, size: int = 256, haste: Haste = Haste.NOW) -> Pending[T]:
+    def submit(self, operation: Operation[T]) -> Pending[T]:
         if self._inline.crashed:
             return Pending()  # asked by what is left of a dead process
-        pending = self._commits.submit(run, arguments, size, haste)
+        pending = super().submit(operation)
         while self._pending and self._pending[0].done:
             self._pending.popleft()
         self._pending.append(pending)

@@ -14,8 +14,10 @@ from typing import Final
 from waypost.clock import NEVER, Instant, WallMs
 from waypost.errors import is_for_good
 from waypost.limits import BATCH_MAX_BYTES, RECONNECT_S, RESEND_S
+from waypost.protocol.custody.messages import Outcome, Refusal
 from waypost.protocol.custody.transfer import Room
-from waypost.protocol.frames.messages import ID_BYTES, NoticeKind, Outcome, Refusal
+from waypost.protocol.frames.fields import ID_BYTES
+from waypost.protocol.frames.messages import NoticeKind
 from waypost.protocol.frames.session import Event, Noticed, Offered, Reported, Session, Settled
 from waypost_lab.book import Step
 from waypost_lab.profile import Profile, Unsent

@@ -32,7 +32,7 @@ Log = Callable[[str, str, MutableMapping[str, Any]], None]
 
 
 class Engine(Enum):
-    """What the store is made of. SQLite needs `trio_asyncio.open_loop()` around the network."""
+    """What the store is made of."""
 
     MEMORY = "memory"
     SQLITE = "sqlite"

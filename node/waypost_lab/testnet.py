@@ -23,8 +23,11 @@ import trio
 from waypost.client import Client
 from waypost.errors import Code, LocalError
 from waypost.ids import Provider, parse_id
-from waypost.protocol.frames.messages import TrackReply
-from waypost.storage.store import Device
+from waypost.protocol.directory.asks import TrackReply
+from waypost.storage.memory.apply import answer
+from waypost.storage.operations.accounts import Device
+from waypost.storage.operations.base import Operation
+from waypost.storage.operations.keys import PackagesLeft
 from waypost_lab.app import App
 from waypost_lab.clock import LabClock
 from waypost_lab.durable import Disk
@@ -54,9 +57,9 @@ class Network(FabricFaults):
         self.on_event: Callable[[AnyEvent], None] = lambda _event: None
         #: Told of each line of a node's log: its name, the level, the event, the fields.
         self.on_log: Callable[[str, str, str, dict[str, Any]], None] = lambda *_line: None
-        #: Told of what has become durable, before anyone is answered: the node's name, the verb, what it was given and
+        #: Told of what has become durable, before anyone is answered: the node's name, the operation and
         #: what it returned or raised.
-        self.on_commit: Callable[[str, str, tuple[Any, ...], Any], None] = lambda *_commit: None
+        self.on_commit: Callable[[str, Operation[Any], Any], None] = lambda *_commit: None
 
     # ── nodes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -184,9 +187,12 @@ class Network(FabricFaults):
         whole = full_address(address)
         machine = self.machine(whole.rpartition("@")[2])
         disk = machine.disk
-        store = disk.engine if isinstance(disk, Disk) else self._running(machine.name).relay.store
         now_ms = machine.clock.wall_ms()
-        return sum([await store.packages_left(key, now_ms) for key in self._keys_of.get(whole, ())])
+        asked = [PackagesLeft(key, now_ms) for key in self._keys_of.get(whole, ())]
+        if isinstance(disk, Disk):
+            return sum(answer(disk.state, each) for each in asked)
+        store = self._running(machine.name).relay.store
+        return sum([await store.read(each) for each in asked])
 
     async def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait for it; looks a hundred times a second. Raises trio.TooSlowError."""
@@ -227,10 +233,10 @@ class _Commits:
     node: str
     net: Network
 
-    def committed(self, verb: str, arguments: tuple[Any, ...], result: Any) -> None:
+    def committed(self, operation: Operation[Any], result: Any) -> None:
         if isinstance(result, Device):
             self.net.joined(f"{result.user}@{self.node}", result.key)
-        self.net.on_commit(self.node, verb, arguments, result)
+        self.net.on_commit(self.node, operation, result)
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from typing import Any
 
 from waypost.cli.node import ask_node
 from waypost.daemon.state import StateDir, make
-from waypost.protocol.operator import AddUser
+from waypost.protocol.operator import AddUser, GetStatus
 
 READY_S = 30.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -82,6 +82,11 @@ class Node:
         """Invites for new users."""
         with ask_node(self.state) as node:
             return [node.ask(AddUser(user))["invite"] for user in users]
+
+    def stored(self) -> int:
+        """How many envelopes wait there."""
+        with ask_node(self.state) as node:
+            return int(node.ask(GetStatus())["store"]["envelopes"])
 
     # ── measured ────────────────────────────────────────────────────────────────────────────────────────────────────
 

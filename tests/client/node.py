@@ -18,13 +18,8 @@ from waypost.links.errors import LinkBroken, Trouble
 from waypost.links.memory import MemoryStream, memory_link
 from waypost.links.pump import Pump, greet
 from waypost.links.stream import Stream
-from waypost.protocol.directory.bundle import open_device_list, sign_claim
-from waypost.protocol.directory.invite import Invite, invite_text
-from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, sign_record
-from waypost.protocol.frames.codec import pack
-from waypost.protocol.frames.handshake import Handshake, Own
-from waypost.protocol.frames.messages import (
-    Answer,
+from waypost.protocol.custody.messages import Outcome, Refusal
+from waypost.protocol.directory.asks import (
     Ask,
     AskReach,
     Claim,
@@ -32,17 +27,19 @@ from waypost.protocol.frames.messages import (
     DeviceKeys,
     Join,
     JoinReply,
-    Notice,
-    Outcome,
     Publish,
     PublishReply,
     ReachReply,
-    Refusal,
-    Role,
     Track,
     TrackReply,
     TrackRow,
 )
+from waypost.protocol.directory.bundle import open_device_list, sign_claim
+from waypost.protocol.directory.invite import Invite, invite_text
+from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, sign_record
+from waypost.protocol.frames.codec import pack
+from waypost.protocol.frames.handshake import Handshake, Own
+from waypost.protocol.frames.messages import Answer, Notice, Role
 from waypost.protocol.frames.session import Asked, Closed, Event, Offered, Session, Settled
 
 T = TypeVar("T")

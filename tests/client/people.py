@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from waypost.client.content import PLAIN_TEXT, PURPOSE, Payload, open_payload, sign_payload
+from waypost.client.mail.content import PLAIN_TEXT
+from waypost.client.schemes.payload import PURPOSE, Payload, open_payload, sign_payload
 from waypost.clock import DAY_MS
 from waypost.crypto.kem import KemKey
 from waypost.crypto.keys import SigningKey

@@ -16,9 +16,9 @@ from waypost.clock import SECOND_MS
 from waypost.crypto.keys import Purpose, SigningKey
 from waypost.errors import Code, LocalError, PeerFault, Refused
 from waypost.limits import EXPIRY_MAX_S
+from waypost.protocol.directory.asks import Join, Publish
 from waypost.protocol.directory.bundle import open_package
 from waypost.protocol.directory.record import NodeRecord, sign_record, succession_payload
-from waypost.protocol.frames.messages import Join, Publish
 
 
 def modes_of(profile: Path) -> tuple[int, set[int]]:
@@ -277,13 +277,13 @@ def test_private_keys_are_kept_for_as_long_as_something_can_come(tmp_path: Path)
     async def scene(node: Node, profile: Path) -> None:
         data = node.accounts[ALICE].packages[0]
         async with opened(node, profile) as me:
-            core = me._core
+            database, packages = me._database, me._packages
             package = open_package(data, node.accounts[ALICE].device)
             last_ms = package.package.expires_ms + EXPIRY_MAX_S * SECOND_MS
             for now_ms, there in ((last_ms - 1, True), (last_ms, False)):
-                await core.database.run(lambda conn, now_ms=now_ms: core.keys.forget(conn, now_ms))  # type: ignore[misc]
-                key = await core.database.run(lambda conn: core.keys.find(conn, package.id))
-                assert (key is not None) is there
+                await database.run(lambda conn, now_ms=now_ms: packages.forget(conn, now_ms))  # type: ignore[misc]
+                seed = await database.run(lambda conn: packages.seed(conn, package.id))
+                assert (seed is not None) is there
 
     on("virtual", scene, tmp_path)
 

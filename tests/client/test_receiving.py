@@ -12,8 +12,8 @@ from tests.client.support import ALICE, BACKENDS, BOB, on, opened
 from waypost.client import Client, Message, SentState
 from waypost.errors import Code, LocalError, Refused
 from waypost.protocol.custody.envelope import EnvelopeClass
+from waypost.protocol.directory.asks import ClaimReply
 from waypost.protocol.directory.bundle import DeviceList, sign_device_list
-from waypost.protocol.frames.messages import ClaimReply
 
 
 async def waiting(me: Client) -> list[Message]:
@@ -266,7 +266,7 @@ def test_another_node_does_not_answer_for_our_own_provider(tmp_path: Path) -> No
 
 
 def test_a_full_inbox_leaves_mail_with_the_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from waypost.client import incoming
+    from waypost.client.mail import incoming
 
     monkeypatch.setattr(incoming, "UNREAD_MAX_MESSAGES", 2)
 
@@ -284,7 +284,7 @@ def test_a_full_inbox_leaves_mail_with_the_node(tmp_path: Path, monkeypatch: pyt
 
 
 def test_first_contacts_are_forgotten_before_those_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from waypost.client import pins
+    from waypost.client.talk import pins
 
     monkeypatch.setattr(pins, "PINS_MAX", 3)
 

@@ -11,7 +11,9 @@ from tests.client.support import ALICE, BACKENDS, BOB, on, opened
 from waypost.client import SentState, connect
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code, LocalError, Refused
-from waypost.protocol.frames.messages import Claim, Notice, NoticeKind, Outcome, Refusal
+from waypost.protocol.custody.messages import Outcome, Refusal
+from waypost.protocol.directory.asks import Claim
+from waypost.protocol.frames.messages import Notice, NoticeKind
 
 
 def outcome(envelope: bytes, code: int = 0, recipient: str = BOB, sender: str = "alice") -> Outcome:
@@ -231,7 +233,7 @@ def test_nonsense_is_refused_before_it_is_written(tmp_path: Path) -> None:
 
 
 def test_what_waits_in_a_profile_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from waypost.client import outgoing
+    from waypost.client.mail import outgoing
 
     monkeypatch.setattr(outgoing, "UNSENT_MAX_MESSAGES", 3)
 

@@ -4,24 +4,24 @@ import ipaddress
 import os
 import random
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 import trio
-import trio_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
-from zeroconf import DNSOutgoing, DNSPointer, ServiceStateChange  # type: ignore[attr-defined]
-from zeroconf.asyncio import AsyncServiceInfo
+from zeroconf import DNSOutgoing, DNSPointer, ServiceInfo, ServiceStateChange  # type: ignore[attr-defined]
 
-from waypost.discovery.mdns import SERVICE_TYPE, MdnsSource, sighting_of
+from waypost.discovery.mdns import MdnsSource, sighting_of
+from waypost.discovery.responder import SERVICE_TYPE, Changes
 from waypost.discovery.source import Endpoint, Sighting
 from waypost.discovery.txt import Announcement, lan_properties
 from waypost.errors import Code, LocalError
 from waypost.ids import Provider
-from waypost.limits import MDNS_SEEN_MAX, MDNS_TXT_MAX_BYTES, RECORD_ENDPOINTS_MAX
+from waypost.limits import MDNS_RESOLVE_TIMEOUT_S, MDNS_SEEN_MAX, MDNS_TXT_MAX_BYTES, RECORD_ENDPOINTS_MAX
 
 LOOPBACK = ["127.0.0.1"]
 GROUP = ("224.0.0.251", 5353)
@@ -100,13 +100,7 @@ def multicast() -> None:
         pytest.skip(f"no multicast on loopback: {error}")
 
 
-@pytest.fixture
-async def loop(multicast: None) -> AsyncIterator[None]:
-    async with trio_asyncio.open_loop():
-        yield
-
-
-async def test_two_nodes_find_each_other_quickly(loop: None) -> None:
+async def test_two_nodes_find_each_other_quickly(multicast: None) -> None:
     birdy, finch = node("birdy.local", 7711), node("finch.local", 7712)
     by_birdy, by_finch = Ears(birdy, finch), Ears(birdy, finch)
     async with running(MdnsSource(birdy, LOOPBACK), by_birdy), running(MdnsSource(finch, LOOPBACK), by_finch):
@@ -116,7 +110,7 @@ async def test_two_nodes_find_each_other_quickly(loop: None) -> None:
             assert await by_finch.until(1) == [seen(birdy)]
 
 
-async def test_a_late_comer_finds_who_is_there_and_hears_of_changes_and_the_end(loop: None) -> None:
+async def test_a_late_comer_finds_who_is_there_and_hears_of_changes_and_the_end(multicast: None) -> None:
     birdy, finch = node("birdy.local"), node("finch.local")
     ears = Ears(finch)
     watcher = MdnsSource(birdy, LOOPBACK)
@@ -136,7 +130,7 @@ async def test_a_late_comer_finds_who_is_there_and_hears_of_changes_and_the_end(
                 assert (await late.until(1))[0] == seen(moved)
 
 
-async def test_a_node_that_leaves_says_goodbye(loop: None) -> None:
+async def test_a_node_that_leaves_says_goodbye(multicast: None) -> None:
     birdy, finch = node("birdy.local"), node("finch.local")
     ears = Ears(birdy, finch)
     async with running(MdnsSource(birdy, LOOPBACK), ears):
@@ -145,7 +139,7 @@ async def test_a_node_that_leaves_says_goodbye(loop: None) -> None:
         assert await ears.until(2) == [seen(finch), gone(finch)]
 
 
-async def test_two_nodes_that_claim_one_name_are_both_seen(loop: None) -> None:
+async def test_two_nodes_that_claim_one_name_are_both_seen(multicast: None) -> None:
     one, two = node("birdy.local", 1), node("birdy.local", 2)
     ears = Ears(one, two)
     async with (
@@ -157,7 +151,7 @@ async def test_two_nodes_that_claim_one_name_are_both_seen(loop: None) -> None:
         assert {sighting.key for sighting in heard} == {one.key, two.key}
 
 
-async def test_after_a_failed_connect_a_peer_is_asked_for_again_but_not_too_often(loop: None) -> None:
+async def test_after_a_failed_connect_a_peer_is_asked_for_again_but_not_too_often(multicast: None) -> None:
     finch = node("finch.local")
     ears = Ears(finch)
     watcher = MdnsSource(None, LOOPBACK)
@@ -172,9 +166,9 @@ async def test_after_a_failed_connect_a_peer_is_asked_for_again_but_not_too_ofte
 
 
 async def test_a_peer_that_died_without_goodbye_is_given_up_after_a_failed_connect(
-    loop: None, monkeypatch: pytest.MonkeyPatch
+    multicast: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("waypost.discovery.mdns.MDNS_RESOLVE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("waypost.discovery.responder.MDNS_RESOLVE_TIMEOUT_S", 0.3)
     ghost = node("ghost.local")
     ears, watcher = Ears(ghost), MdnsSource(None, LOOPBACK)
     async with running(watcher, ears):
@@ -186,7 +180,25 @@ async def test_a_peer_that_died_without_goodbye_is_given_up_after_a_failed_conne
         assert await ears.until(2) == [seen(ghost), gone(ghost)]
 
 
-async def test_a_source_can_run_again(loop: None) -> None:
+async def test_stopping_while_a_question_is_open_takes_no_time_and_leaves_nothing(
+    multicast: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, watcher = set(threading.enumerate()), MdnsSource(None, LOOPBACK)
+    async with running(watcher, deaf):
+        await watcher.start()
+        with multicast_socket() as sender:
+            sender.sendto(packets([], [pointer("ghost-that-nobody-answers-for")])[0], GROUP)
+        with trio.fail_after(10):
+            while not watcher._resolving:
+                await watcher._woken.wait()
+        began = trio.current_time()
+    assert trio.current_time() - began < MDNS_RESOLVE_TIMEOUT_S / 2
+    left = {thread for thread in set(threading.enumerate()) - before if not thread.name.startswith("Trio")}
+    assert left == set()
+    assert not caplog.records
+
+
+async def test_a_source_can_run_again(multicast: None) -> None:
     finch = node("finch.local")
     source, ears = MdnsSource(finch, LOOPBACK), Ears(finch)
     async with running(MdnsSource(None, LOOPBACK), ears):
@@ -197,11 +209,13 @@ async def test_a_source_can_run_again(loop: None) -> None:
     assert [sighting.gone for sighting in ears.heard] == [False, True, False, True]
 
 
-async def test_garbage_on_the_multicast_port_does_no_harm(loop: None) -> None:
+async def test_garbage_on_the_multicast_port_does_no_harm(multicast: None) -> None:
     finch, ghost = node("finch.local"), node("ghost.local")
     ears, rng = Ears(finch), random.Random(7)
     valid = packets([instance(ghost, "ghost")])[0]
-    async with running(MdnsSource(None, LOOPBACK), ears):
+    watcher = MdnsSource(None, LOOPBACK)
+    async with running(watcher, ears):
+        await watcher.start()
         with multicast_socket() as sender:
             for n in range(1_500):
                 bad = bytearray(valid if n % 2 else rng.randbytes(rng.randrange(1, 1_400)))
@@ -214,7 +228,7 @@ async def test_garbage_on_the_multicast_port_does_no_harm(loop: None) -> None:
             assert (await ears.until(1))[0] == seen(finch)
 
 
-async def test_thousands_of_services_are_bounded_and_hide_nobody(loop: None) -> None:
+async def test_thousands_of_services_are_bounded_and_hide_nobody(multicast: None) -> None:
     finch, crowd = node("finch.local"), Ears()
     ears, watcher = Ears(finch), MdnsSource(None, LOOPBACK)
     names = [f"crowd-{n}" for n in range(MDNS_SEEN_MAX + 500)]
@@ -228,6 +242,7 @@ async def test_thousands_of_services_are_bounded_and_hide_nobody(loop: None) -> 
             crowd.heard.append(sighting)
 
     async with running(watcher, found):
+        await watcher.start()
         with multicast_socket() as sender:
             for packet in [*packets(infos), *packets([], pointers)]:
                 sender.sendto(packet, GROUP)
@@ -237,24 +252,26 @@ async def test_thousands_of_services_are_bounded_and_hide_nobody(loop: None) -> 
         assert crowd.heard
         assert len(watcher._seen) <= MDNS_SEEN_MAX
         assert len(watcher._unresolved) <= MDNS_SEEN_MAX
-        assert len(watcher._changes) <= MDNS_SEEN_MAX
+        assert watcher._responder is not None
+        assert len(watcher._responder.changes.take()) <= MDNS_SEEN_MAX
 
 
 def test_changes_that_nobody_takes_are_bounded() -> None:
-    source = MdnsSource(None)
+    changes = Changes()
     for n in range(MDNS_SEEN_MAX + 7):
-        source._on_change(None, SERVICE_TYPE, f"n{n}.{SERVICE_TYPE}", ServiceStateChange.Added)  # type: ignore[arg-type]
-    assert len(source._changes) == MDNS_SEEN_MAX
-    assert f"n0.{SERVICE_TYPE}" not in source._changes
+        changes.add(f"n{n}.{SERVICE_TYPE}", ServiceStateChange.Added)
+    taken = changes.take()
+    assert len(taken) == MDNS_SEEN_MAX
+    assert f"n0.{SERVICE_TYPE}" not in taken
+    assert not changes.take()
 
 
 async def test_without_multicast_it_says_so_and_leaves_nothing_open() -> None:
-    async with trio_asyncio.open_loop():
-        source = MdnsSource(node(), ["192.0.2.254"])
-        with pytest.raises(LocalError) as caught:
-            await source.start()
-        assert caught.value.code is Code.UNSUPPORTED
-        assert source._zeroconf is None
+    source = MdnsSource(node(), ["192.0.2.254"])
+    with pytest.raises(LocalError) as caught:
+        await source.start()
+    assert caught.value.code is Code.UNSUPPORTED
+    assert source._responder is None
 
 
 def test_an_interface_is_an_ip_address() -> None:
@@ -274,21 +291,21 @@ def test_a_running_node_keeps_its_name_and_key() -> None:
 # ── one announcement, as values ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def instance(announcement: Announcement, name: str = "x", **changes: object) -> AsyncServiceInfo:
+def instance(announcement: Announcement, name: str = "x", **changes: object) -> ServiceInfo:
     fields: dict[str, object] = {
         "port": announcement.port,
         "properties": lan_properties(announcement),
         "server": f"{name}.local.",
         "parsed_addresses": ["127.0.0.1"],
     }
-    return AsyncServiceInfo(SERVICE_TYPE, f"{name}.{SERVICE_TYPE}", **(fields | changes))  # type: ignore[arg-type]
+    return ServiceInfo(SERVICE_TYPE, f"{name}.{SERVICE_TYPE}", **(fields | changes))  # type: ignore[arg-type]
 
 
 def pointer(name: str) -> DNSPointer:
     return DNSPointer(SERVICE_TYPE, 12, 1, 4500, f"{name}.{SERVICE_TYPE}")
 
 
-def packets(infos: list[AsyncServiceInfo], pointers: list[DNSPointer] | None = None) -> list[bytes]:
+def packets(infos: list[ServiceInfo], pointers: list[DNSPointer] | None = None) -> list[bytes]:
     out = DNSOutgoing(0x8400)
     for info in infos:
         for record in (info.dns_pointer(), info.dns_service(), info.dns_text(), *info.dns_addresses()):

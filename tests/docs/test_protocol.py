@@ -12,15 +12,17 @@ from scripts.support.docs import PAGES as GENERATED
 from tests.docs.pages import PAGES, PROTOCOL, ROOT, Table, cells, expected_rows, tables, text_of
 
 from waypost import limits
-from waypost.client import content
+from waypost.client.schemes import payload
 from waypost.crypto.keys import Purpose
 from waypost.errors import Code
 from waypost.protocol.custody import envelope
-from waypost.protocol.directory import bundle, invite, record
+from waypost.protocol.custody import messages as custody
+from waypost.protocol.directory import asks, bundle, invite, record
+from waypost.protocol.directory.asks import Ask
 from waypost.protocol.frames import messages, signed
-from waypost.protocol.frames.messages import Ask, Message, NoticeKind, Query
+from waypost.protocol.frames.messages import Message, NoticeKind, Query
 
-MODULES: tuple[ModuleType, ...] = (messages, record, bundle, envelope, invite, signed, content)
+MODULES: tuple[ModuleType, ...] = (messages, custody, asks, record, bundle, envelope, invite, signed, payload)
 PREFIXES = {"wire.md": "WIRE", "link.md": "LINK", "custody.md": "CUST", "directory.md": "DIR"}
 
 RULE = re.compile(r"\*\*\[([A-Z]+)-(\d+)\]\*\*")

@@ -23,17 +23,7 @@ def test_its_examples_pass(tmp_path: Path) -> None:
     assert len(examples) == 2
     for number, code in enumerate(examples):
         (tmp_path / f"test_{number}.py").write_text(code)
-    # trio_asyncio subclasses what Python 3.12 will remove.
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-W",
-        "error",
-        "-W",
-        "ignore:'AbstractChildWatcher':DeprecationWarning",
-    ]
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error"]
     run = subprocess.run(
         [*command, "-p", "no:cacheprovider"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
     )

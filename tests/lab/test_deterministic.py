@@ -19,7 +19,7 @@ async def main():
     events = []
     async with network("birdy", "finch", "heron", seed=int(sys.argv[1])) as net:
         net.on_log = lambda node, level, event, fields: events.append((trio.current_time(), node, level, event))
-        net.on_commit = lambda node, verb, arguments, result: events.append((trio.current_time(), node, verb))
+        net.on_commit = lambda node, operation, _: events.append((trio.current_time(), node, type(operation).__name__))
         apps = [await net.app(f"user{number}@{node}") for number, node in enumerate(["birdy", "finch", "heron"] * 2)]
         for app in apps:
             app.tell = lambda app, step, id_, other, code: events.append((trio.current_time(), step, id_, other, code))

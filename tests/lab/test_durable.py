@@ -14,7 +14,11 @@ from tests.storage.samples import BOB, NOW, bare, deposit, inbox, item, joined, 
 
 from waypost.errors import Code, LocalError, Refused
 from waypost.limits import COMMIT_MAX_OPERATIONS
-from waypost.storage.store import MailboxKind, Store
+from waypost.storage.operations.base import Operation
+from waypost.storage.operations.keys import AddPackages, IssuePackages
+from waypost.storage.operations.mail import Accept
+from waypost.storage.operations.mailboxes import MailboxKind, OpenMailbox
+from waypost.storage.store import Store
 from waypost_lab.durable import COMMIT_S, Disk, LabStore
 
 Autojump = trio.testing.MockClock
@@ -24,7 +28,7 @@ _DISKS: dict[Path, Disk] = {}
 @asynccontextmanager
 async def opened(disk: Disk) -> AsyncIterator[LabStore]:
     async with trio.open_nursery() as nursery:
-        store = LabStore(disk, random.Random(1))
+        store = await disk.open(random.Random(1))
         nursery.start_soon(store.run)
         yield store
         await store.close()
@@ -51,7 +55,7 @@ async def test_what_was_not_committed_is_gone_and_nobody_is_answered(autojump_cl
         answers: list[Any] = []
 
         async def ask() -> None:
-            answers.append(await store.accept(deposit(item(1, bob))))
+            answers.append(await store.submit(Accept(deposit(item(1, bob)))))
 
         with trio.CancelScope() as scope:
             async with trio.open_nursery() as nursery:
@@ -62,7 +66,7 @@ async def test_what_was_not_committed_is_gone_and_nobody_is_answered(autojump_cl
                 scope.cancel()
         assert answers == []
         # What is left of the process changes nothing any more.
-        store.accept(deposit(item(2, bob)))
+        store.submit(Accept(deposit(item(2, bob))))
     async with opened(disk) as store:
         assert await waiting(store, bob) == []
 
@@ -71,9 +75,9 @@ async def test_what_was_committed_stays_although_nobody_was_told(autojump_clock:
     disk, told = Disk(), []
 
     class Watch:
-        def committed(self, verb: str, arguments: tuple[Any, ...], result: Any) -> None:
-            told.append(verb)
-            if verb == "accept":
+        def committed(self, operation: Operation[Any], result: Any) -> None:
+            told.append(type(operation))
+            if isinstance(operation, Accept):
                 store.crash()
 
     async with trio.open_nursery() as nursery:
@@ -81,26 +85,26 @@ async def test_what_was_committed_stays_although_nobody_was_told(autojump_clock:
         nursery.start_soon(store.run)
         bob = await inbox(store)
         with trio.move_on_after(60) as scope:
-            await store.accept(deposit(item(1, bob)))
+            await store.submit(Accept(deposit(item(1, bob))))
         assert scope.cancelled_caught
-        assert told == ["open_mailbox", "accept"]
+        assert told == [OpenMailbox, Accept]
         assert store.unanswered == 1
     async with opened(disk) as store:
         assert await waiting(store, bob) == bare(item(1))
-        assert (await store.accept(deposit(item(1, bob)))).duplicates == 1
+        assert (await store.submit(Accept(deposit(item(1, bob))))).duplicates == 1
 
 
 async def test_closing_answers_everything_and_refuses_the_rest(autojump_clock: Autojump) -> None:
     disk = Disk()
     async with opened(disk) as store:
         bob = await inbox(store)
-        pending = [store.accept(deposit(item(number, bob))) for number in range(3 * COMMIT_MAX_OPERATIONS)]
+        pending = [store.submit(Accept(deposit(item(number, bob)))) for number in range(3 * COMMIT_MAX_OPERATIONS)]
         await store.close()
         assert store.unanswered == 0
         for each in pending:
             assert (await each).duplicates == 0
         with pytest.raises(LocalError) as caught:
-            store.accept(deposit(item(1, bob)))
+            store.submit(Accept(deposit(item(1, bob))))
         assert caught.value.code is Code.NOT_RUNNING
 
 
@@ -110,11 +114,11 @@ async def test_a_commit_takes_as_long_as_the_disk(autojump_clock: Autojump) -> N
         for commit_s in (COMMIT_S, 1.0):
             disk.commit_s = commit_s
             began = trio.current_time()
-            await store.open_mailbox(MailboxKind.PEER, "a.example")
+            await store.submit(OpenMailbox(MailboxKind.PEER, "a.example"))
             assert 0.5 * commit_s <= trio.current_time() - began <= 1.5 * commit_s
         # Many together take as long as one.
         began = trio.current_time()
-        pending = [store.open_mailbox(MailboxKind.PEER, f"p{number}.example") for number in range(100)]
+        pending = [store.submit(OpenMailbox(MailboxKind.PEER, f"p{number}.example")) for number in range(100)]
         for each in pending:
             await each
         assert trio.current_time() - began <= 1.5
@@ -124,12 +128,12 @@ async def test_a_full_disk_refuses_until_there_is_room(autojump_clock: Autojump)
     disk = Disk()
     async with opened(disk) as store:
         bob = await inbox(store)
-        await store.accept(deposit(item(1, bob)))
+        await store.submit(Accept(deposit(item(1, bob))))
         disk.fill()
-        await refuses(Code.STORE_FULL, store.accept(deposit(item(2, bob))))
+        await refuses(Code.STORE_FULL, store.submit(Accept(deposit(item(2, bob)))))
         assert await waiting(store, bob) == bare(item(1))
         disk.free()
-        await store.accept(deposit(item(2, bob)))
+        await store.submit(Accept(deposit(item(2, bob))))
         assert await waiting(store, bob) == bare(item(1), item(2))
 
 
@@ -138,19 +142,19 @@ async def test_a_backup_brings_back_what_was_there_under_a_new_epoch(autojump_cl
     async with opened(disk) as store:
         bob = await inbox(store)
         one = await joined(store)
-        await store.publish(one.key, b"a" * 16, NOW, packages([1, 2]), package(9))
-        await store.accept(deposit(item(1, bob)))
+        await store.submit(AddPackages(one.key, b"a" * 16, NOW, packages([1, 2]), package(9)))
+        await store.submit(Accept(deposit(item(1, bob))))
         backup = disk.backup()
-        await store.accept(deposit(item(2, bob)))
-        assert [issued.state for issued in await store.claim(BOB, ["seal.1"], NOW)] == ["one-time"]
-        epoch = store.epoch()
+        await store.submit(Accept(deposit(item(2, bob))))
+        assert [issued.state for issued in await store.submit(IssuePackages(BOB, ["seal.1"], NOW))] == ["one-time"]
+        epoch = store.epoch
     disk.restore(backup)
     async with opened(disk) as store:
         assert await waiting(store, bob) == bare(item(1))
-        assert store.epoch() != epoch
+        assert store.epoch != epoch
         # What may have been given out since is not given out again.
-        assert [issued.state for issued in await store.claim(BOB, ["seal.1"], NOW)] == ["last-resort"]
-        await store.accept(deposit(item(3, bob)))
+        assert [issued.state for issued in await store.submit(IssuePackages(BOB, ["seal.1"], NOW))] == ["last-resort"]
+        await store.submit(Accept(deposit(item(3, bob))))
     disk.restore(backup)
     async with opened(disk) as store:
         assert await waiting(store, bob) == bare(item(1))
@@ -160,12 +164,12 @@ async def test_a_refusal_is_told_as_one(autojump_clock: Autojump) -> None:
     results: list[Any] = []
 
     class Watch:
-        def committed(self, verb: str, arguments: tuple[Any, ...], result: Any) -> None:
+        def committed(self, operation: Operation[Any], result: Any) -> None:
             results.append(result)
 
     async with trio.open_nursery() as nursery:
         store = LabStore(Disk(), random.Random(1), Watch())
         nursery.start_soon(store.run)
-        await refuses(Code.FORBIDDEN, store.publish(b"nobody", b"u" * 16, NOW, packages([1]), None))
+        await refuses(Code.FORBIDDEN, store.submit(AddPackages(b"nobody", b"u" * 16, NOW, packages([1]), None)))
         await store.close()
     assert [type(result) for result in results] == [Refused]

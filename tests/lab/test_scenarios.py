@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from waypost.client import incoming, pins
-from waypost.client.own_keys import OwnKeys
+from waypost.client.mail import incoming
+from waypost.client.schemes import claimed
+from waypost.client.schemes.own_packages import OwnPackages
 from waypost.errors import Code
 from waypost.protocol.custody import envelope
 from waypost.protocol.frames import handshake, session
@@ -19,8 +20,12 @@ from waypost.relay.custody.disk_alarm import Fullness
 from waypost.relay.custody.outcomes import Consequences
 from waypost.relay.federation.peer import Peer
 from waypost.relay.federation.peers import Peers
-from waypost.storage.memory import directory as memory_directory
-from waypost.storage.memory.engine import MemoryStore
+from waypost.storage.memory import keys as memory_keys
+from waypost.storage.memory import mail as memory_mail
+from waypost.storage.memory.apply import apply
+from waypost.storage.memory.state import MemoryState
+from waypost.storage.operations.mail import Accept, Accepted
+from waypost.storage.pending import Pending, to_stderr
 from waypost_lab.durable import LabStore
 from waypost_lab.scenario.parse import parse
 from waypost_lab.scenario.play import Played, play
@@ -41,29 +46,31 @@ def test_scenario(name: str) -> None:
 
 def without_dedup(patch: pytest.MonkeyPatch) -> None:
     """A node forgets at once what it has accepted."""
-    accept = MemoryStore.accept
+    accept = memory_mail.accept
 
-    def forgetful(self: MemoryStore, deposit: Any) -> Any:
-        self._seen.clear()
-        return accept(self, deposit)
+    def forgetful(state: MemoryState, deposit: Any, changes: Any) -> Any:
+        state.seen.clear()
+        return accept(state, deposit, changes)
 
-    patch.setattr(MemoryStore, "accept", forgetful)
+    patch.setattr(memory_mail, "accept", forgetful)
 
 
 def answers_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     """A node says that it has stored what is still to be written."""
-    write = LabStore._write
+    submit = LabStore.submit
 
-    def hasty(self: LabStore, verb: str, *arguments: Any) -> Any:
-        if verb != "accept":
-            return write(self, verb, *arguments)
-        done = self._disk.engine.accept(*arguments)
+    def hasty(self: LabStore, operation: Any) -> Any:
+        if not isinstance(operation, Accept):
+            return submit(self, operation)
+        accepted = apply(self._disk.state, operation, [])
         if self._observer is not None:
-            self._observer.committed(verb, arguments, done.result())
-            self._disk.engine._boxes[done.result().placed[0].mailbox].entries.clear()
+            self._observer.committed(operation, accepted)
+            self._disk.state.boxes[accepted.placed[0].mailbox].entries.clear()
+        done: Pending[Accepted] = Pending()
+        done.resolve(accepted, None, to_stderr)
         return done
 
-    patch.setattr(LabStore, "_write", hasty)
+    patch.setattr(LabStore, "submit", hasty)
 
 
 def silent_about_losses(patch: pytest.MonkeyPatch) -> None:
@@ -102,21 +109,21 @@ def one_dead_peer_stops_all(patch: pytest.MonkeyPatch) -> None:
 
 
 def without_last_resort(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(OwnKeys, "_wants_last_resort", lambda *_: False)
+    patch.setattr(OwnPackages, "_wants_last_resort", lambda *_: False)
 
 
 def uploads_count_anew(patch: pytest.MonkeyPatch) -> None:
     """A repeated upload is another one."""
-    patch.setattr(memory_directory.MemoryDirectory, "_answered", lambda *_: None)
-    patch.setattr(memory_directory, "PACKAGES_PER_DEVICE_MAX", 10**6)
+    patch.setattr(memory_keys, "_answer_to", lambda *_: None)
+    patch.setattr(memory_keys, "PACKAGES_PER_DEVICE_MAX", 10**6)
 
 
 def same_epoch_after_a_restore(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(MemoryStore, "new_epoch", lambda _: None)
+    patch.setattr(MemoryState, "new_epoch", lambda _: None)
 
 
 def writes_on_to_old_keys(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(pins, "drop_bundle", lambda *_: None)
+    patch.setattr(claimed, "drop", lambda *_: None)
 
 
 def strict_about_time(patch: pytest.MonkeyPatch) -> None:

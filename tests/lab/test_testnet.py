@@ -1,6 +1,5 @@
 """Networks for app developers' tests: names, faults as methods, and what can be asked."""
 
-import asyncio
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -73,7 +72,7 @@ def test_under_asyncio_it_says_what_to_do() -> None:
             pass
 
     with pytest.raises(LocalError, match="waypost lab up") as caught:
-        anyio.run(main, backend="asyncio", backend_options={"loop_factory": asyncio.SelectorEventLoop})
+        anyio.run(main, backend="asyncio")
     assert caught.value.code is Code.UNSUPPORTED
 
 

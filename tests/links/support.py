@@ -1,6 +1,5 @@
 """What the tests of links share: event loops, keys, pairs of streams."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -30,14 +29,13 @@ EXPORTER = bytes(range(32))
 
 
 def run(backend: str, main: Callable[[], Awaitable[T]]) -> T:
-    """In real time, for real sockets. The loop is named because importing trio_asyncio changes asyncio's default."""
-    options = {"loop_factory": asyncio.SelectorEventLoop} if backend == "asyncio" else {}
+    """In real time, for real sockets."""
 
     async def bounded() -> T:
         with anyio.fail_after(60):
             return await main()
 
-    return anyio.run(bounded, backend=backend, backend_options=options)
+    return anyio.run(bounded, backend=backend)
 
 
 def run_virtual(main: Callable[[], Awaitable[T]]) -> T:

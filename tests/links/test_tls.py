@@ -10,6 +10,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from anyio.abc import SocketStream
+from tests.links.memory import allocated_bytes
 from tests.links.support import (
     BACKENDS,
     Transport,
@@ -26,7 +27,7 @@ from tests.links.support import (
 
 from waypost.crypto.certificate import private_key_pem
 from waypost.errors import Code, PeerFault
-from waypost.limits import HANDSHAKE_TIMEOUT_S
+from waypost.limits import HANDSHAKE_TIMEOUT_S, KIB
 from waypost.links import tls
 from waypost.links.errors import LinkBroken, Trouble
 from waypost.links.pump import greet
@@ -313,6 +314,63 @@ def test_a_name_that_cannot_be_resolved(host: str) -> None:
     failure = run("trio", lambda: outcome(connect(host, 1, tls_config(1))))
     assert isinstance(failure, LinkBroken)
     assert failure.trouble is Trouble.NO_ADDRESS
+
+
+async def exchange(left: tls.TlsStream, right: tls.TlsStream, size: int) -> None:
+    """So many bytes each way, at once; nothing is left on the way."""
+
+    async def move(source: tls.TlsStream, sink: tls.TlsStream) -> None:
+        async def take() -> None:
+            left = size
+            while left:
+                left -= len(await sink.receive())
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(take)
+            await source.send(bytes(size))
+
+    await move(left, right)
+    await move(right, left)
+
+
+def test_a_connection_keeps_little_after_a_burst() -> None:
+    allocated = allocated_bytes()
+    links = 4
+
+    async def main() -> None:
+        async def made() -> tuple[tls.TlsStream, tls.TlsStream]:
+            pair = await tls_over(*transports())
+            await exchange(*pair, 250_000)
+            return pair
+
+        kept = [await made()]  # what the first one brings into memory is not its own
+        before = allocated()
+        kept += [await made() for _ in range(links)]
+        each = (allocated() - before) / (2 * links)
+        assert 20 * KIB < each < 100 * KIB, f"{each / KIB:.0f} KiB"
+        for pair in kept:
+            for stream in pair:
+                await stream.aclose()
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("size", [1, 16_383, 16_384, 16_385, 250_000, 600_001])
+def test_data_of_any_size_arrives_whole(size: int) -> None:
+    data = bytes(n * 31 % 251 for n in range(size))
+
+    async def main() -> None:
+        left, right = await tls_over(*transports())
+        heard = bytearray()
+
+        async def take() -> None:
+            while len(heard) < size:
+                heard.extend(await right.receive())
+
+        await both(lambda: left.send(data), take)
+        assert bytes(heard) == data
+
+    run_virtual(main)
 
 
 def test_key_and_certificate_must_belong_together() -> None:

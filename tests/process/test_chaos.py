@@ -17,6 +17,9 @@ from waypost_lab.fabric import Fabric
 from waypost_lab.profile import new_profile
 from waypost_lab.timeline import End, Run, read
 
+# Whole runs, which have limits of their own.
+pytestmark = pytest.mark.timeout(240)
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

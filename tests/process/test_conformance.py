@@ -13,6 +13,9 @@ import pytest
 from scripts.support.nodes import Node
 from tests.process.support import killed
 
+# Whole runs, which have limits of their own.
+pytestmark = pytest.mark.timeout(400)
+
 #: Leaves out what waits for seconds by its nature: the suite has that in virtual time.
 PATIENCE_S = "17"
 

@@ -132,13 +132,24 @@ def test_nodes_left_by_a_killed_supervisor_are_cleared_away(lab: Lab, tmp_path: 
     assert names_in(tmp_path) == []
 
 
-def test_a_lab_goes_with_whoever_started_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("shell", "told"),
+    [
+        ('exec "$@"', signal.SIGINT),
+        # As a shell without job control starts what it puts into the background.
+        ("trap '' INT; exec \"$@\"", signal.SIGINT),
+        ('exec "$@"', signal.SIGTERM),
+    ],
+    ids=["ctrl-c", "ctrl-c-in-the-background", "terminate"],
+)
+def test_a_lab_goes_with_whoever_started_it(tmp_path: Path, shell: str, told: signal.Signals) -> None:
     where = tmp_path / "lab"
-    command = [sys.executable, "-m", "waypost", "lab", "up", "1", "--json", "--dir", str(where)]
+    command = ["sh", "-c", shell, "sh", sys.executable, "-m", "waypost"]
+    command += ["lab", "up", "1", "--json", "--dir", str(where)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout is not None
         [node] = json.loads(starter.stdout.readline())["nodes"]
-        starter.send_signal(signal.SIGINT)
+        starter.send_signal(told)
         *_, ended = starter.stdout.read().splitlines()
         assert json.loads(ended)["left"] == []
         assert starter.wait(30) == 130

@@ -11,33 +11,23 @@ from tests.protocol.strategies import plain
 
 from waypost.crypto.keys import Purpose, SigningKey, envelope_id
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
+from waypost.protocol.custody.messages import Delivered, Offer, Outcome, Receipt, ReceiptPayload, Refusal
 from waypost.protocol.custody.transfer import batch_digest
+from waypost.protocol.directory.asks import AskReach, Claim, Join, Publish, Records, Track
 from waypost.protocol.frames.codec import encode, pack
 from waypost.protocol.frames.messages import (
     Answer,
-    AskReach,
-    Claim,
-    Delivered,
     Goodbye,
     Hello,
-    Join,
     Message,
     Notice,
     NoticeKind,
-    Offer,
-    Outcome,
     Ping,
     Pong,
     Proof,
-    Publish,
     Query,
-    Receipt,
-    ReceiptPayload,
-    Records,
-    Refusal,
     Role,
     Signal,
-    Track,
 )
 
 PATH = Path(__file__).parents[1] / "vectors" / "wire.json"

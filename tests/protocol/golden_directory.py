@@ -25,6 +25,16 @@ from tests.protocol.strategies import plain
 from waypost.crypto.fingerprint import fingerprint, safety_number
 from waypost.crypto.kem import KemKey
 from waypost.crypto.keys import SigningKey
+from waypost.protocol.directory.asks import (
+    ClaimReply,
+    DeviceKeys,
+    JoinReply,
+    PublishReply,
+    ReachReply,
+    RecordsReply,
+    TrackReply,
+    TrackRow,
+)
 from waypost.protocol.directory.bundle import (
     DeviceList,
     KeyPackage,
@@ -36,16 +46,6 @@ from waypost.protocol.directory.bundle import (
 from waypost.protocol.directory.invite import Invite, invite_text
 from waypost.protocol.directory.record import sign_record
 from waypost.protocol.frames.codec import pack
-from waypost.protocol.frames.messages import (
-    ClaimReply,
-    DeviceKeys,
-    JoinReply,
-    PublishReply,
-    ReachReply,
-    RecordsReply,
-    TrackReply,
-    TrackRow,
-)
 
 INVITE = Invite(1, BOB, TOKEN, FINCH_NODE.public, ENDPOINTS, NOW_MS + 7 * DAY_MS)
 DEVICES = DeviceList(1, BOB, BOB_IDENTITY.public, 2, (BOB_PHONE.public, BOB_LAPTOP.public))

@@ -22,7 +22,8 @@ from tests.protocol.golden_cast import (
 from tests.protocol.golden_directory import packages
 from tests.protocol.strategies import plain
 
-from waypost.client.content import PLAIN_TEXT, PURPOSE, Payload, sign_payload
+from waypost.client.mail.content import PLAIN_TEXT
+from waypost.client.schemes.payload import PURPOSE, Payload, sign_payload
 from waypost.crypto import seal as seal_1
 from waypost.crypto.keys import Purpose
 from waypost.crypto.padding import padded_length

@@ -9,7 +9,9 @@ from waypost.clock import DAY_MS
 from waypost.crypto.keys import Purpose, SigningKey
 from waypost.crypto.seal import package_id
 from waypost.errors import Code, PeerFault
+from waypost.ids import parse_address
 from waypost.limits import DEVICES_PER_ACCOUNT_MAX
+from waypost.protocol.directory.asks import ClaimAnswer, ClaimReply, DeviceKeys
 from waypost.protocol.directory.bundle import (
     DeviceList,
     KeyPackage,
@@ -22,7 +24,6 @@ from waypost.protocol.directory.bundle import (
 )
 from waypost.protocol.directory.record import NodeRecord, sign_record
 from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.messages import ClaimAnswer, ClaimReply, DeviceKeys
 from waypost.protocol.frames.signed import Signed
 
 NOW_MS = 1_800_000_000_000
@@ -50,14 +51,14 @@ def reply(*devices: DeviceKeys, signed_list: bytes | None = None, request: bytes
 
 def fault_of(answer: ClaimAnswer, now_ms: int = NOW_MS) -> Code:
     with pytest.raises(PeerFault) as fault:
-        open_claim(answer, BOB, REQUEST, now_ms)
+        open_claim(answer, parse_address(BOB), REQUEST, now_ms)
     return fault.value.code
 
 
 def test_a_bundle_opens_with_all_that_a_sender_needs() -> None:
     answer = sign_claim(reply(keys(PHONE), keys(LAPTOP, b"", "exhausted")), NODE, record())
-    bundle = open_claim(answer, BOB, REQUEST, NOW_MS)
-    assert (bundle.address, bundle.identity_key, bundle.list_sequence) == (BOB, IDENTITY.public, 3)
+    bundle = open_claim(answer, parse_address(BOB), REQUEST, NOW_MS)
+    assert (bundle.address, bundle.identity_key, bundle.list_sequence) == (parse_address(BOB), IDENTITY.public, 3)
     assert (bundle.node_key, bundle.at_ms) == (NODE.public, NOW_MS)
     assert bundle.states == ((PHONE.public, "one-time"), (LAPTOP.public, "exhausted"))
     (opened,) = bundle.packages
@@ -92,7 +93,7 @@ def test_a_device_that_the_owner_has_not_listed_does_not_slip_in() -> None:
     # By somebody else under their own: it opens, and the pinned identity key tells.
     other = sign_device_list(DeviceList(1, BOB, MALLORY.public, 4, (MALLORY.public,)), MALLORY)
     answer = sign_claim(reply(keys(MALLORY), signed_list=other), NODE, record())
-    assert open_claim(answer, BOB, REQUEST, NOW_MS).identity_key == MALLORY.public != IDENTITY.public
+    assert open_claim(answer, parse_address(BOB), REQUEST, NOW_MS).identity_key == MALLORY.public != IDENTITY.public
 
 
 def test_a_package_is_its_devices_own() -> None:
@@ -130,7 +131,7 @@ def test_any_altered_byte_of_a_bundle_is_noticed(data: st.DataObject) -> None:
     value = bytearray(getattr(answer, field))
     value[data.draw(st.integers(0, len(value) - 1))] ^= data.draw(st.integers(1, 255))
     with pytest.raises(PeerFault):
-        open_claim(msgspec.structs.replace(answer, **{field: bytes(value)}), BOB, REQUEST, NOW_MS)
+        open_claim(msgspec.structs.replace(answer, **{field: bytes(value)}), parse_address(BOB), REQUEST, NOW_MS)
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))
@@ -138,7 +139,7 @@ def test_nonsense_is_the_peers_fault(one: bytes, other: bytes) -> None:
     for fields in ({"reply": one}, {"node_record": one}, {"reply": one, "node_record": other}):
         answer = msgspec.structs.replace(sign_claim(reply(keys(PHONE)), NODE, record()), **fields)
         with pytest.raises(PeerFault):
-            open_claim(answer, BOB, REQUEST, NOW_MS)
+            open_claim(answer, parse_address(BOB), REQUEST, NOW_MS)
     # A node that signs nonsense.
     with pytest.raises(PeerFault):
-        open_claim(ClaimAnswer(one, NODE.sign(Purpose.ANSWER, one), record()), BOB, REQUEST, NOW_MS)
+        open_claim(ClaimAnswer(one, NODE.sign(Purpose.ANSWER, one), record()), parse_address(BOB), REQUEST, NOW_MS)

@@ -13,18 +13,21 @@ from waypost.errors import Code, PeerFault
 from waypost.limits import FRAME_MAX_BYTES, MIB
 from waypost.protocol import operator as admin
 from waypost.protocol.custody import envelope
-from waypost.protocol.directory import bundle, invite, record
+from waypost.protocol.custody import messages as custody
+from waypost.protocol.custody.messages import Offer
+from waypost.protocol.directory import asks, bundle, invite, record
+from waypost.protocol.directory.asks import Track
 from waypost.protocol.frames import messages as wire
 from waypost.protocol.frames import signed
 from waypost.protocol.frames.codec import HEADER_BYTES, FrameBuffer, decode, encode, pack, read
-from waypost.protocol.frames.messages import Goodbye, Message, Offer, Ping, Track
+from waypost.protocol.frames.messages import Goodbye, Message, Ping
 
 
 def kinds() -> list[type[Struct]]:
     """Every struct of the protocol: what it may hold is bounded, or `values` would fail."""
     found = [
         kind
-        for module in (admin, bundle, envelope, invite, record, signed, wire)
+        for module in (admin, bundle, envelope, invite, record, signed, custody, asks, wire)
         for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, Struct) and kind.__module__ == module.__name__
     ]

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from waypost.protocol.custody.fate import FOLLOWS, Event, State, state_of
-from waypost.protocol.frames.messages import TrackRow
+from waypost.protocol.directory.asks import TrackRow
 
 
 def step(event: str, party: str = "finch.example", code: int = 0) -> TrackRow:

@@ -23,21 +23,23 @@ from tests.protocol.golden_cast import (
 )
 from tests.protocol.golden_files import FILES, FOLDER
 
-from waypost.client.content import open_payload
+from waypost.client.schemes.payload import open_payload
 from waypost.crypto.keys import Purpose, SigningKey, envelope_id, parse_key, verify
 from waypost.crypto.padding import pad, unpad
 from waypost.crypto.seal import open_sealed, parse_sealed
 from waypost.discovery.txt import parse_dns_values, parse_lan_properties
 from waypost.errors import LocalError, PeerFault, WaypostError
+from waypost.ids import parse_address
 from waypost.limits import HANDSHAKE_FRAME_MAX_BYTES
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, decode_envelope
+from waypost.protocol.custody.messages import Delivered, Offer, Receipt
 from waypost.protocol.custody.transfer import Holder, Receiver
+from waypost.protocol.directory.asks import ClaimAnswer
 from waypost.protocol.directory.bundle import open_claim, open_device_list, open_package
 from waypost.protocol.directory.invite import parse_invite
 from waypost.protocol.directory.record import open_record
 from waypost.protocol.frames.codec import FrameBuffer, decode, read
 from waypost.protocol.frames.handshake import Channel, Handshake
-from waypost.protocol.frames.messages import ClaimAnswer, Delivered, Offer, Receipt
 
 
 @cache
@@ -138,7 +140,7 @@ def test_golden_keys_and_the_golden_bundle_open() -> None:
     for row, device in zip(told["packages"], (BOB_PHONE, BOB_LAPTOP), strict=True):
         assert open_package(bytes.fromhex(row["signed"]), device.public).id.hex() == row["id"]
     answer = next(row["bytes"] for row in told["replies"] if row["name"] == "ClaimAnswer")
-    bundle = open_claim(read(bytes.fromhex(answer), ClaimAnswer), BOB, REQUEST, NOW_MS)
+    bundle = open_claim(read(bytes.fromhex(answer), ClaimAnswer), parse_address(BOB), REQUEST, NOW_MS)
     assert [state for _, state in bundle.states] == ["one-time", "last-resort"]
     assert bundle.node_key == FINCH_NODE.public
     verify(

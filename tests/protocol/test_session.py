@@ -17,26 +17,21 @@ from waypost.limits import (
     WINDOW_BYTES,
     WINDOW_ENVELOPES,
 )
+from waypost.protocol.custody.messages import Delivered, Offer, Outcome, Receipt, ReceiptPayload, Refusal
 from waypost.protocol.custody.transfer import Room, batch_digest
+from waypost.protocol.directory.asks import Track
 from waypost.protocol.frames.codec import FrameBuffer, decode, encode, pack
 from waypost.protocol.frames.messages import (
     Answer,
-    Delivered,
     Goodbye,
     Hello,
     Message,
     Notice,
     NoticeKind,
-    Offer,
-    Outcome,
     Ping,
     Proof,
     Query,
-    Receipt,
-    ReceiptPayload,
-    Refusal,
     Signal,
-    Track,
 )
 from waypost.protocol.frames.session import (
     Answered,

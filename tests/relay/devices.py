@@ -5,9 +5,10 @@ from __future__ import annotations
 from tests.relay.world import Device, World, key_of
 
 from waypost.crypto.keys import SigningKey
+from waypost.protocol.directory.asks import Join
 from waypost.protocol.directory.bundle import DeviceList, sign_device_list
 from waypost.protocol.directory.invite import parse_invite
-from waypost.protocol.frames.messages import Answer, Join
+from waypost.protocol.frames.messages import Answer
 
 
 async def invite_token(w: World, node: str, user: str) -> bytes:

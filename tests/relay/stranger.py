@@ -14,9 +14,11 @@ from waypost.links.errors import LinkBroken
 from waypost.links.pump import Pump, greet
 from waypost.links.stream import Stream
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
+from waypost.protocol.custody.messages import Refusal
+from waypost.protocol.directory.asks import Ask
 from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, RecordState, sign_record
 from waypost.protocol.frames.handshake import Handshake, Own
-from waypost.protocol.frames.messages import Answer, Ask, Refusal, Role
+from waypost.protocol.frames.messages import Answer, Role
 from waypost.protocol.frames.session import Answered, Asked, Closed, Event, Noticed, Offered, Reported, Session, Settled
 
 Handle = Callable[["Stranger", Event], None]

@@ -14,20 +14,15 @@ from tests.relay.world import Device, VirtualClock, World, key_of, world
 
 from waypost.crypto.keys import SigningKey
 from waypost.errors import Code, Refused
-from waypost.ids import Provider, User
+from waypost.ids import Provider, User, parse_address
 from waypost.limits import CLAIM_BURST, PACKAGES_LOW
-from waypost.protocol.directory.bundle import KeyPackage, open_claim, sign_package
-from waypost.protocol.directory.invite import token_hash
-from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.messages import (
-    Answer,
+from waypost.protocol.directory.asks import (
     AskReach,
     Claim,
     ClaimAnswer,
     ClaimReply,
     Join,
     JoinReply,
-    NoticeKind,
     Publish,
     PublishReply,
     ReachReply,
@@ -35,6 +30,10 @@ from waypost.protocol.frames.messages import (
     Track,
     TrackReply,
 )
+from waypost.protocol.directory.bundle import KeyPackage, open_claim, sign_package
+from waypost.protocol.directory.invite import token_hash
+from waypost.protocol.frames.codec import read
+from waypost.protocol.frames.messages import Answer, NoticeKind
 from waypost.protocol.frames.session import Asked
 from waypost.relay.settings import Reach as DefaultReach
 
@@ -237,7 +236,9 @@ async def test_a_claim_through_a_peer_checks_out(autojump_clock: trio.testing.Mo
         await publish(bob, [package(bob.key)])
         asked = claim("bob@finch.local")
         answer = await alice.ask(asked)
-        bundle = open_claim(read(answer.body, ClaimAnswer), asked.address, asked.request, VirtualClock().wall_ms())
+        bundle = open_claim(
+            read(answer.body, ClaimAnswer), parse_address(asked.address), asked.request, VirtualClock().wall_ms()
+        )
         assert bundle.identity_key == key_of("identity of bob@finch.local").public
         assert bundle.node_key == key_of(FINCH).public
         assert len(bundle.packages) == 1

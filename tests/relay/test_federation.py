@@ -14,10 +14,11 @@ from waypost.discovery.source import Endpoint, Sighting
 from waypost.errors import Code, PeerFault, Refused
 from waypost.ids import Provider
 from waypost.limits import HEARD_OF_MAX, RECORDS_PER_MESSAGE_MAX
+from waypost.protocol.directory.asks import Records, RecordsReply
 from waypost.protocol.directory.record import RecordEndpoint, RecordState, open_record, succession_payload
 from waypost.protocol.directory.trust import PeerPolicy
 from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.messages import Notice, NoticeKind, Records, RecordsReply, Signal
+from waypost.protocol.frames.messages import Notice, NoticeKind, Signal
 from waypost.relay.settings import ConfiguredPeer
 from waypost.routing.policy import Mode
 

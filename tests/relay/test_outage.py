@@ -14,7 +14,8 @@ from tests.relay.world import Device, World, world
 
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code
-from waypost.protocol.frames.messages import NoticeKind, Refusal
+from waypost.protocol.custody.messages import Refusal
+from waypost.protocol.frames.messages import NoticeKind
 from waypost.protocol.frames.session import Offered
 from waypost.storage.memory.engine import MemoryStore
 

@@ -13,8 +13,9 @@ from waypost.crypto.keys import envelope_id
 from waypost.errors import Code
 from waypost.ids import Provider
 from waypost.limits import BODY_MAX_BYTES
+from waypost.protocol.directory.asks import Claim
 from waypost.protocol.directory.trust import PeerPolicy
-from waypost.protocol.frames.messages import Claim, NoticeKind
+from waypost.protocol.frames.messages import NoticeKind
 from waypost.relay.settings import Quotas, Rates
 from waypost.storage.memory.engine import MemoryStore
 
@@ -336,7 +337,7 @@ async def test_a_store_full_to_the_brim_can_be_emptied(autojump_clock: trio.test
         await carol.until(lambda: carol.closed is not None)
         alice.send("carol@birdy.local", bytes(1_000))
         await alice.until(lambda: len(alice.accepted) == 1)
-        store.max_bytes = store.held_bytes
+        store.state.max_bytes = store.state.held_bytes
         await carol.connect()
         await alice.until(lambda: len(alice.outcomes) == 1)
 

@@ -5,8 +5,10 @@ from tests.relay.stranger import Stranger, record_of
 from tests.relay.world import VirtualClock, world
 
 from waypost.errors import Code
+from waypost.protocol.custody.messages import Outcome
+from waypost.protocol.directory.asks import Records
 from waypost.protocol.directory.record import RecordState
-from waypost.protocol.frames.messages import Notice, NoticeKind, Outcome, Records
+from waypost.protocol.frames.messages import Notice, NoticeKind
 from waypost.protocol.frames.session import Noticed
 from waypost.relay.settings import Quotas
 from waypost.storage.memory.engine import MemoryStore
@@ -39,12 +41,12 @@ async def test_what_expires_on_a_full_disk_is_given_up_once(autojump_clock: trio
             [alice.envelope("carol@birdy.local", bytes(8), expires_s=60), alice.envelope("carol@birdy.local", bytes(8))]
         )
         await alice.until(lambda: len(alice.accepted) == 2)
-        store.max_bytes = 1
+        store.state.max_bytes = 1
         before = len(store.settlements)
         await trio.sleep(600)
         # One try a second and no more, however often the node looks for what has expired.
         assert len(store.settlements) - before < 700
-        store.max_bytes = None
+        store.state.max_bytes = None
         await alice.until(lambda: bool(alice.outcomes))
         await trio.sleep(600)
         assert [outcome.code for outcome in alice.outcomes] == [Code.EXPIRED.number]

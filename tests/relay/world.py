@@ -20,12 +20,14 @@ from waypost.links.errors import LinkBroken, Trouble
 from waypost.links.memory import MemoryStream, memory_link
 from waypost.links.pump import Pump, greet
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
+from waypost.protocol.custody.messages import Outcome, Refusal
+from waypost.protocol.directory.asks import Ask, Join, JoinReply
 from waypost.protocol.directory.bundle import DeviceList, sign_device_list
 from waypost.protocol.directory.invite import parse_invite
 from waypost.protocol.directory.record import RecordEndpoint
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.handshake import Handshake, Own
-from waypost.protocol.frames.messages import Answer, Ask, Join, JoinReply, Notice, Outcome, Refusal, Role, Signal
+from waypost.protocol.frames.messages import Answer, Notice, Role, Signal
 from waypost.protocol.frames.session import (
     Answered,
     Closed,

@@ -4,16 +4,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import trio_asyncio
-
 from waypost.storage.memory.engine import MemoryStore
+from waypost.storage.pending import Report, to_stderr
 from waypost.storage.sqlite.engine import open_store
 from waypost.storage.store import Store
 
 
 @asynccontextmanager
-async def memory(path: Path) -> AsyncIterator[Store]:
-    store = MemoryStore()
+async def memory(path: Path, report: Report = to_stderr) -> AsyncIterator[Store]:
+    store = MemoryStore(report=report)
     try:
         yield store
     finally:
@@ -21,6 +20,6 @@ async def memory(path: Path) -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def sqlite(path: Path) -> AsyncIterator[Store]:
-    async with trio_asyncio.open_loop(), open_store(path) as store:
+async def sqlite(path: Path, report: Report = to_stderr) -> AsyncIterator[Store]:
+    async with open_store(path, report=report) as store:
         yield store

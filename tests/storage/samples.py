@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
+from weakref import WeakKeyDictionary
 
 import pytest
 
@@ -9,9 +10,15 @@ from waypost.crypto.keys import envelope_id
 from waypost.errors import Code, Refused
 from waypost.ids import Provider, User
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
+from waypost.protocol.custody.messages import Outcome
 from waypost.protocol.directory.trust import PeerPolicy, Trust
-from waypost.protocol.frames.messages import Outcome
-from waypost.storage.store import Deposit, Device, Item, MailboxKind, Parcel, PeerRow, Store, StoredPackage, Usage
+from waypost.storage.caches import Usages, usages_of
+from waypost.storage.operations.accounts import AddAccount, AddDevice, AddInvite, AllAccounts, Device
+from waypost.storage.operations.keys import StoredPackage
+from waypost.storage.operations.mail import Deposit, Fetch, Item, Kept, Parcel
+from waypost.storage.operations.mailboxes import AllMailboxes, MailboxKind, OpenMailbox, Usage
+from waypost.storage.operations.peers import PeerRow
+from waypost.storage.store import Store
 
 NOW = 1_800_000_000_000
 ALICE = "alice@birdy.example"
@@ -54,26 +61,26 @@ def peer(number: int, key: bytes = b"", policy: PeerPolicy = PeerPolicy.NONE) ->
 
 
 async def inbox(store: Store, number: int = 1) -> int:
-    return await store.open_mailbox(MailboxKind.DEVICE, bytes([number]).hex() * 32)
+    return await store.submit(OpenMailbox(MailboxKind.DEVICE, bytes([number]).hex() * 32))
 
 
 async def joined(store: Store, number: int = 1, user: User = BOB) -> Device:
     """A device in an account that has been made if need be."""
-    if user not in {account.user for account in await store.accounts()}:
-        await store.add_account(user, NOW)
+    if user not in {account.user for account in await store.read(AllAccounts())}:
+        await store.submit(AddAccount(user, NOW))
     token = b"token %d" % number
-    await store.add_invite(token, user, NOW + 1)
-    return await store.join(token, device(number, user), b"list %d" % number)
+    await store.submit(AddInvite(token, user, NOW + 1))
+    return await store.submit(AddDevice(token, device(number, user), b"list %d" % number))
 
 
 async def waiting(store: Store, mailbox: int) -> list[bytes]:
     """All items that are offered, in order."""
-    return contents(await store.fetch(mailbox, 0, MANY, MANY))
+    return contents(await store.read(Fetch(mailbox, 0, MANY, MANY)))
 
 
 async def held_back(store: Store, mailbox: int) -> list[bytes]:
     """All items that wait for their time, in order."""
-    return contents(await store.kept(mailbox, MANY))
+    return contents(await store.read(Kept(mailbox, MANY)))
 
 
 def contents(parcels: Sequence[Parcel]) -> list[bytes]:
@@ -84,12 +91,21 @@ def bare(*items: Item) -> list[bytes]:
     return [one.envelope for one in items]
 
 
+_CACHES: WeakKeyDictionary[Store, Usages] = WeakKeyDictionary()
+
+
+async def watch_usage(store: Store) -> None:
+    """From its beginning, so that `check_usage` can compare."""
+    _CACHES[store] = await usages_of(store)
+
+
 async def check_usage(store: Store) -> None:
-    """The counters say what is there."""
-    for info in await store.mailboxes():
-        parcels = await store.fetch(info.id, 0, MANY, MANY) + await store.kept(info.id, MANY)
+    """What has been counted from the changes is what is there."""
+    counted, told = _CACHES[store], await usages_of(store)
+    for info in await store.read(AllMailboxes()):
+        parcels = await store.read(Fetch(info.id, 0, MANY, MANY)) + await store.read(Kept(info.id, MANY))
         there = contents(parcels)
-        assert store.usage(info.id) == info.usage == Usage(len(there), sum(map(len, there)))
+        assert counted.of(info.id) == told.of(info.id) == info.usage == Usage(len(there), sum(map(len, there)))
         assert info.oldest_ms == min((parcel.expires_ms for parcel in parcels), default=0)
         for parcel in parcels:
             assert parcel.size == sum(map(len, parcel.items))

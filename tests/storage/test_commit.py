@@ -6,8 +6,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from tests.storage.samples import BOB, CAROL, NOW
+
+from waypost.storage.operations.accounts import AccountChanged, AddAccount
 from waypost.storage.sqlite import schema
-from waypost.storage.sqlite.commit import Disk, Pending, Transactions, _Operation
+from waypost.storage.sqlite.commit import Disk, Transactions
 
 
 class TroubledDisk(Disk):
@@ -22,13 +25,9 @@ def test_what_is_committed_is_not_done_again_when_the_log_cannot_be_folded_back(
     with closing(sqlite3.connect(path, isolation_level=None)) as conn:
         schema.upgrade(conn, path)
         transactions = Transactions(conn, TroubledDisk(path))
-        runs = []
-
-        def note(conn: sqlite3.Connection, name: str) -> str:
-            runs.append(name)
-            conn.execute("INSERT INTO meta (name, value) VALUES (?, 1)", (name,))
-            return name
-
-        operations = [_Operation(note, (name,), 1, Pending()) for name in ("one", "other")]
-        assert transactions.commit(conn, operations) == ["one", "other"]
-        assert runs == ["one", "other"]
+        operations = [AddAccount(BOB, NOW), AddAccount(CAROL, NOW)]
+        # Done again, each would be refused.
+        answers, commits = transactions.commit(conn, operations)
+        assert answers == [None, None]
+        [changes] = commits
+        assert [change.user for change in changes if isinstance(change, AccountChanged)] == [BOB, CAROL]

@@ -10,7 +10,9 @@ from tests.storage.samples import NOW, bare, deposit, inbox, item, joined, outco
 
 from waypost.errors import Code, LocalError
 from waypost.storage.memory.engine import MemoryStore
-from waypost.storage.store import MailboxKind, Settlement
+from waypost.storage.operations.keys import AddPackages, PackagesLeft
+from waypost.storage.operations.mail import Accept, Settle, Settlement
+from waypost.storage.operations.mailboxes import AllMailboxes, MailboxKind, OpenMailbox
 
 Check = Callable[[Path], Awaitable[None]]
 
@@ -34,14 +36,14 @@ async def test_a_full_memory_refuses_and_changes_nothing() -> None:
     store = MemoryStore(max_bytes=len(one.envelope) + len(two.envelope))
     device = await joined(store)
     bob = await inbox(store)
-    await store.accept(deposit(one._replace(mailboxes=(bob,))))
-    await refuses(Code.STORE_FULL, store.accept(deposit(item(2, bob), item(3, bob))))
-    await refuses(Code.STORE_FULL, store.settle(Settlement(bob, [1], reports=[(bob, [outcome(one)] * 9)])))
-    await refuses(Code.STORE_FULL, store.publish(device.key, b"u" * 16, NOW, packages(range(50)), None))
+    await store.submit(Accept(deposit(one._replace(mailboxes=(bob,)))))
+    await refuses(Code.STORE_FULL, store.submit(Accept(deposit(item(2, bob), item(3, bob)))))
+    await refuses(Code.STORE_FULL, store.submit(Settle(Settlement(bob, [1], reports=[(bob, [outcome(one)] * 9)]))))
+    await refuses(Code.STORE_FULL, store.submit(AddPackages(device.key, b"u" * 16, NOW, packages(range(50)), None)))
     assert await waiting(store, bob) == bare(one)
-    assert await store.packages_left(device.key, NOW) == 0
-    assert (await store.accept(deposit(item(2, bob)))).duplicates == 0
-    await store.settle(Settlement(bob, [1]))
+    assert await store.read(PackagesLeft(device.key, NOW)) == 0
+    assert (await store.submit(Accept(deposit(item(2, bob))))).duplicates == 0
+    await store.submit(Settle(Settlement(bob, [1])))
     assert await waiting(store, bob) == bare(two)
 
 
@@ -53,5 +55,5 @@ async def test_a_memory_store_has_no_backup(tmp_path: Path) -> None:
 
 async def test_a_verb_takes_effect_when_it_is_called() -> None:
     store = MemoryStore()
-    store.open_mailbox(MailboxKind.PEER, "finch.example")
-    assert [info.owner for info in await store.mailboxes()] == ["finch.example"]
+    store.submit(OpenMailbox(MailboxKind.PEER, "finch.example"))
+    assert [info.owner for info in await store.read(AllMailboxes())] == ["finch.example"]

@@ -26,7 +26,7 @@ def reach(
     from waypost.cli.user import reach_of
     from waypost.cli.words import line
     from waypost.client import connect
-    from waypost.protocol.frames.messages import ReachReply
+    from waypost.protocol.directory.asks import ReachReply
 
     mode, providers = reach_of(who) if who else ("show", [])
     if not mode:

@@ -9,11 +9,11 @@ async with connect(profile_dir) as me:
 
 from waypost.client.client import Client
 from waypost.client.connecting import connect, join
-from waypost.client.content import Content
-from waypost.client.inbox import Inbox
-from waypost.client.incoming import Message
+from waypost.client.mail.content import Content
+from waypost.client.mail.incoming import Message
+from waypost.client.mail.status import SentState, Status
 from waypost.client.parts import Parts
-from waypost.client.sent import Sent
-from waypost.client.status import SentState, Status
+from waypost.client.talk.inbox import Inbox
+from waypost.client.talk.sent import Sent
 
 __all__ = ["Client", "Content", "Inbox", "Message", "Parts", "Sent", "SentState", "Status", "connect", "join"]

@@ -4,51 +4,85 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 
 import anyio
 
-from waypost.client import journal, pins
-from waypost.client.content import PURPOSE, Content, Payload, sign_payload
-from waypost.client.core import Core
-from waypost.client.courier import Courier
-from waypost.client.inbox import Inbox, Shelf
-from waypost.client.journal import Changed
-from waypost.client.link import Link, Live
-from waypost.client.outgoing import Draft
-from waypost.client.publisher import PUBLISHED
-from waypost.client.sent import Sent
+from waypost.client.mail import history
+from waypost.client.mail.carrier import Carrier
+from waypost.client.mail.content import Content
+from waypost.client.mail.history import Changed
+from waypost.client.mail.incoming import Incoming
+from waypost.client.mail.journal import Journal
+from waypost.client.mail.link import LinkKeeper, OpenLink
+from waypost.client.mail.outgoing import Outgoing
+from waypost.client.parts import Parts
+from waypost.client.profile.at_rest import AtRest
+from waypost.client.profile.database import Database
+from waypost.client.profile.profile import Profile
+from waypost.client.schemes import claimed
+from waypost.client.schemes.seal1 import Seal1
+from waypost.client.talk import pins
+from waypost.client.talk.claims import Claims
+from waypost.client.talk.inbox import Inbox, UnreadMail
+from waypost.client.talk.lookup import KeyLookup
+from waypost.client.talk.publisher import Publisher
+from waypost.client.talk.reading import EnvelopeReader
+from waypost.client.talk.sent import Sent
+from waypost.client.talk.writing import Sealer, Writer
 from waypost.clock import WallMs
 from waypost.crypto.fingerprint import grouped, safety_number
-from waypost.crypto.seal import SUITE, sealed_length
-from waypost.errors import Code, LocalError, PeerFault, Refused, WaypostError, code_of
-from waypost.ids import Address, id_text, parse_address, parse_id, parse_provider
-from waypost.limits import BODY_MAX_BYTES, EXPIRY_MAX_S, LINGER_S, MEDIA_TYPE_MAX_CHARS, QUERY_TIMEOUT_S
+from waypost.errors import Code, Refused, WaypostError, code_of
+from waypost.ids import id_text, parse_address, parse_id, parse_provider
+from waypost.limits import CLIENT_UPKEEP_S, EXPIRY_MAX_S, LINGER_S, QUERY_TIMEOUT_S
+from waypost.protocol.directory.asks import Ask, AskReach, ReachReply, Track, TrackReply, TrackRow
 from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.messages import (
-    ID_BYTES,
-    Answer,
-    Ask,
-    AskReach,
-    Claim,
-    ReachReply,
-    Track,
-    TrackReply,
-    TrackRow,
-)
+from waypost.protocol.frames.fields import ID_BYTES
+from waypost.protocol.frames.messages import Answer
 
 
 class Client:
     """An open profile, kept in touch with its node. Made by `connect`; usable from one event loop."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._courier = Courier(core)
-        self._link = Link(core.profile, core.parts, self._courier, self._courier.work)
-        self._shelf = Shelf(core)
+    def __init__(self, profile: Profile, database: Database, parts: Parts) -> None:
+        wall_ms, random = parts.wall_ms, parts.random
+        at_rest = AtRest(profile.storage_seed, random)
+        scheme = Seal1(profile, at_rest, random)
+        journal = Journal(database)
+        outgoing = Outgoing(profile.address, at_rest, random)
+        incoming = Incoming(profile.address, at_rest, EnvelopeReader([scheme]))
+        carrier = Carrier(profile.address, database, journal, outgoing, incoming, wall_ms, random)
+        sealer = Sealer(outgoing, scheme)
+        lookup = KeyLookup(profile, journal, outgoing, scheme, wall_ms)
+        claims = Claims(database, journal, outgoing, sealer, lookup, carrier.offers, wall_ms, random)
+        publisher = Publisher(database, scheme.packages, carrier.keys_low, wall_ms, random)
+        self._link = LinkKeeper(
+            profile,
+            parts.dial(profile.device, wall_ms()),
+            carrier,
+            (carrier.offer, claims.run, publisher.run),
+            wall_ms=wall_ms,
+            random=random,
+            offload=parts.offload,
+        )
+        self._profile = profile
+        self._parts = parts
+        self._database = database
+        self._packages = scheme.packages
+        self._journal = journal
+        self._outgoing = outgoing
+        self._incoming = incoming
+        self._carrier = carrier
+        self._lookup = lookup
+        self._claims = claims
+        self._publisher = publisher
+        self._writer = Writer(journal, outgoing, sealer, wall_ms, random)
+        self._unread = UnreadMail(database, incoming, carrier.arrivals)
 
     @property
     def address(self) -> str:
-        return str(self._core.profile.address)
+        return str(self._profile.address)
 
     @property
     def is_connected(self) -> bool:
@@ -65,11 +99,7 @@ class Client:
 
     async def published(self) -> None:
         """Wait until the node has this device's keys, so that others can write to it."""
-        while True:
-            event = self._core.sent.event(PUBLISHED)
-            if self._courier.publisher.published:
-                return
-            await event.wait()
+        await self._publisher.published()
 
     # ── messages ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -83,41 +113,21 @@ class Client:
         Raises LocalError: BAD_ADDRESS, IDENTITY_CHANGED. Raises Refused: TOO_LARGE, QUEUE_FULL, STORE_FULL. Raises
         ValueError for an expiry or a media type out of bounds.
         """
-        core, content = self._core, Content.of(what)
-        recipient = parse_address(to)
-        now_ms = core.parts.wall_ms()
-        draft = self._draft(recipient, content, now_ms, expires_s)
-        if accept_new_key:
-            draft = Draft(
-                draft.local, draft.recipient, draft.created_ms, draft.expires_s, draft.content, accepts_key=True
-            )
-
-        def write(conn: sqlite3.Connection) -> Changed:
-            pin = pins.pin_of(conn, draft.recipient)
-            if accept_new_key:
-                # What is accepted is the key of now, so it is asked for.
-                pins.drop_bundle(conn, draft.recipient)
-            elif pin and pin.changed:
-                raise LocalError(Code.IDENTITY_CHANGED, draft.recipient)
-            core.outgoing.add(conn, draft)
-            return self._seal_now(conn, draft.recipient, now_ms)
-
-        core.sent.changed(await core.database.run(write))
-        core.claims.ring()
-        core.offers.ring()
-        return await self.sent(id_text(draft.local))
+        local = await self._writer.write(parse_address(to), Content.of(what), expires_s, accepts_key=accept_new_key)
+        self._claims.wanted.call()
+        self._carrier.offers.call()
+        return await self.sent(id_text(local))
 
     async def sent(self, message: str) -> Sent:
         """A message sent earlier, by either of its ids. Raises Refused or LocalError(UNKNOWN_MESSAGE)."""
-        id_ = parse_id(message)
-        record = await self._core.database.run(lambda conn: journal.find(conn, id_))
+        record = await self._journal.find(parse_id(message))
         if record is None:
             raise Refused(Code.UNKNOWN_MESSAGE, message)
-        return Sent(self._core, record)
+        return Sent(self._journal, record)
 
     def inbox(self, *, follow: bool = True) -> Inbox:
         """What has arrived and was not shown yet; then, unless `follow` is False, what arrives."""
-        return Inbox(self._shelf, follow=follow)
+        return Inbox(self._unread, follow=follow)
 
     # ── questions ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -127,10 +137,13 @@ class Client:
         Raises Refused: UNREACHABLE without a link, UNKNOWN_MESSAGE, and whatever else the node answers.
         """
         id_ = parse_id(message)
-        record = await self._core.database.run(lambda conn: journal.find(conn, id_))
-        if record is not None and record.envelope_id is None:
-            return ()
-        answer = await self._ask(Track(record.envelope_id if record and record.envelope_id else id_))
+        record = await self._journal.find(id_)
+        if record is not None:
+            sent = Sent(self._journal, record)
+            if not sent.is_sealed:
+                return ()
+            id_ = parse_id(sent.id)
+        answer = await self._ask(Track(id_))
         return read(answer.body, TrackReply).rows
 
     async def reach(self, mode: str = "show", providers: Sequence[str] = ()) -> ReachReply:
@@ -146,77 +159,63 @@ class Client:
 
         Asks the address's node for its key if none is known. Raises LocalError(BAD_ADDRESS), Refused as `track` does.
         """
-        core, theirs = self._core, str(parse_address(address))
-        pin = await core.database.run(lambda conn: pins.pin_of(conn, theirs))
+        theirs = parse_address(address)
+        pin = await self._database.run(lambda conn: pins.pin_of(conn, theirs))
         if pin is None:
-            request = core.parts.random(ID_BYTES)
-            answer = await self._ask(Claim(request, theirs, (SUITE,)))
-            await self._courier.claims.learn(theirs, request, answer)
-            pin = await core.database.run(lambda conn: pins.pin_of(conn, theirs))
+            request = self._parts.random(ID_BYTES)
+            answer = await self._lookup.ask(await self._up(), theirs, request)
+            await self._lookup.learn(theirs, request, answer)
+            pin = await self._database.run(lambda conn: pins.pin_of(conn, theirs))
         if pin is None:
-            raise Refused(Code.NO_KEYS, theirs)
-        mine, identity = core.profile.identity.public, pin.changed or pin.identity
-        digits = await core.parts.offload(lambda: safety_number(mine, self.address.encode(), identity, theirs.encode()))
-        return grouped(digits)
+            raise Refused(Code.NO_KEYS, str(theirs))
+        mine, identity = self._profile.identity.public, pin.changed or pin.identity
+        me, them = str(self._profile.address).encode(), str(theirs).encode()
+        return grouped(await self._parts.offload(lambda: safety_number(mine, me, identity, them)))
 
     # ── the inside ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def run(self) -> None:
         """The tasks behind it, until cancelled or closed. `connect` runs it."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._courier.upkeep)
+            tasks.start_soon(self._upkeep)
             await self._link.run()
             tasks.cancel_scope.cancel()
 
     async def finish(self) -> None:
         """The app is done in good order: what it holds counts as shown, and the node is told Goodbye."""
-        await self._shelf.finish()
+        await self._unread.finish()
         self._link.close()
 
+    async def _upkeep(self) -> None:
+        """What time brings, link or no link."""
+        while True:
+            now_ms = self._parts.wall_ms()
+            # On a full disk this has to wait, as everything has.
+            with suppress(Refused):
+                await self._journal.change(partial(self._tidy, now_ms))
+            await anyio.sleep(CLIENT_UPKEEP_S)
+
+    def _tidy(self, now_ms: WallMs, conn: sqlite3.Connection) -> Changed:
+        self._incoming.forget(conn, now_ms)
+        self._packages.forget(conn, now_ms)
+        history.forget(conn, now_ms)
+        claimed.drop_old(conn, now_ms)
+        return self._outgoing.expire(conn, now_ms)
+
     async def _ask(self, ask: Ask) -> Answer:
-        live: Live | None = None
+        """Raises Refused: UNREACHABLE, or what the node answers."""
+        return _good(await (await self._up()).ask(ask))
+
+    async def _up(self) -> OpenLink:
         with anyio.move_on_after(QUERY_TIMEOUT_S):
-            live = await self._link.up()
-        if live is None:
-            raise Refused(Code.UNREACHABLE, str(self.trouble or "the node has not answered"))
-        answer = await live.ask(ask)
-        if answer.code:
-            raise Refused(code_of(answer.code) or Code.INTERNAL, answer.text)
-        return answer
+            return await self._link.up()
+        raise Refused(Code.UNREACHABLE, str(self.trouble or "the node has not answered"))
 
-    def _draft(self, recipient: Address, content: Content, now_ms: WallMs, expires_s: int) -> Draft:
-        core = self._core
-        if not 1 <= expires_s <= EXPIRY_MAX_S:
-            raise ValueError(f"a message lives 1 to {EXPIRY_MAX_S} seconds, not {expires_s}")
-        if not 1 <= len(content.media_type) <= MEDIA_TYPE_MAX_CHARS:
-            raise ValueError(f"a media type has 1 to {MEDIA_TYPE_MAX_CHARS} characters")
-        payload = Payload(
-            1,
-            PURPOSE,
-            self.address,
-            str(recipient),
-            core.parts.random(ID_BYTES),
-            now_ms,
-            content.media_type,
-            content.body,
-            parse_id(content.in_reply_to) if content.in_reply_to else b"",
-            core.device_list,
-        )
-        signed = sign_payload(payload, core.profile.device)
-        if sealed_length(len(signed), devices=1) > BODY_MAX_BYTES:
-            raise Refused(Code.TOO_LARGE, f"{len(content.body)} bytes")
-        return Draft(core.parts.random(ID_BYTES), str(recipient), now_ms, expires_s, signed, accepts_key=False)
 
-    def _seal_now(self, conn: sqlite3.Connection, recipient: str, now_ms: WallMs) -> Changed:
-        """With keys at hand the message gets its envelope at once, and so its final id."""
-        packages = pins.packages_for(conn, recipient, now_ms)
-        if packages is None:
-            return []
-        try:
-            return self._core.outgoing.seal(conn, recipient, packages, now_ms)
-        except PeerFault:
-            pins.drop_bundle(conn, recipient)
-            return []
+def _good(answer: Answer) -> Answer:
+    if answer.code:
+        raise Refused(code_of(answer.code) or Code.INTERNAL, answer.text)
+    return answer
 
 
 #: How long a client that is left in good order may take to part from its node.

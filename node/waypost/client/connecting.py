@@ -10,17 +10,20 @@ from pathlib import Path
 import anyio
 
 from waypost.client.client import PARTING_S, Client
-from waypost.client.core import open_core, own_device_list
-from waypost.client.link import Handler, Live, meet
+from waypost.client.mail.link import Handler, OpenLink, meet
 from waypost.client.parts import Parts
-from waypost.client.profile import Lock, Profile, new_profile, open_profile
+from waypost.client.profile.database import open_database
+from waypost.client.profile.profile import Lock, Profile, new_profile, open_profile
 from waypost.crypto import kem
 from waypost.errors import Code, PeerFault, Refused, WaypostError, code_of
 from waypost.limits import CONNECT_TIMEOUT_S, HANDSHAKE_TIMEOUT_S, QUERY_TIMEOUT_S
 from waypost.links.errors import LinkBroken
+from waypost.protocol.custody.messages import Outcome, Refusal
+from waypost.protocol.directory.asks import Join, JoinReply
 from waypost.protocol.directory.invite import parse_invite
+from waypost.protocol.directory.reach import ReachMode
 from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.messages import Answer, Join, JoinReply, Notice, Outcome, Refusal
+from waypost.protocol.frames.messages import Answer, Notice
 
 #: For the first link, and for the node to have the keys.
 _FIRST_LINK_S = CONNECT_TIMEOUT_S + HANDSHAKE_TIMEOUT_S + 2 * QUERY_TIMEOUT_S
@@ -34,7 +37,7 @@ async def connect(
 
     The link is made, and made again, in the background: the block starts at once, and messages can be sent without.
     Works under asyncio and trio. Raises LocalError: NO_PROFILE, PROFILE_IN_USE, WRONG_PASSPHRASE, STATE_DAMAGED,
-    STATE_TOO_NEW, UNSUPPORTED.
+    STATE_TOO_NEW, UNSUPPORTED; Refused(STORE_FULL) where a database has to be upgraded and there is no room.
     """
     surroundings = parts or Parts()
     await surroundings.offload(kem.self_test)
@@ -43,7 +46,7 @@ async def connect(
         yield client
 
 
-async def join(  # noqa: PLR0913 - what a person is asked for, each of it optional
+async def join(
     invite: str,
     profile: str | os.PathLike[str],
     *,
@@ -67,7 +70,7 @@ async def join(  # noqa: PLR0913 - what a person is asked for, each of it option
     lock = Lock(passphrase, surroundings.random)
     opened = await surroundings.offload(lambda: new_profile(Path(profile), parsed, lock))
     try:
-        await _enter(opened, surroundings, Join(parsed.token, own_device_list(opened), label))
+        await _enter(opened, surroundings, Join(parsed.token, opened.signed_device_list(), label))
         await surroundings.offload(opened.complete)
     except BaseException:
         opened.close()
@@ -76,7 +79,7 @@ async def join(  # noqa: PLR0913 - what a person is asked for, each of it option
         with anyio.move_on_after(_FIRST_LINK_S):
             await client.published()
         if reach is not None:
-            mode, providers = (reach, ()) if isinstance(reach, str) else ("some", tuple(reach))
+            mode, providers = (reach, ()) if isinstance(reach, str) else (ReachMode.SOME, tuple(reach))
             await client.reach(mode, providers)
         return client.address
 
@@ -85,16 +88,17 @@ async def join(  # noqa: PLR0913 - what a person is asked for, each of it option
 async def _running(profile: Profile, parts: Parts) -> AsyncIterator[Client]:
     """The client over an opened profile, which is closed in the end."""
     try:
-        core = await parts.offload(lambda: open_core(profile, parts))
+        path, now_ms = profile.state_path, parts.wall_ms()
+        database = await parts.offload(lambda: open_database(path, parts.offload, now_ms))
         try:
-            client = Client(core)
+            client = Client(profile, database, parts)
             async with _alone(), anyio.create_task_group() as tasks:
                 tasks.start_soon(client.run)
                 yield client
                 await client.finish()
                 tasks.cancel_scope.deadline = anyio.current_time() + PARTING_S
         finally:
-            await core.database.close()
+            await database.close()
     finally:
         profile.close()
 
@@ -136,17 +140,17 @@ async def _enter(profile: Profile, parts: Parts, request: Join) -> None:
     for endpoint in profile.account.endpoints:
         try:
             stream = await dial(endpoint.host, endpoint.port)
-            session, peer = await meet(profile, stream, parts)
+            session, peer = await meet(profile, stream, parts.wall_ms, parts.offload)
         except (LinkBroken, PeerFault) as error:
             trouble = error
             continue
         answers: list[Answer] = []
 
-        async def ask(live: Live) -> None:
-            answers.append(await live.ask(request))  # noqa: B023 - used before the next round
-            live.close(Code.CLOSING)
+        async def ask(link: OpenLink) -> None:
+            answers.append(await link.ask(request))  # noqa: B023 - used before the next round
+            link.close(Code.CLOSING)
 
-        await Live(stream, session, peer.epoch, (_Joining(), parts)).run(ask)
+        await OpenLink(stream, session, peer.epoch, _Joining(), parts.wall_ms).run([ask])
         if answers and not (answers[0].code == Code.UNREACHABLE.number and answers[0].id == 0):
             _check(answers[0], profile)
             return

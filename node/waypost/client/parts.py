@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import anyio.to_thread
 
+from waypost.client.mail.link import Dial
+from waypost.client.profile.database import Offload
 from waypost.clock import DAY_MS, WallMs
 from waypost.crypto.certificate import private_key_pem, self_signed
 from waypost.crypto.keys import SigningKey
@@ -20,18 +22,9 @@ from waypost.links.tls import TlsConfig
 
 T = TypeVar("T")
 
-#: Opens a connection to a host and port; raises LinkBroken.
-Dial = Callable[[str, int], Awaitable[Stream]]
-
 #: Nobody checks a device's certificate, only the key in it counts; this name exists nowhere (RFC 2606).
 _CERTIFICATE_NAME = "device.invalid"
 _CERTIFICATE_DAYS = 3_650
-
-
-class Offload(Protocol):
-    """Runs blocking work to its end, also if the caller is cancelled meanwhile."""
-
-    async def __call__(self, work: Callable[[], T], /) -> T: ...
 
 
 async def in_a_thread(work: Callable[[], T]) -> T:

@@ -137,13 +137,13 @@ class Built:
 
 @asynccontextmanager
 async def built(state: StateDir, plan: Plan) -> AsyncIterator[Built]:
-    """Open everything; needs `trio_asyncio.open_loop()` around it.
+    """Open everything.
 
     Raises LocalError: CANNOT_LISTEN, STATE_MISSING, STATE_DAMAGED, STATE_TOO_NEW.
     """
     key = SigningKey(read_seed(state))
     tls = _tls(key, plan.provider)
-    async with open_store(state.database, max_bytes=plan.limits.storage_max_bytes) as store:
+    async with open_store(state.database, max_bytes=plan.limits.storage_max_bytes, report=_report) as store:
         listeners = await _listen(plan)
         try:
             settings = _settings(plan, _announced(plan, listeners))
@@ -259,3 +259,8 @@ def _static_peers(plan: Plan) -> list[StaticPeer]:
 def _announcement(relay: Relay, port: int) -> Announcement:
     fingerprint = blake2b(read(relay.record, Signed).payload, digest_size=16).digest()
     return Announcement(relay.settings.provider, port, relay.key.public, fingerprint)
+
+
+def _report(error: Exception) -> None:
+    """Of what follows from a commit, to nobody who waits."""
+    _log.error("unforeseen trouble", where="after a commit", exc_info=error)

@@ -16,7 +16,6 @@ from enum import Enum
 from typing import Final
 
 import trio
-import trio_asyncio
 
 from waypost.clock import DAY_MS
 from waypost.crypto.certificate import private_key_pem, self_signed
@@ -180,7 +179,7 @@ def _ports(state: StateDir, config: Config) -> Iterator[Finding]:
 
 def _network(state: StateDir, config: Config) -> list[Finding]:
     found: list[Finding] = []
-    trio_asyncio.run(_network_checks, state, config, found)
+    trio.run(_network_checks, state, config, found)
     return found
 
 

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import structlog
 import trio
-import trio_asyncio
 
 from waypost import __version__
 from waypost.crypto.keys import key_text
@@ -53,7 +52,7 @@ def _raise_file_limit() -> None:
 
 
 async def _main(state: StateDir, plan: Plan, ready_fd: int | None) -> None:
-    async with trio_asyncio.open_loop(), built(state, plan) as node, trio.open_nursery() as around:
+    async with built(state, plan) as node, trio.open_nursery() as around:
         around.start_soon(_obey_signals, node)
         administration = admin_socket.listen(state.socket)
         async with trio.open_nursery() as nursery:

@@ -1,45 +1,24 @@
-"""Nodes on the same LAN, by multicast DNS (RFC 6762) and service discovery (RFC 6763).
-
-Everything here runs inside `trio_asyncio.open_loop()`, which the caller holds around the whole node.
-"""
+"""Nodes on the same LAN, by multicast DNS (RFC 6762) and service discovery (RFC 6763)."""
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-import socket
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
 
-import structlog
 import trio
-from trio_asyncio import aio_as_trio
-from zeroconf import DNSQuestionType, Error, InterfaceChoice, ServiceStateChange, Zeroconf
-from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
+from zeroconf import Error, ServiceInfo, ServiceStateChange
 
 from waypost.crypto.keys import key_text
+from waypost.discovery.responder import SERVICE_TYPE, Responder, open_responder, put
 from waypost.discovery.source import Endpoint, Sighting
 from waypost.discovery.txt import Announcement, lan_properties, parse_lan_properties
 from waypost.errors import Code, LocalError
 from waypost.ids import Provider
-from waypost.limits import (
-    MDNS_CLOSE_TIMEOUT_S,
-    MDNS_REFRESH_MIN_S,
-    MDNS_RESOLVE_TIMEOUT_S,
-    MDNS_RESOLVES_AT_ONCE,
-    MDNS_SEEN_MAX,
-    MDNS_TXT_MAX_BYTES,
-    RECORD_ENDPOINTS_MAX,
-)
+from waypost.limits import MDNS_REFRESH_MIN_S, MDNS_RESOLVES_AT_ONCE, MDNS_TXT_MAX_BYTES, RECORD_ENDPOINTS_MAX
 
-SERVICE_TYPE: Final = "_waypost._tcp.local."
-
-_log = structlog.get_logger(__name__)
-_GROUP = "224.0.0.251"  # RFC 6762 §3
 _Found = Callable[[Sighting], None]
-_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -63,15 +42,12 @@ class MdnsSource:
             _checked(address)
         self._announcement = announcement
         self._interfaces = None if interfaces is None else list(interfaces)
-        self._zeroconf: AsyncZeroconf | None = None
-        self._browser: AsyncServiceBrowser | None = None
+        self._responder: Responder | None = None
         self._own_addresses: frozenset[str] = frozenset()
-        self._broadcast: asyncio.Future[None] | None = None
         self._announced: Announcement | None = None
         self._starting = trio.Lock()
         self._woken = trio.Event()
         self._renewed = trio.Event()
-        self._changes: OrderedDict[str, ServiceStateChange] = OrderedDict()
         self._unresolved: OrderedDict[str, None] = OrderedDict()
         self._resolving: set[str] = set()
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
@@ -83,15 +59,17 @@ class MdnsSource:
         """
         # Whoever has made a source may start it while it is being run: one of them opens it, the other waits for that.
         async with self._starting:
-            if self._zeroconf is None:
+            if self._responder is None:
                 await self._start()
 
     async def _start(self) -> None:
         try:
-            _join_once(self._interfaces or ())
-            await aio_as_trio(self._open)()
+            self._responder = await open_responder(self._interfaces, self._wake)
+            self._own_addresses = self._responder.addresses
             if not self._own_addresses:
                 raise LocalError(Code.UNSUPPORTED, "mDNS: no network interface can do multicast")
+            # Looking begins before announcing: what is said in between is heard.
+            await self._responder.browse()
             await self._announce()
         except (OSError, RuntimeError, Error) as error:
             await self.aclose()
@@ -123,7 +101,7 @@ class MdnsSource:
         for name, seen in self._seen.items():
             if seen.sighting.provider == provider and now - seen.asked_at >= MDNS_REFRESH_MIN_S:
                 seen.asked_at, seen.doubted = now, True
-                _put(self._unresolved, name, None)
+                put(self._unresolved, name, None)
                 self._woken.set()
 
     def announce(self, announcement: Announcement) -> None:
@@ -136,63 +114,21 @@ class MdnsSource:
 
     async def aclose(self) -> None:
         """Say goodbye and close; bounded in time, and done even when cancelled. `run` does it at its end."""
-        zeroconf, self._zeroconf = self._zeroconf, None
-        if zeroconf is None:
-            return
-        self._announced = None
-        with trio.move_on_after(MDNS_CLOSE_TIMEOUT_S, shield=True):
-            await aio_as_trio(self._close)(zeroconf)
+        responder, self._responder = self._responder, None
+        if responder is not None:
+            self._announced = None
+            await responder.close()
 
-    # ── zeroconf: these run as asyncio ──────────────────────────────────────────────────────────────────────────────
-
-    async def _open(self) -> None:
-        self._zeroconf = AsyncZeroconf(interfaces=self._interfaces or InterfaceChoice.All)
-        core = self._zeroconf.zeroconf
-        await core.async_wait_for_start()
-        self._own_addresses = frozenset(str(sender.sock_name[0]) for sender in core.engine.senders)
-        # Looking begins before announcing: what is said in between is heard. The questions ask for multicast answers:
-        # of several processes that share port 5353 on one machine, a unicast answer reaches only one.
-        self._browser = AsyncServiceBrowser(
-            core, SERVICE_TYPE, handlers=[self._on_change], question_type=DNSQuestionType.QM
-        )
-
-    async def _register(self, zeroconf: AsyncZeroconf, info: AsyncServiceInfo, *, again: bool) -> None:
-        if self._broadcast is not None:
-            await self._broadcast
-        if again:
-            self._broadcast = asyncio.ensure_future(await zeroconf.async_update_service(info))
-            return
-        # No probing, which would take 1.6 s: the names contain our key, so they are known to be unique by other means,
-        # and RFC 6762 §8.1 says to skip it then. Someone who copies them on purpose would not be stopped by it.
-        registered = await zeroconf.async_register_service(info, cooperating_responders=True)
-        self._broadcast = asyncio.ensure_future(registered)
-
-    async def _close(self, zeroconf: AsyncZeroconf) -> None:
-        if self._broadcast is not None:
-            self._broadcast.cancel()
-            await asyncio.wait([self._broadcast])
-            self._broadcast = None
-        if self._browser is not None:
-            await self._browser.async_cancel()
-        await zeroconf.async_close()
-
-    def _on_change(self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
-        try:
-            _put(self._changes, name, state_change)
-            self._woken.set()
-        except Exception:  # noqa: BLE001
-            # reason: whatever escapes from a callback ends the asyncio loop, and the node with it
-            _log.exception("mdns-callback-failed")
-
-    # ── our side: trio ──────────────────────────────────────────────────────────────────────────────────────────────
+    def _wake(self) -> None:
+        self._woken.set()
 
     async def _announce(self) -> None:
         new, old = self._announcement, self._announced
-        if new is None or new == old or self._zeroconf is None:
+        if new is None or new == old or self._responder is None:
             return
         info = _service_info(new, self._own_addresses)
         self._announced = new
-        await aio_as_trio(self._register)(self._zeroconf, info, again=old is not None)
+        await (self._responder.register(info) if old is None else self._responder.update(info))
 
     async def _keep_announced(self) -> None:
         while True:
@@ -201,37 +137,35 @@ class MdnsSource:
             await self._announce()
 
     def _take_changes(self, found: _Found) -> None:
-        changes, self._changes = self._changes, OrderedDict()
-        for name, change in changes.items():
+        responder = self._responder
+        if responder is None:
+            return
+        for name, change in responder.changes.take().items():
             if change is ServiceStateChange.Removed:
                 self._lose(name, found)
-            elif (info := _info(name)) is None or self._zeroconf is None:
+            elif (info := _info(name)) is None:
                 continue
-            elif info.load_from_cache(self._zeroconf.zeroconf):
+            elif responder.load(info):
                 self._report(name, info, found)
             else:
-                _put(self._unresolved, name, None)
+                put(self._unresolved, name, None)
 
     async def _resolve(self, name: str, found: _Found) -> None:
         try:
-            info, zeroconf = _info(name), self._zeroconf
-            if info is None or zeroconf is None:
+            info, responder = _info(name), self._responder
+            if info is None or responder is None:
                 return
             seen = self._seen.get(name)
-            if seen is not None and seen.doubted:
-                _forget(zeroconf.zeroconf, name)
-            answered = await aio_as_trio(info.async_request)(
-                zeroconf.zeroconf, MDNS_RESOLVE_TIMEOUT_S * 1_000, DNSQuestionType.QM
-            )
-            if answered:
+            doubted = seen is not None and seen.doubted
+            if await responder.resolve(info, afresh=doubted):
                 self._report(name, info, found)
-            elif seen is not None and seen.doubted:
+            elif doubted:
                 self._lose(name, found)
         finally:
             self._resolving.discard(name)
             self._woken.set()
 
-    def _report(self, name: str, info: AsyncServiceInfo, found: _Found) -> None:
+    def _report(self, name: str, info: ServiceInfo, found: _Found) -> None:
         sighting = sighting_of(info, self._own_addresses)
         own = self._announcement
         if sighting is None or (own is not None and sighting.key == own.key):
@@ -239,7 +173,7 @@ class MdnsSource:
         old = self._seen.get(name)
         if old is not None and old.sighting == sighting and not old.doubted:
             return
-        _put(self._seen, name, _Seen(sighting, old.asked_at if old else float("-inf")))
+        put(self._seen, name, _Seen(sighting, old.asked_at if old else float("-inf")))
         found(sighting)
 
     def _lose(self, name: str, found: _Found) -> None:
@@ -248,7 +182,7 @@ class MdnsSource:
             found(replace(seen.sighting, gone=True))
 
 
-def sighting_of(info: AsyncServiceInfo, own_addresses: Iterable[str]) -> Sighting | None:
+def sighting_of(info: ServiceInfo, own_addresses: Iterable[str]) -> Sighting | None:
     """What a resolved announcement says; None if it is not one of ours, or malformed, or leads nowhere."""
     text = info.text or b""
     if len(text) > MDNS_TXT_MAX_BYTES or not info.port:
@@ -278,14 +212,14 @@ def _host_order(host: str) -> tuple[bool, int, str]:
     return address.is_link_local, address.version, host
 
 
-def _service_info(announcement: Announcement, addresses: Iterable[str]) -> AsyncServiceInfo:
+def _service_info(announcement: Announcement, addresses: Iterable[str]) -> ServiceInfo:
     # Two nodes that claim one provider name must both be seen, so the key is in the name. A label has 63 bytes.
     short = key_text(announcement.key)[:20]
     label = announcement.provider.partition(".")[0][:40].strip("-_")
     # A LAN peer cannot use a loopback address; it is announced only where there is nothing else.
     parsed = sorted(addresses)
     outside = [address for address in parsed if not ipaddress.ip_address(address).is_loopback]
-    return AsyncServiceInfo(
+    return ServiceInfo(
         SERVICE_TYPE,
         f"{label}-{short}.{SERVICE_TYPE}",
         port=announcement.port,
@@ -295,36 +229,11 @@ def _service_info(announcement: Announcement, addresses: Iterable[str]) -> Async
     )
 
 
-def _info(name: str) -> AsyncServiceInfo | None:
+def _info(name: str) -> ServiceInfo | None:
     try:
-        return AsyncServiceInfo(SERVICE_TYPE, name)
+        return ServiceInfo(SERVICE_TYPE, name)
     except Error:
         return None  # not a name of that type, whoever said so
-
-
-def _forget(zeroconf: Zeroconf, name: str) -> None:
-    """Drop the cached SRV, TXT and address records of an instance, so that only an answer brings them back."""
-    cache = zeroconf.cache
-    info = AsyncServiceInfo(SERVICE_TYPE, name)
-    info.load_from_cache(zeroconf)
-    for owner in {name, info.server or name}:
-        cache.async_remove_records(list(cache.async_entries_with_name(owner)))
-
-
-def _put(table: OrderedDict[str, _T], name: str, value: _T) -> None:
-    """Bounded by MDNS_SEEN_MAX: the oldest entry goes. What it stood for has been reported, or is announced again."""
-    table[name] = value
-    if len(table) > MDNS_SEEN_MAX:
-        table.popitem(last=False)
-
-
-def _join_once(interfaces: Iterable[str]) -> None:
-    """Raise OSError if multicast cannot be joined there: zeroconf would raise it too, but leave its socket open."""
-    for address in interfaces:
-        if ipaddress.ip_address(address).version == 4:
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-                membership = socket.inet_aton(_GROUP) + socket.inet_aton(address)
-                probe.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
 
 
 def _checked(address: str) -> None:

@@ -29,11 +29,12 @@ EXPORTER_BYTES: Final = 32
 _MODE_ENABLE_PARTIAL_WRITE: Final = 0x1
 #: Header, tag and content type of a record (RFC 8446 §5.2), and of the largest alert or key update beside it.
 _RECORD_OVERHEAD_BYTES: Final = 22
-#: What one turn of `send` encrypts, and the room that it needs for that.
-_SLICE_BYTES: Final = RECEIVE_CHUNK_BYTES
-_SEALED_BYTES: Final = (
-    _SLICE_BYTES + (_SLICE_BYTES // TLS_RECORD_BYTES + 1) * _RECORD_OVERHEAD_BYTES + TLS_CONTROL_MAX_BYTES
-)
+#: What one turn of `send` gives to the transport, before encryption.
+_SENT_BYTES: Final = RECEIVE_CHUNK_BYTES
+#: What goes through OpenSSL's memory BIOs at a time: they grow to the largest of it and keep that while the link lives.
+_SLICE_BYTES: Final = TLS_RECORD_BYTES
+#: What becomes of a slice.
+_SEALED_BYTES: Final = _SLICE_BYTES + 2 * _RECORD_OVERHEAD_BYTES + TLS_CONTROL_MAX_BYTES
 #: A record is shorter than that, so what an honest peer sends always holds data by then.
 _BARREN_MAX_BYTES: Final = RECEIVE_CHUNK_BYTES
 
@@ -143,8 +144,7 @@ class TlsStream:
                 # No close_notify: the peer died, or someone cut the connection short.
                 self._fail(LinkBroken(Trouble.LOST, "it ended without a goodbye"))
                 continue
-            self._connection.bio_write(data)
-            self._ready = self._decrypt()
+            self._ready = self._open(data)
             barren += len(data)
             if not self._ready and barren > _BARREN_MAX_BYTES:
                 self._fail(LinkBroken(Trouble.TLS_FAILED, "too many records without data"))
@@ -152,12 +152,11 @@ class TlsStream:
         return ready
 
     async def send(self, data: bytes | memoryview) -> None:
-        connection, view = self._connection, memoryview(data)
-        for start in range(0, len(view), _SLICE_BYTES):
+        view = memoryview(data)
+        for start in range(0, len(view), _SENT_BYTES):
             self._begin_sending()
             try:
-                connection.send(view[start : start + _SLICE_BYTES])
-                sealed = connection.bio_read(_SEALED_BYTES)
+                sealed = self._seal(view[start : start + _SENT_BYTES])
             except SSL.Error as error:
                 raise _translated(error) from None
             await self._put(sealed)
@@ -195,6 +194,26 @@ class TlsStream:
             raise
         if not self._closed:
             self._unsendable = None
+
+    def _seal(self, data: memoryview) -> bytes:
+        connection, sealed = self._connection, []
+        for start in range(0, len(data), _SLICE_BYTES):
+            connection.send(data[start : start + _SLICE_BYTES])
+            sealed.append(connection.bio_read(_SEALED_BYTES))
+        return sealed[0] if len(sealed) == 1 else b"".join(sealed)
+
+    def _open(self, data: bytes) -> bytes:
+        """Take in what has arrived; the plaintext of every record that is whole by now."""
+        if len(data) <= _SLICE_BYTES:
+            self._connection.bio_write(data)
+            return self._decrypt()
+        view, opened = memoryview(data), []
+        for start in range(0, len(view), _SLICE_BYTES):
+            self._connection.bio_write(view[start : start + _SLICE_BYTES])
+            opened.append(self._decrypt())
+            if self._at_eof or self._end is not None:
+                break  # nothing counts that comes after that
+        return b"".join(opened)
 
     def _decrypt(self) -> bytes:
         """The plaintext of every whole record that has arrived."""

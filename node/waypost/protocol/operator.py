@@ -11,7 +11,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from waypost.limits import FRAME_MAX_BYTES
-from waypost.protocol.frames.messages import U16, Name, Text
+from waypost.protocol.frames.fields import U16, Name, Text
 
 Json = Annotated[str, Meta(max_length=FRAME_MAX_BYTES)]
 

@@ -106,8 +106,8 @@ class Accounts:
         """Whether the account takes messages from that provider."""
         settings = self._settings
         return reachable(
-            user.account.reach,
-            user.account.providers,
+            user.account.reach.mode,
+            user.account.reach.providers,
             settings.reach.value,
             settings.reach_providers,
             Provider(sender_provider),

@@ -9,8 +9,8 @@ from waypost.clock import Instant
 from waypost.errors import Code
 from waypost.links.pump import Pump
 from waypost.links.stream import Stream
+from waypost.protocol.directory.asks import Ask
 from waypost.protocol.frames.handshake import PeerIdentity
-from waypost.protocol.frames.messages import Ask
 from waypost.protocol.frames.session import Event, Session
 
 

@@ -14,9 +14,11 @@ from waypost.errors import Code, Refused
 from waypost.ids import Provider, User, is_canonical_provider, parse_user
 from waypost.limits import BODY_MAX_BYTES, INVITE_LIFETIME_MS, RECEIPT_TIMEOUT_S, RECORD_LIFETIME_MS, UPKEEP_EVERY_S
 from waypost.links.stream import Stream
+from waypost.protocol.directory.asks import Claim
 from waypost.protocol.directory.invite import Invite, invite_text, token_hash
+from waypost.protocol.directory.reach import BY_DEFAULT
 from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, RecordState, sign_record
-from waypost.protocol.frames.messages import Answer, Claim
+from waypost.protocol.frames.messages import Answer
 from waypost.relay.accounts import Accounts
 from waypost.relay.custody.courier import Tools
 from waypost.relay.custody.intake import Desk, Intake
@@ -128,7 +130,7 @@ class Relay:
             )
         )
         self._greeter = Greeter(settings, parts, self.key, tasks)
-        self._greeter.epoch = store.epoch()
+        self._greeter.epoch = store.epoch
         halls = Halls(self.peers, self.records, self.dialer, requests, self.devices, self.intake, self.directory)
         self._greeter.wire(halls)
         self.devices.wire(consequences, self.intake, self._greeter)
@@ -234,7 +236,7 @@ class Relay:
         now_ms = self.parts.clock.wall_ms()
         if not (again and self.accounts.get(user)):
             await self.store.add_account(user, now_ms)
-            self.accounts.put(Account(user, now_ms, b"", "", ()))
+            self.accounts.put(Account(user, now_ms, b"", BY_DEFAULT))
         token = secrets.token_bytes(16)
         expires_ms = now_ms + INVITE_LIFETIME_MS
         await self.store.add_invite(token_hash(token), user, expires_ms)

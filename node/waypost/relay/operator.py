@@ -114,7 +114,7 @@ async def _status(relay: Relay) -> dict[str, Any]:
         "users": len(relay.accounts),
         "devices": sum(len(user.devices) for user in relay.accounts),
         "devices_connected": len(relay.devices),
-        "epoch": relay.store.epoch(),
+        "epoch": relay.store.epoch,
         "peers": [_peer_now(relay, peer) for peer in listed],
         "left_out": left_out,
         "store": {"envelopes": sum(each.items for each in stored), "bytes": sum(each.bytes for each in stored)},
@@ -212,9 +212,9 @@ def _user_now(relay: Relay, user: LocalUser) -> dict[str, Any]:
         "online": sum(1 for _ in relay.devices.links_of(user.address)),
         "waiting": max(waiting, default=0),
         "created_ms": user.account.created_ms,
-        "reach": user.account.reach,
-        "providers": list(user.account.providers),
-        "effective": user.account.reach or relay.settings.reach.value,
+        "reach": user.account.reach.mode.value,
+        "providers": list(user.account.reach.providers),
+        "effective": user.account.reach.mode.value or relay.settings.reach.value,
     }
 
 

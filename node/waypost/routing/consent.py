@@ -7,7 +7,7 @@ from collections.abc import Collection
 from waypost.ids import Provider
 
 
-def reachable(  # noqa: PLR0913, PLR0917 - two words, the account's and the default, about two parties
+def reachable(
     reach: str,
     providers: Collection[Provider],
     default_reach: str,

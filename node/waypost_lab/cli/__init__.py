@@ -5,8 +5,15 @@ from __future__ import annotations
 import typer
 
 from waypost_lab.cli import conformance, faults, report, scenario, show, simulate, traffic, up
+from waypost_lab.cli.interrupt import interruptible
 
 app = typer.Typer(no_args_is_help=True, help="Run, break, simulate and judge whole networks of nodes on this machine.")
+
+
+@app.callback()
+def _lab(context: typer.Context) -> None:
+    context.with_resource(interruptible())
+
 
 app.command()(up.up)
 app.command()(show.status)

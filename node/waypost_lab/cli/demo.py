@@ -31,11 +31,13 @@ def demo(
 
     from waypost.cli.outcome import Exit, print_json
     from waypost_lab.cli.demo_play import Play
+    from waypost_lab.cli.interrupt import interruptible
 
     place = Path(tempfile.mkdtemp(prefix="waypost-demo-"))
     play = Play(place, quiet=json, stay=stay, static=static)
     try:
-        trio.run(play.perform)
+        with interruptible():
+            trio.run(play.perform)
     finally:
         shutil.rmtree(place, ignore_errors=True)
     if json:

@@ -8,9 +8,10 @@ from typing import Any
 
 from waypost.crypto.keys import Purpose, SigningKey
 from waypost.errors import Code
+from waypost.protocol.directory.asks import AskReach, Claim, Join, JoinReply, Publish, PublishReply, ReachReply
 from waypost.protocol.directory.bundle import DeviceList, sign_device_list
 from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.messages import AskReach, Claim, Join, JoinReply, Publish, PublishReply, ReachReply, Role
+from waypost.protocol.frames.messages import Role
 from waypost.protocol.frames.signed import Signed
 from waypost_lab.conformance.bench import Bench
 from waypost_lab.conformance.check import Area, Need, require

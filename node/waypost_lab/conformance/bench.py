@@ -16,9 +16,10 @@ from waypost.crypto.keys import SigningKey, envelope_id
 from waypost.errors import Code, describe, is_for_good
 from waypost.limits import HANDSHAKE_TIMEOUT_S
 from waypost.links.stream import Stream
+from waypost.protocol.directory.asks import Claim, JoinReply, Records
 from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, RecordState, sign_record
 from waypost.protocol.frames.codec import pack
-from waypost.protocol.frames.messages import Claim, Hello, JoinReply, Records, Role
+from waypost.protocol.frames.messages import Hello, Role
 from waypost_lab.conformance.check import Failed, Need, fail
 from waypost_lab.conformance.ground import Ground
 from waypost_lab.conformance.peer import Identity, Party

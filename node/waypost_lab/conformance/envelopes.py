@@ -11,21 +11,12 @@ from waypost.crypto.keys import Purpose, envelope_id
 from waypost.errors import Code
 from waypost.limits import BODY_MAX_BYTES, ENVELOPE_MAX_BYTES, EXPIRY_MAX_S, RECIPIENTS_MAX
 from waypost.protocol.custody.envelope import Envelope
+from waypost.protocol.custody.messages import Delivered, Offer, Receipt, ReceiptPayload
+from waypost.protocol.directory.asks import AskReach, Join, Records, RecordsReply
 from waypost.protocol.directory.bundle import DeviceList
 from waypost.protocol.directory.record import NodeRecord
 from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.messages import (
-    AskReach,
-    Delivered,
-    Join,
-    Offer,
-    Proof,
-    Receipt,
-    ReceiptPayload,
-    Records,
-    RecordsReply,
-    Signal,
-)
+from waypost.protocol.frames.messages import Proof, Signal
 from waypost.protocol.frames.signed import Signed
 from waypost_lab.conformance.bench import Bench, refused_with
 from waypost_lab.conformance.check import Area, require

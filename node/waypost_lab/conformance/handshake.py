@@ -12,8 +12,9 @@ from waypost.clock import DAY_MS
 from waypost.crypto.keys import Purpose
 from waypost.errors import Code
 from waypost.limits import HANDSHAKE_TIMEOUT_S
+from waypost.protocol.directory.asks import Records
 from waypost.protocol.frames.codec import encode, pack
-from waypost.protocol.frames.messages import Hello, Ping, Proof, Query, Records, Role
+from waypost.protocol.frames.messages import Hello, Ping, Proof, Query, Role
 from waypost_lab.conformance.bench import Bench
 from waypost_lab.conformance.check import Area, Need, require
 from waypost_lab.conformance.peer import Identity, Party, frame

@@ -10,10 +10,12 @@ import trio
 from waypost.clock import DAY_MS
 from waypost.crypto.keys import Purpose, SigningKey, verify
 from waypost.errors import Code, PeerFault
+from waypost.ids import parse_address
 from waypost.limits import PACKAGES_PER_DEVICE_MAX, SUITES_PER_CLAIM_MAX
+from waypost.protocol.directory.asks import Claim, ClaimAnswer, ClaimReply, DeviceKeys, Publish, PublishReply
 from waypost.protocol.directory.bundle import Bundle, KeyPackage, open_claim, sign_package
 from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.messages import Answer, Claim, ClaimAnswer, ClaimReply, DeviceKeys, Publish, PublishReply
+from waypost.protocol.frames.messages import Answer
 from waypost_lab.conformance.bench import Bench
 from waypost_lab.conformance.check import Area, Need, fail, require
 from waypost_lab.conformance.peer import Party
@@ -62,7 +64,7 @@ async def claimed(link: Party, address: str, *suites: str, request: bytes | None
 
 def _open(link: Party, whole: ClaimAnswer, address: str, request: bytes) -> Bundle:
     try:
-        return open_claim(whole, address, request, link.wall_ms())
+        return open_claim(whole, parse_address(address), request, link.wall_ms())
     except PeerFault as fault:
         fail(f"the bundle does not hold: {fault}")
 

@@ -8,8 +8,10 @@ import trio
 
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code
+from waypost.protocol.custody.messages import Delivered, Outcome, Refusal
+from waypost.protocol.directory.asks import Track, TrackReply
 from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.messages import Delivered, Notice, NoticeKind, Outcome, Refusal, Track, TrackReply
+from waypost.protocol.frames.messages import Notice, NoticeKind
 from waypost_lab.conformance.bench import Bench, refused_with
 from waypost_lab.conformance.check import Area, Need, require
 from waypost_lab.conformance.envelopes import arrives

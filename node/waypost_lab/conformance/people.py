@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from waypost.crypto.keys import SigningKey
 from waypost.errors import Code, LocalError, describe
+from waypost.protocol.directory.asks import AskReach, Join, JoinReply
 from waypost.protocol.directory.bundle import DeviceList, sign_device_list
 from waypost.protocol.directory.invite import Invite, parse_invite
 from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.messages import AskReach, Join, JoinReply, Role
+from waypost.protocol.frames.messages import Role
 from waypost_lab.conformance.check import Failed
 from waypost_lab.conformance.peer import Identity, Party
 

@@ -11,9 +11,11 @@ import trio
 from waypost.crypto.keys import Purpose
 from waypost.errors import Code, PeerFault
 from waypost.limits import RECORD_LIFETIME_MS, RECORDS_PER_MESSAGE_MAX
+from waypost.protocol.custody.messages import Delivered
+from waypost.protocol.directory.asks import Claim, Records, RecordsReply
 from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, RecordState, open_record, succession_payload
 from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.messages import Claim, Delivered, Notice, NoticeKind, Records, RecordsReply
+from waypost.protocol.frames.messages import Notice, NoticeKind
 from waypost_lab.conformance.bench import Bench, refused_with
 from waypost_lab.conformance.check import Area, Need, fail, require
 from waypost_lab.conformance.peer import Identity, Party

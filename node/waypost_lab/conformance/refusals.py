@@ -8,7 +8,8 @@ import trio
 
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code, describe
-from waypost.protocol.frames.messages import AskReach, Claim, Delivered
+from waypost.protocol.custody.messages import Delivered
+from waypost.protocol.directory.asks import AskReach, Claim
 from waypost_lab.conformance.bench import Bench, refused_with
 from waypost_lab.conformance.check import Area, require
 from waypost_lab.conformance.envelopes import arrives, offered

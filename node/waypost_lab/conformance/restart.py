@@ -8,7 +8,7 @@ import trio
 
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code
-from waypost.protocol.frames.messages import Claim, Join
+from waypost.protocol.directory.asks import Claim, Join
 from waypost_lab.conformance.bench import Bench, refused_with
 from waypost_lab.conformance.check import Area, Need, Stage, require
 from waypost_lab.conformance.envelopes import PAUSE_S, arrives, offered

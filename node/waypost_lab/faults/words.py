@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from waypost.protocol.frames.messages import Name
+from waypost.protocol.frames.fields import Name
 
 
 class _Fault(Struct, frozen=True, array_like=True, gc=False):

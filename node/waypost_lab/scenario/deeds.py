@@ -9,6 +9,8 @@ import trio
 from waypost.crypto.seal import SUITE
 from waypost.errors import Code, LocalError
 from waypost.limits import CLAIM_RATE_PER_S
+from waypost.storage.operations.keys import AddPackages
+from waypost.storage.operations.mail import Accept
 from waypost_lab.faults import words
 from waypost_lab.scenario.stage import Once, Stage
 from waypost_lab.scenario.vocabulary import deed, setup
@@ -148,13 +150,13 @@ faults(
 )
 async def crashes_after_storing(stage: Stage, node: str, number: int) -> None:
     """Right after that is durable and before anybody is told so."""
-    await stage.crash_once(Once(node, "accept", number))
+    await stage.crash_once(Once(node, Accept, number))
 
 
 @deed("<node> crashes once it has stored new keys")
 async def crashes_after_keys(stage: Stage, node: str) -> None:
     """The same, of the next upload of key packages."""
-    await stage.crash_once(Once(node, "publish", 1))
+    await stage.crash_once(Once(node, AddPackages, 1))
 
 
 faults(

@@ -9,8 +9,11 @@ from typing import Any
 import trio
 
 from waypost.errors import Code, LocalError
+from waypost.protocol.directory.package import PackageState
 from waypost.relay.settings import Quotas
-from waypost.storage.store import Issued
+from waypost.storage.operations.base import Operation
+from waypost.storage.operations.keys import AddPackages, IssuePackages
+from waypost.storage.operations.mail import Accept
 from waypost_lab.book import Book, Letter, Step
 from waypost_lab.machine import Make
 from waypost_lab.names import full_name, full_node, short
@@ -27,10 +30,10 @@ _TOLD_MAX = 50_000  #: lines of what has happened, kept for a failure
 
 @dataclass(frozen=True)
 class Once:
-    """A crash that waits for its moment: `verb`, of which `left` more items must have become durable."""
+    """A crash that waits for its moment: an operation, of which `left` more items must have become durable."""
 
     node: str
-    verb: str
+    operation: type[Accept | AddPackages]
     left: int
 
 
@@ -151,27 +154,23 @@ class Stage:
         at, who = trio.current_time(), {"sender": written.sender, "recipient": written.recipient}
         self.on_event(TimelineStep(t=at, id=f"{written.number:032x}", step=step.value, code=code, **who))
 
-    def _committed(self, node: str, verb: str, arguments: tuple[Any, ...], result: Any) -> None:
+    def _committed(self, node: str, operation: Operation[Any], result: Any) -> None:
         if isinstance(result, Exception):
             return
-        if verb == "claim":
+        if isinstance(operation, IssuePackages):
             for each in result:
-                if isinstance(each, Issued) and each.state == "one-time":
+                if each.state is PackageState.ONE_TIME:
                     self.issued[each.package] = self.issued.get(each.package, 0) + 1
-        self._once = [left for once in self._once if (left := self._nearer(once, node, verb, arguments))]
+        self._once = [left for once in self._once if (left := self._nearer(once, node, operation))]
 
-    def _nearer(self, once: Once, node: str, verb: str, arguments: tuple[Any, ...]) -> Once | None:
-        if (once.node, once.verb) != (short(node), verb):
+    def _nearer(self, once: Once, node: str, operation: Operation[Any]) -> Once | None:
+        if once.node != short(node) or not isinstance(operation, once.operation):
             return once
-        left = once.left - (len(arguments[0].items) if verb == "accept" else _packages(arguments))
+        # An upload that is empty only asks how many packages are left.
+        left = once.left - len(operation.deposit.items if isinstance(operation, Accept) else operation.packages)
         if left > 0:
             return replace(once, left=left)
         if left == once.left:
             return once
         self.net.crash(node)
         return None
-
-
-def _packages(arguments: tuple[Any, ...]) -> int:
-    """Of an upload; one that is empty only asks how many are left."""
-    return len(arguments[3])

@@ -15,10 +15,12 @@ import trio
 
 from waypost.errors import Code, WaypostError, describe
 from waypost.limits import BATCH_MAX_ENVELOPES, EARLY_BATCHES_MAX
+from waypost.protocol.directory.asks import ClaimReply
 from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.messages import ClaimReply
 from waypost.relay.settings import Quotas
-from waypost.storage.store import Accepted, Deposit, MailboxKind
+from waypost.storage.operations.base import Operation
+from waypost.storage.operations.mail import Accept, Accepted, Deposit
+from waypost.storage.operations.mailboxes import MailboxKind
 from waypost_lab.app import App
 from waypost_lab.book import Book, Step
 from waypost_lab.simulate.events import Events
@@ -181,8 +183,8 @@ class NodeObserver:
     node: str
     promises: Promises
 
-    def committed(self, verb: str, arguments: tuple[Any, ...], result: Any) -> None:
+    def committed(self, operation: Operation[Any], result: Any) -> None:
         if isinstance(result, WaypostError):
             return
-        if verb == "accept":
-            self.promises.stored(self.node, arguments[0], result)
+        if isinstance(operation, Accept):
+            self.promises.stored(self.node, operation.deposit, result)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import trio
-import trio_asyncio
 
 from waypost_lab import deterministic
 from waypost_lab.simulate.events import Events
@@ -100,7 +99,7 @@ def _little_collecting() -> Iterator[None]:
 
 
 async def _play(plan: Plan, events: Events) -> tuple[World, float]:
-    async with trio_asyncio.open_loop() if plan.sqlite else nullcontext(), trio.open_nursery() as nursery:
+    async with trio.open_nursery() as nursery:
         world = World(plan, nursery, events)
         title = f"{plan.nodes} nodes, {plan.users} users, {plan.hours:g} h, {plan.faults}"
         events.record(Run(title=title, source="simulate", nodes=tuple(world.machines), seed=plan.seed))

@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import cache
 from hashlib import blake2b
 
-from waypost.client.content import PLAIN_TEXT, PURPOSE, Payload, sign_payload
+from waypost.client.mail.content import PLAIN_TEXT
+from waypost.client.schemes.payload import PURPOSE, Payload, sign_payload
 from waypost.clock import WallMs
 from waypost.crypto import seal, vault
 from waypost.crypto.kem import KemKey
@@ -16,8 +17,10 @@ from waypost.daemon.template import template
 from waypost.discovery.txt import Announcement, dns_value, lan_properties
 from waypost.ids import Provider
 from waypost.protocol import operator as admin
+from waypost.protocol.custody import messages as custody
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
 from waypost.protocol.custody.transfer import batch_digest
+from waypost.protocol.directory import asks
 from waypost.protocol.directory.bundle import DeviceList, KeyPackage, sign_claim, sign_device_list, sign_package
 from waypost.protocol.directory.invite import Invite, invite_text
 from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, RecordState, sign_record, succession_payload
@@ -104,12 +107,12 @@ def packages() -> tuple[bytes, ...]:
 
 
 @cache
-def claim_replies() -> tuple[m.ClaimReply, ...]:
+def claim_replies() -> tuple[asks.ClaimReply, ...]:
     keys = (
-        m.DeviceKeys(DEVICE.public, "one-time", packages()[0]),
-        m.DeviceKeys(PEER.public, "exhausted"),
+        asks.DeviceKeys(DEVICE.public, "one-time", packages()[0]),
+        asks.DeviceKeys(PEER.public, "exhausted"),
     )
-    return (m.ClaimReply(REQUEST, BOB, NOW_MS, device_lists()[0], keys),)
+    return (asks.ClaimReply(REQUEST, BOB, NOW_MS, device_lists()[0], keys),)
 
 
 @cache
@@ -163,7 +166,7 @@ def invites() -> tuple[bytes, ...]:
 CHANNEL = Channel(bytes(range(32)), "x25519", dialed=True)
 OWN = Own(m.Role.NODE, BIRDY, NODE)
 _FAR = Own(m.Role.NODE, FINCH, PEER, ("seal.1",))
-OUTCOME = m.Outcome("alice", BOB, 0, NOW_MS, REQUEST * 3)
+OUTCOME = custody.Outcome("alice", BOB, 0, NOW_MS, REQUEST * 3)
 
 
 @cache
@@ -188,14 +191,14 @@ def far_frames(far: Own, spoil: Callable[[bytes], bytes] = bytes) -> bytes:
 
 
 @cache
-def asks() -> tuple[m.Ask, ...]:
+def requests() -> tuple[asks.Ask, ...]:
     return (
-        m.Join(REQUEST, device_lists()[0], "phone"),
-        m.Publish(REQUEST, 1, (packages()[0],), packages()[0]),
-        m.Claim(REQUEST, BOB, ("seal.1", "mls.1")),
-        m.Track(REQUEST),
-        m.Records(records()),
-        m.AskReach("some", (BIRDY, "wren.example")),
+        asks.Join(REQUEST, device_lists()[0], "phone"),
+        asks.Publish(REQUEST, 1, (packages()[0],), packages()[0]),
+        asks.Claim(REQUEST, BOB, ("seal.1", "mls.1")),
+        asks.Track(REQUEST),
+        asks.Records(records()),
+        asks.AskReach("some", (BIRDY, "wren.example")),
     )
 
 
@@ -204,23 +207,23 @@ def receipt_payloads() -> tuple[bytes, ...]:
     """For the batch that `targets.session` has offered."""
     digest = batch_digest(envelope_id(envelopes()[0]))
     return (
-        pack(m.ReceiptPayload(1, NOW_MS, digest)),
-        pack(m.ReceiptPayload(1, NOW_MS, digest, (m.Refusal(0, 201, 30),))),
+        pack(custody.ReceiptPayload(1, NOW_MS, digest)),
+        pack(custody.ReceiptPayload(1, NOW_MS, digest, (custody.Refusal(0, 201, 30),))),
     )
 
 
 @cache
 def messages() -> tuple[m.Message, ...]:
     """One of each kind, and of each that a session takes a different way."""
-    receipts = tuple(m.Receipt(payload, PEER.sign(Purpose.RECEIPT, payload)) for payload in receipt_payloads())
+    receipts = tuple(custody.Receipt(payload, PEER.sign(Purpose.RECEIPT, payload)) for payload in receipt_payloads())
     return (
         m.Hello(1, 1, m.Role.NODE, FINCH, PEER.public, ("seal.1",), "x25519", NOW_MS, 4096, 2**24, records()[0], 3),
         m.Proof(bytes(64)),
-        m.Offer(1, envelopes()),
-        m.Offer(1, envelopes()[:1]),
+        custody.Offer(1, envelopes()),
+        custody.Offer(1, envelopes()[:1]),
         *receipts,
-        m.Delivered(2, (OUTCOME, m.Outcome("carol", BOB, 300, NOW_MS, REQUEST))),
-        *(m.Query(number, ask) for number, ask in enumerate(asks(), 1)),
+        custody.Delivered(2, (OUTCOME, custody.Outcome("carol", BOB, 300, NOW_MS, REQUEST))),
+        *(m.Query(number, ask) for number, ask in enumerate(requests(), 1)),
         m.Answer(1, 0, "", claim_answers()[0], bytes(64)),
         m.Answer(1, 300, "no such user"),
         m.Notice(m.NoticeKind.HELD, 0, NOW_MS, REQUEST * 4),
@@ -271,15 +274,15 @@ def admin_requests() -> tuple[bytes, ...]:
 def replies() -> dict[type, bytes]:
     """The body of each kind of answer."""
     return {
-        m.ReceiptPayload: receipt_payloads()[1],
-        m.Outcome: pack(OUTCOME),
-        m.TrackReply: pack(m.TrackReply((m.TrackRow(NOW_MS, "held", FINCH, 0),) * 3, "held", 5, 0)),
-        m.JoinReply: pack(m.JoinReply(BOB, records()[0], 3)),
-        m.PublishReply: pack(m.PublishReply(99, 3)),
-        m.ClaimReply: pack(claim_replies()[0]),
-        m.ClaimAnswer: claim_answers()[0],
-        m.RecordsReply: pack(m.RecordsReply(records())),
-        m.ReachReply: pack(m.ReachReply("some", (BIRDY,))),
+        custody.ReceiptPayload: receipt_payloads()[1],
+        custody.Outcome: pack(OUTCOME),
+        asks.TrackReply: pack(asks.TrackReply((asks.TrackRow(NOW_MS, "held", FINCH, 0),) * 3, "held", 5, 0)),
+        asks.JoinReply: pack(asks.JoinReply(BOB, records()[0], 3)),
+        asks.PublishReply: pack(asks.PublishReply(99, 3)),
+        asks.ClaimReply: pack(claim_replies()[0]),
+        asks.ClaimAnswer: claim_answers()[0],
+        asks.RecordsReply: pack(asks.RecordsReply(records())),
+        asks.ReachReply: pack(asks.ReachReply("some", (BIRDY,))),
         admin.Response: pack(admin.Response(0, "", '{"a": 1}')),
     }
 

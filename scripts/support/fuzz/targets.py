@@ -10,23 +10,25 @@ from scripts.support.fuzz import seeds
 from scripts.support.fuzz.mls_inside import inside
 from scripts.support.fuzz.mls_outside import outside
 from scripts.support.fuzz.target import Target
-from zeroconf.asyncio import AsyncServiceInfo
+from zeroconf import ServiceInfo
 
-from waypost.client.content import open_payload
+from waypost.client.schemes.payload import open_payload
 from waypost.crypto import kem, padding, seal, vault
 from waypost.crypto.keys import Purpose, SigningKey, envelope_id, parse_key
 from waypost.daemon import config
-from waypost.discovery.mdns import SERVICE_TYPE, sighting_of
+from waypost.discovery.mdns import sighting_of
+from waypost.discovery.responder import SERVICE_TYPE
 from waypost.discovery.txt import parse_dns_values
 from waypost.errors import LocalError, PeerFault
 from waypost.ids import parse_address, parse_id, parse_provider
 from waypost.limits import HANDSHAKE_FRAME_MAX_BYTES, KIB, VAULT_MEMORY_MAX_KIB, VAULT_PASSES_MAX
 from waypost.protocol import operator as admin
+from waypost.protocol.custody import messages as custody
 from waypost.protocol.custody.envelope import decode_envelope, sender_of, time_fault
+from waypost.protocol.directory import asks
 from waypost.protocol.directory.bundle import open_claim, open_device_list, open_package
 from waypost.protocol.directory.invite import parse_invite
 from waypost.protocol.directory.record import open_record
-from waypost.protocol.frames import messages as m
 from waypost.protocol.frames.codec import FrameBuffer, decode, pack, read
 from waypost.protocol.frames.handshake import Handshake, Own
 from waypost.protocol.frames.messages import Role
@@ -99,7 +101,7 @@ def _conversed(pieces: Sequence[bytes]) -> object:
     session = Session(_TERMS, 0.0)
     envelope = seeds.envelopes()[0]
     session.offer([envelope], [envelope_id(envelope)], "batch")
-    session.ask(m.Track(seeds.REQUEST), "question", 0.0)
+    session.ask(asks.Track(seeds.REQUEST), "question", 0.0)
     session.bytes_to_send()
     events = []
     for piece in pieces:
@@ -124,8 +126,8 @@ def _framed(data: bytes) -> bytes:
         message = decode(body)
     except PeerFault:
         message = None
-    if isinstance(message, m.Receipt):
-        body = pack(m.Receipt(message.payload, seeds.PEER.sign(Purpose.RECEIPT, message.payload)))
+    if isinstance(message, custody.Receipt):
+        body = pack(custody.Receipt(message.payload, seeds.PEER.sign(Purpose.RECEIPT, message.payload)))
     return len(body).to_bytes(4, "big") + body
 
 
@@ -174,16 +176,16 @@ def _signer(purpose: Purpose, key: SigningKey) -> Callable[[bytes], bytes]:
 
 
 def _open_claim(data: bytes) -> object:
-    return open_claim(read(data, m.ClaimAnswer), seeds.BOB, seeds.REQUEST, seeds.NOW_MS)
+    return open_claim(read(data, asks.ClaimAnswer), parse_address(seeds.BOB), seeds.REQUEST, seeds.NOW_MS)
 
 
 def _claim_signed(data: bytes) -> bytes:
     try:
-        answer = read(data, m.ClaimAnswer)
+        answer = read(data, asks.ClaimAnswer)
     except PeerFault:
         return data
     signature = seeds.NODE.sign(Purpose.ANSWER, answer.reply)
-    return pack(m.ClaimAnswer(answer.reply, signature, seeds.records()[0]))
+    return pack(asks.ClaimAnswer(answer.reply, signature, seeds.records()[0]))
 
 
 # ── envelopes and bodies ────────────────────────────────────────────────────────────────────────────────────────────
@@ -274,7 +276,7 @@ def _text(name: str, parse: Callable[[str], object], texts: Sequence[bytes]) -> 
 
 
 def _sighted(data: bytes) -> object:
-    info = AsyncServiceInfo(
+    info = ServiceInfo(
         SERVICE_TYPE,
         f"finch-x.{SERVICE_TYPE}",
         port=7711,

@@ -39,8 +39,8 @@ MUTANTS = (
     Mutant(
         "dedup",
         "an id known already is stored again",
-        "waypost.storage.memory.engine",
-        (("            if item.id not in self._seen:\n", "            if True:\n"),),
+        "waypost.storage.memory.mail",
+        (("        if item.id not in state.seen:\n", "        if True:\n"),),
     ),
     Mutant(
         "receipt-first",
@@ -71,17 +71,6 @@ MUTANTS = (
                 "            judged.missing.clear()\n",
             ),
             ("        if judged.missing:\n            self._settle_missing(link, offered.batch, judged)\n", ""),
-        ),
-    ),
-    Mutant(
-        "no-shield",
-        "a node that ends breaks its transactions off",
-        "waypost.storage.sqlite.commit",
-        (
-            (
-                "            with trio.CancelScope(shield=True):\n                await aio_as_trio(self._run)()\n",
-                "            await aio_as_trio(self._run)()\n",
-            ),
         ),
     ),
     Mutant(

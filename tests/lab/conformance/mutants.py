@@ -36,8 +36,10 @@ from waypost.relay.services import directory
 from waypost.relay.services.directory import Directory
 from waypost.routing import policy, router
 from waypost.routing.router import Accept, FromDevice, FromPeer, Refuse
-from waypost.storage.memory.engine import MemoryStore
-from waypost.storage.store import Accepted, Item
+from waypost.storage.memory import keys as memory_keys
+from waypost.storage.memory import mail as memory_mail
+from waypost.storage.memory.state import MemoryState
+from waypost.storage.operations.mail import Accepted, Item
 from waypost_lab.conformance import lasting
 
 Patch = pytest.MonkeyPatch
@@ -270,21 +272,18 @@ def signs_another_digest(patch: Patch) -> None:
 
 @mutant("ids", "delivered_to_a_peer", "acknowledged")
 def acknowledges_without_storing(patch: Patch) -> None:
-    async def taken(self: MemoryStore, deposit: Any) -> Any:
-        return Accepted((), 0)
-
-    patch.setattr(MemoryStore, "accept", taken)
+    patch.setattr(memory_mail, "accept", lambda *_: Accepted((), 0))
 
 
 @mutant("duplicates", "acknowledged")
 def hands_on_what_it_knows(patch: Patch) -> None:
-    accept = MemoryStore.accept
+    accept = memory_mail.accept
 
-    def forgetful(self: MemoryStore, deposit: Any) -> Any:
-        self._seen.clear()
-        return accept(self, deposit)
+    def forgetful(state: MemoryState, deposit: Any, changes: Any) -> Any:
+        state.seen.clear()
+        return accept(state, deposit, changes)
 
-    patch.setattr(MemoryStore, "accept", forgetful)
+    patch.setattr(memory_mail, "accept", forgetful)
 
 
 @mutant("unknown_refusal")
@@ -408,38 +407,35 @@ def does_not_ask_for_consent(patch: Patch) -> None:
 
 @mutant("in_order", "at_once", "same_upload")
 def issues_a_package_twice(patch: Patch) -> None:
-    claim = MemoryStore.claim
+    issue = memory_keys.issue_packages
     given: dict[object, Any] = {}  # answers by question
 
-    async def again(self: MemoryStore, user: Any, suites: Any, at_ms: int) -> Any:
+    def again(state: MemoryState, user: Any, suites: Any, at_ms: int) -> Any:
         key = (user, tuple(suites))
         if key not in given:
-            given[key] = await claim(self, user, suites, at_ms)
+            given[key] = issue(state, user, suites, at_ms)
         return given[key]
 
-    patch.setattr(MemoryStore, "claim", again)
+    patch.setattr(memory_keys, "issue_packages", again)
 
 
 @mutant("in_order")
 def prefers_the_last_suite(patch: Patch) -> None:
-    claim = MemoryStore.claim
+    issue = memory_keys.issue_packages
     patch.setattr(
-        MemoryStore, "claim", lambda self, user, suites, at_ms: claim(self, user, tuple(reversed(suites)), at_ms)
+        memory_keys, "issue_packages", lambda state, user, suites, at_ms: issue(state, user, suites[::-1], at_ms)
     )
 
 
 @mutant("same_request", "remembered")
 def forgets_what_it_answered(patch: Patch) -> None:
-    async def unknown(self: MemoryStore, _request: bytes, _digest: bytes) -> None:
-        """Nothing is known."""
-
-    patch.setattr(MemoryStore, "answered", unknown)
+    patch.setattr(memory_keys, "_answer_to", lambda *_: None)
 
 
 @mutant("expired_package")
 def issues_expired_packages(patch: Patch) -> None:
-    claim = MemoryStore.claim
-    patch.setattr(MemoryStore, "claim", lambda self, user, suites, _at_ms: claim(self, user, suites, 0))
+    issue = memory_keys.issue_packages
+    patch.setattr(memory_keys, "issue_packages", lambda state, user, suites, _at_ms: issue(state, user, suites, 0))
 
 
 @mutant("reach")
@@ -452,6 +448,6 @@ def takes_packages_of_any_epoch(patch: Patch) -> None:
     publish = Directory._publish
 
     async def lax(self: Directory, link: Any, ask: Any) -> Any:
-        return await publish(self, link, msgspec.structs.replace(ask, epoch=self._office.store.epoch()))
+        return await publish(self, link, msgspec.structs.replace(ask, epoch=self._office.store.epoch))
 
     patch.setattr(Directory, "_publish", lax)

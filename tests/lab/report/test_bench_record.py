@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from scripts.support.bench_record import EVERY_S, Record, counts, merged, summaries
+from scripts.support.bench.record import EVERY_S, Record, counts, merged, summaries
 
 from waypost_lab.report import picture_of
 from waypost_lab.timeline import End, Flow, Latency, Run
@@ -47,9 +47,10 @@ def test_a_record_of_nothing_is_a_timeline_too() -> None:
     assert [type(event) for event in Record("bench connections").events({})] == [Run, End]
 
 
+@pytest.mark.timeout(300)
 def test_a_real_benchmark_can_be_drawn(tmp_path: Path) -> None:
     file = tmp_path / "bench.jsonl"
-    command = [sys.executable, "-m", "scripts.support.bench", "offline", "--messages", "300", "--json"]
+    command = [sys.executable, "-m", "scripts.support.bench", "offline", "--messages", "300", "--syncs", "0", "--json"]
     done = subprocess.run([*command, "--record", str(file)], cwd=ROOT, capture_output=True, text=True, check=True)
     picture = picture_of(file)
     figures = {figure.name: figure.value for figure in picture.figures}

@@ -24,7 +24,7 @@ from waypost.limits import (
     USER_MAX_CHARS,
 )
 from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.messages import ADDRESS_MAX_CHARS, U53, Suite
+from waypost.protocol.frames.fields import ADDRESS_MAX_CHARS, U53, Suite
 
 ENVELOPE_VERSION = 1
 

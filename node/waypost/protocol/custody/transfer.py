@@ -20,8 +20,9 @@ from waypost.clock import WallMs
 from waypost.crypto.keys import Purpose, SigningKey, envelope_id, verify
 from waypost.errors import Code, PeerFault
 from waypost.limits import BATCH_MAX_BYTES, BATCH_MAX_ENVELOPES
+from waypost.protocol.custody.messages import Delivered, Offer, Outcome, Receipt, ReceiptPayload, Refusal
 from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.messages import ID_BYTES, Delivered, Offer, Outcome, Receipt, ReceiptPayload, Refusal
+from waypost.protocol.frames.fields import ID_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,13 @@ from waypost.clock import WallMs
 from waypost.crypto.keys import Purpose, SigningKey, verify
 from waypost.crypto.seal import package_id
 from waypost.errors import Code, PeerFault
+from waypost.ids import Address
 from waypost.limits import DEVICES_PER_ACCOUNT_MAX, PACKAGE_MAX_BYTES
+from waypost.protocol.directory.asks import ClaimAnswer, ClaimReply
+from waypost.protocol.directory.package import PackageState
 from waypost.protocol.directory.record import open_record
 from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.messages import U53, ClaimAnswer, ClaimReply, Key, Name, Suite
+from waypost.protocol.frames.fields import U53, Key, Name, Suite
 from waypost.protocol.frames.signed import Signed, open_self_signed, sign
 
 
@@ -56,11 +59,11 @@ class OpenPackage:
 class Bundle:
     """A checked key bundle of one account."""
 
-    address: str
+    address: Address
     identity_key: bytes
     list_sequence: int
     packages: tuple[OpenPackage, ...]
-    states: tuple[tuple[bytes, str], ...]  #: device key → one-time, last-resort, exhausted or incompatible
+    states: tuple[tuple[bytes, PackageState], ...]  #: of each device key
     node_key: bytes
     at_ms: WallMs
 
@@ -97,7 +100,7 @@ def sign_claim(reply: ClaimReply, node: SigningKey, node_record: bytes) -> Claim
     return ClaimAnswer(payload, node.sign(Purpose.ANSWER, payload), node_record)
 
 
-def open_claim(answer: ClaimAnswer, address: str, request: bytes, now_ms: WallMs) -> Bundle:
+def open_claim(answer: ClaimAnswer, address: Address, request: bytes, now_ms: WallMs) -> Bundle:
     """Check a claim's answer wholly. Raises PeerFault: what does not fit, fits nowhere.
 
     The caller compares `identity_key` with the one that it has pinned for the address.
@@ -105,9 +108,9 @@ def open_claim(answer: ClaimAnswer, address: str, request: bytes, now_ms: WallMs
     record = open_record(answer.node_record, now_ms).record
     verify(record.key, Purpose.ANSWER, answer.reply, answer.signature)
     reply = read(answer.reply, ClaimReply)
-    if reply.address != address or reply.request != request or record.name != address.rpartition("@")[2]:
+    if reply.address != str(address) or reply.request != request or record.name != address.provider:
         raise PeerFault(Code.BAD_FRAME, "the answer is to another question")
-    devices = open_device_list(reply.device_list, address)
+    devices = open_device_list(reply.device_list, str(address))
     packages: list[OpenPackage] = []
     for keys in reply.devices:
         if keys.device not in devices.devices:
@@ -118,5 +121,5 @@ def open_claim(answer: ClaimAnswer, address: str, request: bytes, now_ms: WallMs
         if opened.package.expires_ms <= now_ms:
             raise PeerFault(Code.EXPIRED, "key package")
         packages.append(opened)
-    states = tuple((keys.device, keys.state) for keys in reply.devices)
+    states = tuple((keys.device, PackageState(keys.state)) for keys in reply.devices)
     return Bundle(address, devices.key, devices.sequence, tuple(packages), states, record.key, reply.at_ms)

@@ -16,7 +16,7 @@ from waypost.errors import Code, LocalError, PeerFault
 from waypost.limits import RECORD_ENDPOINTS_MAX
 from waypost.protocol.directory.record import RecordEndpoint
 from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.messages import U53, Id, Key, Name
+from waypost.protocol.frames.fields import U53, Id, Key, Name
 
 _PREFIX = "waypost:"
 

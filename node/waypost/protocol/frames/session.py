@@ -15,26 +15,11 @@ from waypost.clock import NEVER, Instant, WallMs
 from waypost.crypto.keys import SigningKey
 from waypost.errors import Code, PeerFault
 from waypost.limits import PING_AFTER_S, QUERIES_IN_FLIGHT_MAX, QUERY_TIMEOUT_S, SEND_BUFFER_MAX_BYTES, SILENT_AFTER_S
+from waypost.protocol.custody.messages import Delivered, Offer, Outcome, Receipt, Refusal
 from waypost.protocol.custody.transfer import Holder, Receiver, Room
+from waypost.protocol.directory.asks import Ask
 from waypost.protocol.frames.codec import FrameBuffer, decode, encode
-from waypost.protocol.frames.messages import (
-    Answer,
-    Ask,
-    Delivered,
-    Goodbye,
-    Hello,
-    Message,
-    Notice,
-    Offer,
-    Outcome,
-    Ping,
-    Pong,
-    Proof,
-    Query,
-    Receipt,
-    Refusal,
-    Signal,
-)
+from waypost.protocol.frames.messages import Answer, Goodbye, Hello, Message, Notice, Ping, Pong, Proof, Query, Signal
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from waypost.crypto.keys import Purpose, SigningKey, verify
 from waypost.errors import Code, PeerFault
 from waypost.limits import FRAME_MAX_BYTES
 from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.messages import Signature
+from waypost.protocol.frames.fields import Signature
 
 T = TypeVar("T")
 

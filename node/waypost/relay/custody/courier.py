@@ -16,9 +16,9 @@ from waypost.limits import (
     FETCH_MAX_ENVELOPES,
     RETRY_HINT_MAX_S,
 )
+from waypost.protocol.custody.messages import Outcome, Refusal
 from waypost.protocol.custody.outbox import Allowance, Chunk, Outbox, Verdict
 from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.messages import Outcome, Refusal
 from waypost.relay.custody.ledger import Ledger
 from waypost.relay.link import Link
 from waypost.relay.tasks import Tasks

@@ -9,7 +9,8 @@ from typing import Any
 from waypost.clock import Clock
 from waypost.errors import Code, PeerFault, WaypostError
 from waypost.protocol.custody.envelope import decode_envelope
-from waypost.protocol.frames.messages import NoticeKind, Refusal
+from waypost.protocol.custody.messages import Refusal
+from waypost.protocol.frames.messages import NoticeKind
 from waypost.protocol.frames.session import Offered, Reported
 from waypost.relay.custody.disk_alarm import Fullness
 from waypost.relay.custody.early import EarlyOffers

@@ -21,8 +21,10 @@ from waypost.limits import (
     RETRY_HINT_MAX_S,
 )
 from waypost.protocol.custody.envelope import decode_envelope
+from waypost.protocol.custody.fate import Event
+from waypost.protocol.custody.messages import Outcome, Refusal
 from waypost.protocol.custody.outbox import Verdict
-from waypost.protocol.frames.messages import Notice, NoticeKind, Outcome, Refusal
+from waypost.protocol.frames.messages import Notice, NoticeKind
 from waypost.relay.accounts import Accounts
 from waypost.relay.custody.ledger import Ledger
 from waypost.relay.link import Link
@@ -109,7 +111,9 @@ class Consequences:
         by_sender, news, now_ms = taken
         traces = []
         if by_sender:
-            traces.append(Trace(now_ms, event, party, 0, b"".join(id_ for ids in by_sender.values() for id_ in ids)))
+            traces.append(
+                Trace(now_ms, Event(event), party, 0, b"".join(id_ for ids in by_sender.values() for id_ in ids))
+            )
         recipient = party if "@" in party else ""
         traces += self._bounce(news, ((r.entry, r.index, r.code) for r in verdict.bounced), (party, recipient), now_ms)
         keep: list[Keep] = []
@@ -128,7 +132,7 @@ class Consequences:
         for refused in verdict.deferred:
             if refused.entry.kind is ParcelKind.ENVELOPES:
                 id_ = refused.entry.ids[refused.index]
-                traces.append(Trace(now_ms, "deferred", party, refused.code, id_))
+                traces.append(Trace(now_ms, Event.DEFERRED, party, refused.code, id_))
                 self.notify(senders_of(refused.entry)[refused.index], NoticeKind.WAITING, [id_], refused.code, due_ms)
         return traces
 
@@ -174,7 +178,7 @@ class Consequences:
         for user, code in missing:
             recipient = f"{user}@{self._provider}"
             self.tell(news, sender, Fate(recipient, code.number, now_ms), [id_])
-            traces.append(Trace(now_ms, "bounced", recipient, code.number, id_))
+            traces.append(Trace(now_ms, Event.BOUNCED, recipient, code.number, id_))
         return Settlement(0, (), (), traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS)
 
     def reported(self, party: str, outcomes: Iterable[Outcome]) -> tuple[Settlement, list[Refusal]]:
@@ -194,7 +198,7 @@ class Consequences:
             if not roomy and self._accounts.device_mailboxes(sender):
                 refusals.append(Refusal(index, Code.MAILBOX_FULL.number))
                 continue
-            event = "bounced" if outcome.code else "delivered"
+            event = Event.BOUNCED if outcome.code else Event.DELIVERED
             traces.append(Trace(now_ms, event, outcome.recipient, outcome.code, outcome.ids))
             news.add(roomy, outcome)
         return Settlement(0, (), (), traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS), refusals
@@ -212,7 +216,9 @@ class Consequences:
             concerned = [recipient] if recipient else [f"{user}@{envelope.provider}" for user in envelope.users]
             for each in concerned:
                 self.tell(news, envelope.sender, Fate(each, code, now_ms), [id_])
-            traces.append(Trace(now_ms, "expired" if code == Code.EXPIRED.number else "bounced", party, code, id_))
+            traces.append(
+                Trace(now_ms, Event.EXPIRED if code == Code.EXPIRED.number else Event.BOUNCED, party, code, id_)
+            )
         return traces
 
     # ── telling ─────────────────────────────────────────────────────────────────────────────────────────────────────

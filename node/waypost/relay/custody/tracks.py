@@ -7,7 +7,7 @@ from collections.abc import Callable
 from waypost.errors import Code, Refused
 from waypost.limits import ARRAY_MAX_ITEMS
 from waypost.protocol.custody.fate import UNSETTLED, Event, State, state_of
-from waypost.protocol.frames.messages import TrackReply, TrackRow
+from waypost.protocol.directory.asks import TrackReply, TrackRow
 from waypost.storage.store import Store
 
 #: Why and until when (wall clock) mail to this owner of a mailbox waits; None if nothing holds it up.

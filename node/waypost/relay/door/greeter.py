@@ -24,12 +24,14 @@ from waypost.limits import (
 )
 from waypost.links.pump import greet, part
 from waypost.links.stream import Stream
+from waypost.protocol.custody.messages import Refusal
+from waypost.protocol.directory.asks import Join, RecordsReply
+from waypost.protocol.directory.asks import Records as AskRecords
 from waypost.protocol.directory.record import NodeRecord, open_record
 from waypost.protocol.directory.trust import Trust
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.handshake import Handshake, Own, PeerIdentity
-from waypost.protocol.frames.messages import Answer, Join, Notice, NoticeKind, RecordsReply, Refusal, Role, Signal
-from waypost.protocol.frames.messages import Records as AskRecords
+from waypost.protocol.frames.messages import Answer, Notice, NoticeKind, Role, Signal
 from waypost.protocol.frames.session import (
     Answered,
     Asked,

@@ -9,7 +9,8 @@ import trio
 from waypost.clock import Clock
 from waypost.errors import Code, Kind, Refused
 from waypost.limits import QUERY_TIMEOUT_S
-from waypost.protocol.frames.messages import Answer, Ask
+from waypost.protocol.directory.asks import Ask
+from waypost.protocol.frames.messages import Answer
 from waypost.relay.federation.peer import Peer
 from waypost.relay.federation.peers import Peers
 from waypost.relay.link import Link

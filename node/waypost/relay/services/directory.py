@@ -14,12 +14,7 @@ from waypost.crypto.keys import Purpose, SigningKey
 from waypost.errors import Code, LocalError, PeerFault, Refused, WaypostError, code_of
 from waypost.ids import Provider, is_canonical_provider
 from waypost.limits import BUNDLE_MAX_BYTES, CLAIM_BURST, CLAIM_RATE_PER_S, QUERY_BURST, QUERY_RATE_PER_S
-from waypost.protocol.directory.bundle import DeviceList, open_device_list, open_package
-from waypost.protocol.directory.invite import token_hash
-from waypost.protocol.frames.codec import pack
-from waypost.protocol.frames.messages import (
-    SIGNATURE_BYTES,
-    Answer,
+from waypost.protocol.directory.asks import (
     AskReach,
     Claim,
     ClaimAnswer,
@@ -32,9 +27,14 @@ from waypost.protocol.frames.messages import (
     ReachReply,
     Records,
     RecordsReply,
-    Role,
     Track,
 )
+from waypost.protocol.directory.bundle import DeviceList, open_device_list, open_package
+from waypost.protocol.directory.invite import token_hash
+from waypost.protocol.directory.reach import reach_of
+from waypost.protocol.frames.codec import pack
+from waypost.protocol.frames.fields import SIGNATURE_BYTES
+from waypost.protocol.frames.messages import Answer, Role
 from waypost.protocol.frames.session import Asked
 from waypost.relay.accounts import Accounts, LocalUser
 from waypost.relay.custody.tracks import Tracks
@@ -174,7 +174,7 @@ class Directory:
         )
         office.accounts.put_device(device)
         office.accounts.put_device_list(account.account.user, ask.device_list)
-        return _Reply(pack(JoinReply(account.address, self.record, office.store.epoch())))
+        return _Reply(pack(JoinReply(account.address, self.record, office.store.epoch)))
 
     async def _reach(self, link: Link, ask: AskReach) -> _Reply:
         user = self._local(link)
@@ -185,13 +185,13 @@ class Directory:
                 raise Refused(Code.BAD_REQUEST)
             providers = tuple(Provider(name) for name in ask.providers)
             await self.set_reach(user, ask.mode, providers)
-        account = user.account
-        return _Reply(pack(ReachReply(account.reach, tuple(account.providers))))
+        reach = user.account.reach
+        return _Reply(pack(ReachReply(reach.mode.value, reach.providers)))
 
     async def set_reach(self, user: LocalUser, reach: str, providers: tuple[Any, ...]) -> None:
         """Who may write to the account from other providers."""
         await self._office.store.set_reach(user.account.user, reach, providers)
-        self._office.accounts.put(replace(user.account, reach=reach, providers=providers))
+        self._office.accounts.put(replace(user.account, reach=reach_of(reach, providers)))
 
     def _local(self, link: Link) -> LocalUser:
         user = self._office.accounts.of_device(link.peer.key) if link.peer.role is Role.DEVICE else None
@@ -204,14 +204,14 @@ class Directory:
     async def _publish(self, link: Link, ask: Publish) -> _Reply:
         self._local(link)
         store, now_ms = self._office.store, self._office.clock.wall_ms()
-        if ask.epoch != store.epoch():
+        if ask.epoch != store.epoch:
             # What the device believes to be here may be gone: it is told the epoch and starts anew.
             left = await store.packages_left(link.peer.key, now_ms)
-            return _Reply(pack(PublishReply(left, store.epoch())))
+            return _Reply(pack(PublishReply(left, store.epoch)))
         packages = [self._package(data, link.peer.key, now_ms, last_resort=False) for data in ask.packages]
         last = self._package(ask.last_resort, link.peer.key, now_ms, last_resort=True) if ask.last_resort else None
         left = await store.publish(link.peer.key, ask.upload, now_ms, packages, last)
-        return _Reply(pack(PublishReply(left, store.epoch())))
+        return _Reply(pack(PublishReply(left, store.epoch)))
 
     @staticmethod
     def _package(data: bytes, device: bytes, now_ms: WallMs, *, last_resort: bool) -> StoredPackage:

@@ -1,39 +1,46 @@
-"""Group commit: verbs queue up, one task writes all that is queued in one transaction, then everyone who waits learns.
+"""Group commit: operations queue up, all that is queued is written in one transaction, then everyone who waits learns.
 
 So a commit is as large as the load makes it, and a lone operation waits for nobody. Each transaction is one hop to
-aiosqlite's thread. The writing task is an asyncio one, so that a commit crosses between the two kinds of event loop
-only to wake its waiters.
+aiosqlite's thread. No task writes: a commit is concluded in a callback of the thread, which starts the next one.
 """
 
 from __future__ import annotations
 
-import asyncio
+import math
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
 import aiosqlite
 import trio
-from trio_asyncio import aio_as_trio
 
 from waypost.errors import Code, LocalError, Refused, WaypostError
 from waypost.limits import COMMIT_MAX_BYTES, COMMIT_MAX_OPERATIONS, DISK_RESERVE_BYTES
-from waypost.storage.sqlite.mail import MailState
+from waypost.storage.feed import Feed
+from waypost.storage.operations.base import Operation
+from waypost.storage.operations.changes import Change
+from waypost.storage.operations.mail import Accept, Settle
+from waypost.storage.pending import Pending
+from waypost.storage.sqlite import seam
+from waypost.storage.sqlite.apply import apply
+from waypost.storage.sqlite.keys import epoch
+from waypost.storage.sqlite.mail_state import MailState
 
 T = TypeVar("T")
 
-#: Called with what a commit changed in mailboxes: mailbox → [items, bytes].
-OnCommit = Callable[[dict[int, list[int]]], None]
-
-
 #: How long an operation that nobody is waiting for is left alone, to be written together with another.
 COMPANY_S = 0.02
+
+#: After a group of more operations others come at once, from those who have learnt: the next commit lets them in.
+_SMALL_GROUP: Final = 4
+
+_SMALL_BYTES: Final = 256  #: of an operation that carries no envelopes
 
 
 class Haste(Enum):
@@ -65,52 +72,40 @@ class Connection(sqlite3.Connection):
         return super().execute(sql, parameters)
 
 
-class Pending(Generic[T]):
-    """The result of a verb that has been called: await it."""
-
-    __slots__ = ("_done", "_error", "_event", "_value")
-
-    def __init__(self) -> None:
-        self._done = False
-        self._event: trio.Event | None = None
-        self._value: T | None = None
-        self._error: Exception | None = None
-
-    @property
-    def done(self) -> bool:
-        """Whether there is a result."""
-        return self._done
-
-    def resolve(self, value: T | None, error: Exception | None) -> None:
-        """Let go whoever waits."""
-        self._done, self._value, self._error = True, value, error
-        if self._event is not None:
-            self._event.set()
-
-    async def _wait(self) -> T:
-        if not self._done:
-            if self._event is None:
-                self._event = trio.Event()
-            await self._event.wait()
-        if self._error is not None:
-            raise self._error
-        return self._value  # type: ignore[return-value] # set together with _done
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        return self._wait().__await__()
-
-
 @dataclass(slots=True)
-class _Operation:
-    run: Callable[..., Any]
-    arguments: tuple[Any, ...]
+class Queued:
+    """An operation that waits for its commit."""
+
+    operation: Operation[Any]
     size: int
     pending: Pending[Any]
 
 
 @dataclass(slots=True)
-class _Failed:
-    error: Exception
+class Failed:
+    """In the place of an answer."""
+
+    error: WaypostError
+
+
+#: What a group has come to: an answer or a `Failed` for each operation, and for each commit its changes.
+Outcome = tuple[list[Any], list[tuple[Change, ...]]]
+
+
+#: Does an operation inside a transaction; see `apply`.
+Apply = Callable[[sqlite3.Connection, MailState, Operation[Any], list[Change]], Any]
+
+
+def burden(operation: Operation[Any]) -> tuple[int, Haste]:
+    """About how many bytes it writes, and whether it can wait for company."""
+    match operation:
+        case Accept(deposit):
+            return sum(len(item.envelope) for item in deposit.items), Haste.NOW
+        case Settle(settlement) if not settlement.reports:
+            # Without news for anyone it only clears up: it can go with the next commit that somebody waits for.
+            return _SMALL_BYTES, Haste.WITH_OTHERS
+        case _:
+            return _SMALL_BYTES, Haste.NOW
 
 
 def translated(error: sqlite3.Error) -> WaypostError:
@@ -145,35 +140,45 @@ class Disk:
 class Transactions:
     """What runs in the database thread: groups of operations, each group a transaction."""
 
-    def __init__(self, conn: sqlite3.Connection, disk: Disk) -> None:
-        self.mail = MailState(conn)
+    def __init__(self, conn: sqlite3.Connection, disk: Disk, apply: Apply = apply) -> None:
+        self.epoch = epoch(conn)
+        self._mail = MailState(conn)
         self._disk = disk
+        self._apply = apply
 
-    def commit(self, conn: sqlite3.Connection, operations: Sequence[_Operation]) -> list[Any]:
-        """Their results, or a `_Failed` for each that failed. Either a whole operation is durable, or none of it."""
+    def commit(self, conn: sqlite3.Connection, operations: Sequence[Operation[Any]]) -> Outcome:
+        """What they have come to. Either a whole operation is durable, or none of it."""
         try:
-            results = self._transaction(conn, operations)
+            answers, changes = self._transaction(conn, operations)
         except sqlite3.Error as error:
             self._undo(conn)
             if len(operations) == 1:
-                return [_Failed(translated(error))]
+                return [Failed(translated(error))], []
         else:
             # Beyond the try: what is committed must not be done again, whatever becomes of the log.
             self._make_room(conn)
-            return results
+            return answers, [tuple(changes)]
         # One of them spoilt it for all: give each a transaction of its own.
-        return [self.commit(conn, [operation])[0] for operation in operations]
+        alone = [self.commit(conn, [operation]) for operation in operations]
+        return [answers[0] for answers, _ in alone], [changes for _, each in alone for changes in each]
 
-    def _transaction(self, conn: sqlite3.Connection, operations: Sequence[_Operation]) -> list[Any]:
-        results: list[Any] = []
+    def _transaction(
+        self, conn: sqlite3.Connection, operations: Sequence[Operation[Any]]
+    ) -> tuple[list[Any], list[Change]]:
+        answers: list[Any] = []
+        changes: list[Change] = []
         conn.execute("BEGIN IMMEDIATE")
         for operation in operations:
             try:
-                results.append(operation.run(conn, *operation.arguments))
+                # Mail that filled the disk to the last byte could not be cleared away any more: that writes a little
+                # first.
+                if isinstance(operation, Accept) and self._disk.is_tight(conn):
+                    raise Refused(Code.STORE_FULL, "the disk is nearly full")
+                answers.append(self._apply(conn, self._mail, operation, changes))
             except WaypostError as error:  # refused before it changed anything
-                results.append(_Failed(error))
+                answers.append(Failed(error))
         conn.execute("COMMIT")
-        return results
+        return answers, changes
 
     def _make_room(self, conn: sqlite3.Connection) -> None:
         """The log is room that can be had back; what is written next may be clearing up, which needs it."""
@@ -184,7 +189,7 @@ class Transactions:
     def _undo(self, conn: sqlite3.Connection) -> None:
         if conn.in_transaction:
             conn.execute("ROLLBACK")
-        self.mail.restart(conn)
+        self._mail.restart(conn)
 
 
 async def in_thread(connection: aiosqlite.Connection, run: Callable[..., T], *arguments: Any) -> T:
@@ -192,72 +197,126 @@ async def in_thread(connection: aiosqlite.Connection, run: Callable[..., T], *ar
 
     Shielded: cancelling the await would not stop the thread, only lose its answer.
     """
-    with trio.CancelScope(shield=True):
-        result: Any = await aio_as_trio(connection.execute_fetchall)(run, arguments)
-    return result  # type: ignore[no-any-return]
+    return await seam.finished(_call(connection, run, arguments))
+
+
+def _call(
+    connection: aiosqlite.Connection, run: Callable[..., T], arguments: tuple[Any, ...]
+) -> Coroutine[Any, Any, T]:
+    call: Callable[..., Any] = connection.execute_fetchall  # see `Connection`
+    return call(run, arguments)  # type: ignore[no-any-return]
+
+
+class _State(Enum):
+    """Of a `GroupCommit`."""
+
+    IDLE = "idle"
+    DUE = "due"
+    BUSY = "busy"
+    CLOSED = "closed"
 
 
 class GroupCommit:
-    """The queue of operations and the task that writes them."""
+    """The queue of operations, written group by group in the order in which they were submitted.
 
-    def __init__(self, connection: aiosqlite.Connection, transactions: Transactions, on_commit: OnCommit) -> None:
+    One commit at a time is under way; what is submitted meanwhile waits for the next. No cancellation reaches either.
+
+        IDLE ──▶ BUSY   an operation came that somebody waits for, or one that nobody waits for has had COMPANY_S
+                        without another; and the last group was small
+        IDLE ──▶ DUE    the same, and the last group was large
+        DUE  ──▶ BUSY   a tick of trio later: whoever was woken by the last commit has had the time to submit
+        BUSY ──▶ BUSY   the commit has been concluded, something is queued, and the group was small
+        BUSY ──▶ DUE    the same, and the group was large
+        BUSY ──▶ IDLE   the commit has been concluded, and nothing is queued
+        IDLE, BUSY ──▶ CLOSED   the same after `close`; or a commit raised what no operation can be told of
+
+    Concluding a commit is giving its changes to `feed`, then resolving its operations in order. After `close`
+    nothing is taken any more, and all that is queued goes the same way.
+    """
+
+    def __init__(
+        self,
+        connection: aiosqlite.Connection,
+        transactions: Transactions,
+        feed: Feed,
+        burden: Callable[[Operation[Any]], tuple[int, Haste]] = burden,
+    ) -> None:
         self._connection = connection
         self._transactions = transactions
-        self._on_commit = on_commit
-        self._queue: deque[_Operation] = deque()
-        self._loop: asyncio.AbstractEventLoop
-        self._idle: asyncio.Future[None] | None = None
-        self._later: asyncio.TimerHandle | None = None
+        self._feed = feed
+        self._burden = burden
+        self._token = trio.lowlevel.current_trio_token()
+        self._queue: deque[Queued] = deque()
+        self._group: list[Queued] = []  #: of the commit under way
+        self._was_large = False  #: the last group
+        self._state = _State.IDLE
         self._closing = False
         self._closed = trio.Event()
+        self._broken: BaseException | None = None
+        #: Ends when operations without anyone waiting for them have been left alone for long enough.
+        self._company = trio.CancelScope(shield=True)
 
-    def submit(
-        self, run: Callable[..., T], arguments: tuple[Any, ...], size: int, haste: Haste = Haste.NOW
-    ) -> Pending[T]:
-        """Queue an operation of about that many bytes. Raises LocalError(NOT_RUNNING) once `close` was called."""
+    def submit(self, operation: Operation[T]) -> Pending[T]:
+        """Queue an operation. Raises LocalError(NOT_RUNNING) once `close` was called."""
         if self._closing:
             raise LocalError(Code.NOT_RUNNING, "the store is closed")
+        size, haste = self._burden(operation)
         pending: Pending[T] = Pending()
-        self._queue.append(_Operation(run, arguments, size, pending))
-        if haste is Haste.NOW:
-            self._wake()
-        elif self._idle is not None and self._later is None:
-            self._later = self._loop.call_later(COMPANY_S, self._wake)
+        self._queue.append(Queued(operation, size, pending))
+        if self._state is _State.IDLE:
+            if haste is Haste.NOW:
+                self._go_on()
+            elif self._company.deadline == math.inf:
+                self._company.deadline = trio.current_time() + COMPANY_S
         return pending
 
     async def run(self) -> None:
-        """Write until `close`, and then all that was submitted before it, whatever is cancelled meanwhile."""
-        try:
-            with trio.CancelScope(shield=True):
-                await aio_as_trio(self._run)()
-        finally:
-            self._closed.set()
+        """Until `close`, and then until all that was submitted before it is written, whatever is cancelled meanwhile.
+
+        Raises what no operation can be told of: a fault in its SQL. The operations that
+        have no result yet then get LocalError(NOT_RUNNING).
+        """
+        while not self._closed.is_set():
+            with self._company:
+                await self._closed.wait()
+            self._company = trio.CancelScope(shield=True)
+            if self._state is _State.IDLE and self._queue:
+                self._go_on()
+        if self._broken is not None:
+            raise self._broken
 
     async def close(self) -> None:
         """Return when everything submitted has been written, or has failed."""
         self._closing = True
-        self._wake()
+        if self._state is _State.IDLE:
+            self._go_on()
         with trio.CancelScope(shield=True):
             await self._closed.wait()
 
-    def _wake(self) -> None:
-        if self._later is not None:
-            self._later.cancel()
-            self._later = None
-        if self._idle is not None and not self._idle.done():
-            self._idle.set_result(None)
-
-    async def _run(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        while self._queue or not self._closing:
-            if self._queue:
-                await self._commit(self._take())
+    def _go_on(self) -> None:
+        """From a state in which no commit is under way."""
+        if self._queue:
+            if self._was_large:
+                self._state = _State.DUE
+                self._token.run_sync_soon(self._commit)
             else:
-                self._idle = self._loop.create_future()
-                await self._idle
-                self._idle = None
+                self._commit()
+        elif self._closing:
+            self._state = _State.CLOSED
+            self._closed.set()
+        else:
+            self._state = _State.IDLE
 
-    def _take(self) -> list[_Operation]:
+    def _commit(self) -> None:
+        if self._company.deadline != math.inf:
+            self._company.deadline = math.inf
+        self._state = _State.BUSY
+        self._group = self._take()
+        seam.start(
+            _call(self._connection, self._transactions.commit, ([each.operation for each in self._group],)), self._done
+        )
+
+    def _take(self) -> list[Queued]:
         group = [self._queue.popleft()]
         size = group[0].size
         while self._queue and len(group) < COMMIT_MAX_OPERATIONS and size + self._queue[0].size <= COMMIT_MAX_BYTES:
@@ -265,15 +324,36 @@ class GroupCommit:
             size += group[-1].size
         return group
 
-    async def _commit(self, group: list[_Operation]) -> None:
-        results: Any
+    def _done(self, outcome: Outcome | None, error: BaseException | None) -> None:
         try:
-            results = await self._connection.execute_fetchall(self._transactions.commit, (group,))
-        except sqlite3.Error as error:
-            results = [_Failed(translated(error))] * len(group)
-        self._on_commit(self._transactions.mail.take_changes())
-        for operation, result in zip(group, results, strict=True):
-            if isinstance(result, _Failed):
-                operation.pending.resolve(None, result.error)
+            self._conclude(outcome, error)
+            self._go_on()
+        except BaseException as trouble:  # noqa: BLE001 # reason: here it would end trio; `run` raises it
+            self._break(trouble)
+
+    def _conclude(self, outcome: Outcome | None, error: BaseException | None) -> None:
+        if isinstance(error, sqlite3.Error):
+            outcome = [Failed(translated(error))] * len(self._group), []
+        elif error is not None:
+            raise error
+        answers, commits = outcome or ([], [])
+        for changes in commits:
+            self._feed.give(changes)
+        for queued, answer in zip(self._group, answers, strict=True):
+            if isinstance(answer, Failed):
+                queued.pending.resolve(None, answer.error, self._feed.report)
             else:
-                operation.pending.resolve(result, None)
+                queued.pending.resolve(answer, None, self._feed.report)
+        self._was_large = len(self._group) > _SMALL_GROUP
+        self._group = []
+
+    def _break(self, trouble: BaseException) -> None:
+        self._broken = trouble
+        self._closing = True
+        self._state = _State.CLOSED
+        self._closed.set()
+        for queued in (*self._group, *self._queue):
+            if not queued.pending.done:
+                lost = LocalError(Code.NOT_RUNNING, "the store has broken down")
+                queued.pending.resolve(None, lost, self._feed.report)
+        self._queue.clear()

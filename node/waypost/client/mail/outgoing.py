@@ -1,0 +1,251 @@
+"""Sent mail: written to the profile first, put into envelopes once there are keys, kept until the node has taken it.
+
+Everything works inside a transaction. What returns `Changed` names the messages whose history has changed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from waypost.client.mail import history
+from waypost.client.mail.history import Changed, Stage
+from waypost.client.mail.retry import RESEND_MAX_MS, resend_after_ms
+from waypost.client.mail.status import Status
+from waypost.client.profile.at_rest import AtRest
+from waypost.clock import SECOND_MS, WallMs
+from waypost.crypto.keys import envelope_id
+from waypost.errors import Code, Refused, is_for_good
+from waypost.ids import Address, parse_address
+from waypost.limits import SEAL_AT_ONCE, UNSENT_MAX_BYTES, UNSENT_MAX_MESSAGES
+from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
+from waypost.protocol.custody.fate import State
+from waypost.protocol.custody.messages import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A content on its way to its recipients, in the form that their scheme seals. `local`: 16 random bytes."""
+
+    local: bytes
+    recipients: tuple[Address, ...]
+    created_ms: WallMs
+    expires_s: int
+    content: bytes
+    accepts_key: bool  #: the user accepts whatever identity keys the recipients have now
+
+
+class Unsealed(NamedTuple):
+    """A message that has no envelope for one of its recipients."""
+
+    recipient: int
+    content: bytes
+
+
+class Ready(NamedTuple):
+    """An envelope to be offered."""
+
+    row: int
+    id: bytes
+    envelope: bytes
+
+
+class Outgoing:
+    """`sender`: who this profile is."""
+
+    def __init__(self, sender: Address, at_rest: AtRest, random: Callable[[int], bytes]) -> None:
+        self._sender = sender
+        self._at_rest = at_rest
+        self._random = random
+
+    def add(self, conn: sqlite3.Connection, draft: Draft) -> None:
+        """Raises Refused(QUEUE_FULL) when too much waits already, ValueError without a recipient or with one twice."""
+        if not 0 < len(draft.recipients) == len(set(draft.recipients)):
+            raise ValueError("a message has recipients, each of them once")
+        count, size = conn.execute(
+            "SELECT (SELECT count(*) FROM message WHERE size > 0)"
+            " + (SELECT count(*) FROM envelope WHERE due_ms IS NOT NULL),"
+            " (SELECT coalesce(sum(size), 0) FROM message WHERE size > 0)"
+            " + (SELECT coalesce(sum(size), 0) FROM envelope WHERE due_ms IS NOT NULL)"
+        ).fetchone()
+        if count >= UNSENT_MAX_MESSAGES or size + len(draft.content) > UNSENT_MAX_BYTES:
+            raise Refused(Code.QUEUE_FULL, f"{count} messages wait in this profile")
+        message = conn.execute(
+            "INSERT INTO message (local, created_ms, expires_ms, accepts_key, size, content) VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                draft.local,
+                draft.created_ms,
+                draft.created_ms + draft.expires_s * SECOND_MS,
+                draft.accepts_key,
+                len(draft.content),
+                self._at_rest.lock(draft.content, b"sent " + draft.local),
+            ),
+        ).lastrowid
+        for address in draft.recipients:
+            recipient = conn.execute(
+                "INSERT INTO recipient (message, address, stage) VALUES (?, ?, ?)",
+                (message, str(address), Stage.UNSEALED),
+            ).lastrowid
+            history.begin(conn, recipient or 0, Status(State.QUEUED, draft.created_ms))
+
+    # ── without an envelope ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def waiting_for_keys(self, conn: sqlite3.Connection) -> list[Address]:
+        """The addresses to which messages wait for an envelope."""
+        rows = conn.execute("SELECT DISTINCT address FROM recipient WHERE stage = 0 /* UNSEALED */")
+        return [parse_address(row[0]) for row in rows]
+
+    def unsealed(self, conn: sqlite3.Connection, address: Address) -> list[Unsealed]:
+        """The oldest messages to an address that have no envelope, up to SEAL_AT_ONCE."""
+        rows = conn.execute(
+            "SELECT recipient.id, local, content FROM recipient JOIN message ON message.id = recipient.message"
+            " WHERE stage = 0 /* UNSEALED */ AND address = ? ORDER BY message.id LIMIT ?",
+            (str(address), SEAL_AT_ONCE),
+        ).fetchall()
+        return [Unsealed(row, self._at_rest.unlock(locked, b"sent " + local)) for row, local, locked in rows]
+
+    def enclose(self, conn: sqlite3.Connection, recipients: Sequence[int], suite: str, body: bytes) -> Changed:
+        """Make the envelope of one message for recipients at one provider (see `Unsealed.recipient`)."""
+        marks = ", ".join("?" * len(recipients))
+        rows = conn.execute(
+            "SELECT address, message.id, local, created_ms, expires_ms"  # noqa: S608 - only marks are put in
+            f" FROM recipient JOIN message ON message.id = message WHERE recipient.id IN ({marks}) ORDER BY address",
+            recipients,
+        ).fetchall()
+        _, message, local, created_ms, expires_ms = rows[0]
+        addresses = [parse_address(row[0]) for row in rows]
+        if len({(row[1], to.provider) for row, to in zip(rows, addresses, strict=True)}) != 1:
+            raise ValueError("an envelope is for recipients of one message at one provider")
+        data = encode_envelope(
+            Envelope(
+                1,
+                addresses[0].provider,
+                tuple(to.user for to in addresses),
+                str(self._sender),
+                created_ms,
+                (expires_ms - created_ms) // SECOND_MS,
+                EnvelopeClass.TEXT,
+                suite,
+                body,
+            )
+        )
+        envelope = conn.execute(
+            "INSERT INTO envelope (message, envelope_id, size, due_ms, data) VALUES (?, ?, ?, 0, ?)",
+            (message, envelope_id(data), len(data), data),
+        ).lastrowid
+        conn.executemany(
+            "UPDATE recipient SET envelope = ?, stage = ? WHERE id = ?",
+            [(envelope, Stage.SEALED, recipient) for recipient in recipients],
+        )
+        history.release(conn, message)
+        return [local]
+
+    def no_keys(self, conn: sqlite3.Connection, address: Address, code: int, times: tuple[WallMs, WallMs]) -> Changed:
+        """Why there are none: a code for good bounces what waits for them. `times`: now, and of the next try."""
+        status = Status(State.BOUNCED, times[0], code)
+        if not is_for_good(code):
+            status = Status(State.WAITING, times[0], code, times[1])
+        return self._note_unsealed(conn, status, address)
+
+    def key_changed(self, conn: sqlite3.Connection, address: Address, now_ms: WallMs) -> Changed:
+        """Bounce what was written to the old key: the user has accepted no other (see `accepts_key`)."""
+        return self._note_unsealed(conn, Status(State.BOUNCED, now_ms, Code.IDENTITY_CHANGED.number), address)
+
+    def accepts_key(self, conn: sqlite3.Connection, address: Address) -> bool:
+        """Whether a message waits there that is meant for whatever key there is."""
+        row = conn.execute(
+            "SELECT 1 FROM recipient JOIN message ON message.id = message"
+            " WHERE stage = 0 /* UNSEALED */ AND accepts_key = 1 AND address = ? LIMIT 1",
+            (str(address),),
+        ).fetchone()
+        return row is not None
+
+    # ── with an envelope ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def ready(
+        self, conn: sqlite3.Connection, now_ms: WallMs, max_items: int, max_bytes: int, in_flight: set[int]
+    ) -> list[Ready]:
+        """The next to be offered, in the order in which they were sent."""
+        chosen: list[int] = []
+        rows = conn.execute(
+            "SELECT id, size FROM envelope WHERE due_ms <= ? ORDER BY message, id LIMIT ?",
+            (now_ms, max_items + len(in_flight)),
+        ).fetchall()
+        for row, size in rows:
+            if row in in_flight:
+                continue
+            max_bytes -= size
+            if max_bytes < 0 or len(chosen) >= max_items:
+                break
+            chosen.append(row)
+        select = "SELECT id, envelope_id, data FROM envelope WHERE id = ?"
+        return [Ready(*conn.execute(select, (row,)).fetchone()) for row in chosen]
+
+    def next_due(self, conn: sqlite3.Connection, now_ms: WallMs) -> WallMs | None:
+        """When the next message that waits is due."""
+        row = conn.execute("SELECT min(due_ms) FROM envelope WHERE due_ms > ?", (now_ms,)).fetchone()
+        return row[0] if row[0] is not None else None
+
+    def settle(
+        self,
+        conn: sqlite3.Connection,
+        batch: Sequence[Ready],
+        refusals: Iterable[Refusal],
+        times: tuple[WallMs, WallMs],
+    ) -> Changed:
+        """What the node's receipt says. `times`: the receipt's own, and now."""
+        at_ms, now_ms = times
+        by_index = {refusal.index: refusal for refusal in refusals}
+        changed: list[bytes] = []
+        for index, ready in enumerate(batch):
+            refusal = by_index.get(index)
+            if refusal is None:
+                changed += self._taken(conn, ready.row, Status(State.ACCEPTED, at_ms))
+            elif is_for_good(refusal.code):
+                state = State.EXPIRED if refusal.code == Code.EXPIRED.number else State.BOUNCED
+                changed += self._note_envelope(conn, ready.row, Status(state, now_ms, refusal.code))
+            else:
+                changed += self._defer(conn, ready.row, refusal, now_ms)
+        return changed
+
+    def expire(self, conn: sqlite3.Connection, now_ms: WallMs) -> Changed:
+        """End what has waited here too long."""
+        rows = conn.execute(
+            "SELECT recipient.id FROM recipient JOIN message ON message.id = message"
+            " WHERE stage < 2 /* TAKEN */ AND expires_ms <= ? ORDER BY recipient.id",
+            (now_ms,),
+        ).fetchall()
+        return _note_all(conn, rows, Status(State.EXPIRED, now_ms, Code.EXPIRED.number))
+
+    def _taken(self, conn: sqlite3.Connection, envelope: int, status: Status) -> Changed:
+        conn.execute(
+            "UPDATE recipient SET stage = ? WHERE envelope = ? AND stage = ?", (Stage.TAKEN, envelope, Stage.SEALED)
+        )
+        conn.execute("UPDATE envelope SET data = NULL, due_ms = NULL WHERE id = ?", (envelope,))
+        return self._note_envelope(conn, envelope, status)
+
+    def _defer(self, conn: sqlite3.Connection, envelope: int, refusal: Refusal, now_ms: WallMs) -> Changed:
+        (tries,) = conn.execute("SELECT tries FROM envelope WHERE id = ?", (envelope,)).fetchone()
+        # The node may ask for patience, but not for so much that the message never goes.
+        wait_ms = min(refusal.retry_s * SECOND_MS, RESEND_MAX_MS) or resend_after_ms(tries, self._random)
+        conn.execute(
+            "UPDATE envelope SET tries = tries + 1, due_ms = ? WHERE id = ? AND due_ms IS NOT NULL",
+            (now_ms + wait_ms, envelope),
+        )
+        return self._note_envelope(conn, envelope, Status(State.WAITING, now_ms, refusal.code, now_ms + wait_ms))
+
+    def _note_envelope(self, conn: sqlite3.Connection, envelope: int, status: Status) -> Changed:
+        rows = conn.execute("SELECT id FROM recipient WHERE envelope = ? ORDER BY id", (envelope,)).fetchall()
+        return _note_all(conn, rows, status)
+
+    def _note_unsealed(self, conn: sqlite3.Connection, status: Status, address: Address) -> Changed:
+        rows = conn.execute(
+            "SELECT id FROM recipient WHERE stage = 0 /* UNSEALED */ AND address = ? ORDER BY id", (str(address),)
+        ).fetchall()
+        return _note_all(conn, rows, status)
+
+
+def _note_all(conn: sqlite3.Connection, recipients: Iterable[tuple[int]], status: Status) -> Changed:
+    return [local for (recipient,) in recipients for local in history.note(conn, recipient, status)]

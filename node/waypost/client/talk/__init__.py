@@ -1,0 +1,1 @@
+"""What people do: write to somebody, meet a key, read."""

@@ -1,0 +1,79 @@
+"""Peers: other nodes, as far as they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from waypost.clock import WallMs
+from waypost.ids import Provider
+from waypost.protocol.directory.trust import PeerPolicy, Trust
+from waypost.storage.operations.base import Operation, Question
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRow:
+    provider: Provider
+    key: bytes  #: empty: only heard of
+    trust: Trust
+    policy: PeerPolicy
+    record: bytes
+    first_ms: WallMs
+    heard_ms: WallMs
+
+
+# ── operations ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class SavePeer(Operation[None]):
+    """Insert or replace.
+
+    Beyond PEERS_MAX the one heard of the longest ago makes room, never one with a key or a policy; without any such
+    Refused(QUOTA).
+    """
+
+    peer: PeerRow
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetPeer(Operation[None]):
+    """Nothing if it is not known."""
+
+    provider: Provider
+
+
+@dataclass(frozen=True, slots=True)
+class TellPeers(Operation[None]):
+    """Change nothing, and tell as a change, in its place among the others, all peers."""
+
+
+PeersOperation = SavePeer | ForgetPeer | TellPeers
+
+# ── changes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class PeerChanged:
+    """How it is now; None: it is forgotten."""
+
+    provider: Provider
+    row: PeerRow | None
+
+
+@dataclass(frozen=True, slots=True)
+class PeersTold:
+    """All there are, at this place among the changes; in the order of `AllPeers`."""
+
+    peers: Sequence[PeerRow]
+
+
+# ── questions ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class AllPeers(Question[list[PeerRow]]):
+    """By name."""
+
+
+PeersQuestion = AllPeers
