@@ -35,6 +35,12 @@ class Address:
     def __str__(self) -> str:
         return f"{self.user}@{self.provider}"
 
+    @classmethod
+    def of(cls, text: str) -> Address:
+        """Cut at the last @: of text that is canonical, or will be compared with what is."""
+        user, _, provider = text.rpartition("@")
+        return cls(User(user), Provider(provider))
+
 
 @lru_cache(maxsize=4096)
 def parse_provider(text: str) -> Provider:

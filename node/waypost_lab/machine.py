@@ -17,9 +17,10 @@ from waypost.discovery.source import Endpoint, Sighting
 from waypost.errors import WaypostError
 from waypost.ids import Provider
 from waypost.limits import DEFAULT_PORT
+from waypost.protocol.directory.reach import EVERYONE, Reach
 from waypost.protocol.directory.record import RecordEndpoint
 from waypost.relay.node import Relay
-from waypost.relay.settings import ConfiguredPeer, Parts, Quotas, Rates, Reach, Settings
+from waypost.relay.settings import ConfiguredPeer, Platform, Quotas, Rates, Settings
 from waypost.routing.policy import Mode
 from waypost_lab.clock import LabClock
 from waypost_lab.durable import Disk, LabStore, Observer
@@ -44,7 +45,7 @@ class Make:
 
     name: Provider
     key: SigningKey
-    reach: Reach = Reach.ALL
+    reach: Reach = EVERYONE
     rates: Rates = field(default_factory=lambda: Rates(0, 1, 0, 1))
     quotas: Quotas = field(default_factory=Quotas)
     peers: tuple[Provider, ...] = ()  #: configured ones: dialled by name
@@ -188,8 +189,8 @@ class Machine:
             raise structlog.DropEvent
 
         log = structlog.wrap_logger(None, processors=[keep])
-        parts = Parts(self.clock, self._fabric.network(make.name), log, random=self._rng)
-        return Relay(settings, make.key, store, parts)
+        platform = Platform(self.clock, self._fabric.network(make.name), log, random=self._rng)
+        return Relay(settings, make.key, store, platform)
 
 
 class _Started:

@@ -24,6 +24,7 @@ from waypost.client import Client
 from waypost.errors import Code, LocalError
 from waypost.ids import Provider, parse_id
 from waypost.protocol.directory.asks import TrackReply
+from waypost.protocol.directory.reach import BY_DEFAULT, reach_of
 from waypost.storage.memory.apply import answer
 from waypost.storage.operations.accounts import Device
 from waypost.storage.operations.base import Operation
@@ -139,9 +140,13 @@ class Network(FabricFaults):
         name, _, node = full_address(address).rpartition("@")
         relay = self._running(node).relay
         user = relay.accounts.get(name)
-        if user is None or (mode == "some") is not bool(providers) or mode not in ("all", "none", "some"):
+        try:
+            reach = reach_of(mode, tuple(full_node(each) for each in providers))
+        except ValueError:
+            reach = BY_DEFAULT
+        if user is None or reach == BY_DEFAULT:
             raise LocalError(Code.BAD_CONFIG, f"reach of {address}: {mode} {' '.join(providers)}".rstrip())
-        await relay.directory.set_reach(user, mode, tuple(full_node(each) for each in providers))
+        await relay.accounts.change_reach(user, reach)
 
     async def renew(self, address: str) -> None:
         """The operator starts over with a user: account and keys are removed, the next app joins with a new profile."""

@@ -18,7 +18,8 @@ from waypost.ids import parse_address
 from waypost.limits import EXPIRY_MAX_S, JOURNAL_LIFETIME_MS
 from waypost.protocol.custody.envelope import decode_envelope
 from waypost.protocol.custody.fate import State
-from waypost.protocol.frames.messages import Notice, NoticeKind, Outcome, Refusal
+from waypost.protocol.custody.messages import Outcome, Refusal
+from waypost.protocol.frames.messages import Notice, NoticeKind
 
 ME = parse_address("alice@birdy.example")
 BOB, CAROL, DAN = map(parse_address, ("bob@finch.example", "carol@finch.example", "dan@wren.example"))

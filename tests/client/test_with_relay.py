@@ -16,10 +16,10 @@ from waypost.daemon.build import SystemClock, TlsNetwork
 from waypost.errors import Code, Refused
 from waypost.ids import Provider
 from waypost.links.tcp import listen, port_of, serve
+from waypost.protocol.directory.reach import EVERYONE
 from waypost.protocol.directory.record import RecordEndpoint
 from waypost.relay.node import Relay
-from waypost.relay.settings import ConfiguredPeer, Reach, Settings
-from waypost.relay.settings import Parts as RelayParts
+from waypost.relay.settings import ConfiguredPeer, Platform, Settings
 from waypost.routing.policy import Mode
 from waypost.storage.memory.engine import MemoryStore
 
@@ -151,10 +151,10 @@ class Nodes:
         async with trio.open_nursery() as nursery:
             for number, (name, user) in enumerate(zip(names, ("alice", "bob"), strict=True)):
                 other = ConfiguredPeer(names[1 - number], endpoints[1 - number])
-                settings = Settings(name, Mode.OPEN, Reach.ALL, endpoints=endpoints[number], peers=(other,))
+                settings = Settings(name, Mode.OPEN, EVERYONE, endpoints=endpoints[number], peers=(other,))
                 config = tls_config(number + 1)
                 log = structlog.wrap_logger(None, processors=[_drop])
-                surroundings = RelayParts(SystemClock(), TlsNetwork(config), log)
+                surroundings = Platform(SystemClock(), TlsNetwork(config), log)
                 relay = Relay(settings, signing_key(number + 1), MemoryStore(), surroundings)
                 await nursery.start(relay.run)
                 nursery.start_soon(serve, listeners[number], relay.accept, config)

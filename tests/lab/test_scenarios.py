@@ -16,10 +16,11 @@ from waypost.protocol.custody import envelope
 from waypost.protocol.frames import handshake, session
 from waypost.relay import node
 from waypost.relay.accounts import Accounts
-from waypost.relay.custody.disk_alarm import Fullness
-from waypost.relay.custody.outcomes import Consequences
-from waypost.relay.federation.peer import Peer
-from waypost.relay.federation.peers import Peers
+from waypost.relay.custody.intake import DiskAlarm
+from waypost.relay.custody.outcomes import Outcomes
+from waypost.relay.federation.record_book import RecordBook
+from waypost.relay.federation.routes import Routes
+from waypost.relay.peers import Peer
 from waypost.storage.memory import keys as memory_keys
 from waypost.storage.memory import mail as memory_mail
 from waypost.storage.memory.apply import apply
@@ -75,7 +76,7 @@ def answers_before_the_commit(patch: pytest.MonkeyPatch) -> None:
 
 def silent_about_losses(patch: pytest.MonkeyPatch) -> None:
     """What is given up is struck off, and nobody is told."""
-    patch.setattr(Consequences, "_bounce", lambda *_: [])
+    patch.setattr(Outcomes, "_bounce", lambda *_: [])
 
 
 def deaf_to_silence(patch: pytest.MonkeyPatch) -> None:
@@ -88,10 +89,10 @@ def deaf_to_silence(patch: pytest.MonkeyPatch) -> None:
 def deaf_to_tombstones(patch: pytest.MonkeyPatch) -> None:
     """What waits for a provider that has closed goes on waiting."""
 
-    async def bury(_self: node.Relay, _mailbox: int) -> None:
+    async def keep(_self: RecordBook, _peer: Peer) -> None:
         pass
 
-    patch.setattr(node.Relay, "_bury", bury)
+    patch.setattr(RecordBook, "_give_up", keep)
 
 
 def does_not_believe_tombstones(patch: pytest.MonkeyPatch) -> None:
@@ -100,12 +101,12 @@ def does_not_believe_tombstones(patch: pytest.MonkeyPatch) -> None:
 
 def one_dead_peer_stops_all(patch: pytest.MonkeyPatch) -> None:
     """While anyone cannot be reached, mail for everyone waits."""
-    peer_mailbox = Peers.peer_mailbox
+    peer_mailbox = Routes.peer_mailbox
 
-    def unfair(self: Peers, provider: str) -> int | Code:
-        return Code.UNREACHABLE if any(not peer.link for peer in self.all()) else peer_mailbox(self, provider)
+    def unfair(self: Routes, provider: str) -> int | Code:
+        return Code.UNREACHABLE if any(not peer.link for peer in self._peers.all()) else peer_mailbox(self, provider)
 
-    patch.setattr(Peers, "peer_mailbox", unfair)
+    patch.setattr(Routes, "peer_mailbox", unfair)
 
 
 def without_last_resort(patch: pytest.MonkeyPatch) -> None:
@@ -140,7 +141,7 @@ def no_mailbox_is_full(patch: pytest.MonkeyPatch) -> None:
 
 
 def says_nothing_of_a_full_disk(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Fullness, "refused", lambda *_: None)
+    patch.setattr(DiskAlarm, "refused", lambda *_: None)
 
 
 def hides_what_it_cannot_read(patch: pytest.MonkeyPatch) -> None:

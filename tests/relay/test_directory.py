@@ -32,10 +32,10 @@ from waypost.protocol.directory.asks import (
 )
 from waypost.protocol.directory.bundle import KeyPackage, open_claim, sign_package
 from waypost.protocol.directory.invite import token_hash
+from waypost.protocol.directory.reach import EVERYONE, NOBODY, Reach, reach_of
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.messages import Answer, NoticeKind
 from waypost.protocol.frames.session import Asked
-from waypost.relay.settings import Reach as DefaultReach
 
 BIRDY, FINCH, HERON = "birdy.local", "finch.local", "heron.local"
 _numbers = count()
@@ -339,7 +339,7 @@ async def test_a_peer_cannot_drain_the_packages_nor_tell_who_exists(autojump_clo
                 seen.append((await birdy.ask(claim(f"{user}@finch.local"))).code)
             if number % 20 == 0:
                 # A request's own limit is not what this is about.
-                w.nodes[FINCH].relay.directory._queries._table.clear()
+                w.nodes[FINCH].relay.services._queries._table.clear()
         assert codes["bob"].count(Code.RATE_LIMITED.number) >= 5
         assert [code == Code.RATE_LIMITED.number for code in codes["bob"]] == [
             code == Code.RATE_LIMITED.number for code in codes["nobody"]
@@ -414,28 +414,27 @@ async def test_a_peer_that_never_answers_or_answers_nonsense(autojump_clock: tri
 
 
 @pytest.mark.parametrize(
-    ("default", "named", "own", "reached"),
+    ("default", "own", "reached"),
     [
-        (DefaultReach.NONE, (), None, False),
-        (DefaultReach.ALL, (), None, True),
-        (DefaultReach.SOME, (Provider(BIRDY),), None, True),
-        (DefaultReach.SOME, (Provider(HERON),), None, False),
-        (DefaultReach.NONE, (), AskReach("all"), True),
-        (DefaultReach.ALL, (), AskReach("none"), False),
-        (DefaultReach.NONE, (), AskReach("some", (BIRDY,)), True),
-        (DefaultReach.ALL, (), AskReach("some", (HERON,)), False),
+        (NOBODY, None, False),
+        (EVERYONE, None, True),
+        (reach_of("some", (Provider(BIRDY),)), None, True),
+        (reach_of("some", (Provider(HERON),)), None, False),
+        (NOBODY, AskReach("all"), True),
+        (EVERYONE, AskReach("none"), False),
+        (NOBODY, AskReach("some", (BIRDY,)), True),
+        (EVERYONE, AskReach("some", (HERON,)), False),
     ],
 )
 async def test_consent(
     autojump_clock: trio.testing.MockClock,
-    default: DefaultReach,
-    named: tuple[Provider, ...],
+    default: Reach,
     own: AskReach | None,
     reached: bool,
 ) -> None:
     async with world() as w:
         await w.node(BIRDY)
-        await w.node(FINCH, reach=default, reach_providers=named)
+        await w.node(FINCH, reach=default)
         w.introduce(BIRDY, FINCH)
         alice, bob = await w.device(BIRDY, "alice"), await w.device(FINCH, "bob")
         carol = await w.device(FINCH, "carol")

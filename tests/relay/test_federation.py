@@ -274,7 +274,7 @@ async def test_a_node_that_leaves_takes_nothing_more(autojump_clock: trio.testin
     async with world() as w:
         finch = await w.node(FINCH)
         carol, bob = await w.device(FINCH, "carol"), await w.device(FINCH, "bob")
-        finch.relay.intake.closed = True
+        finch.relay.intake.close()
         id_ = carol.send("bob@finch.local")
         await carol.until(lambda: carol.refused == {id_: Code.PEER_GONE.number})
         assert bob.inbox == []

@@ -13,6 +13,7 @@ from tests.relay.world import Device, VirtualClock, World, key_of, world
 
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code, PeerFault
+from waypost.ids import Address
 from waypost.limits import DEVICE_WINDOW_ENVELOPES, FRAME_MAX_BYTES, STRANGERS_MAX, WINDOW_ENVELOPES
 from waypost.links.memory import memory_link
 from waypost.links.pump import greet
@@ -190,7 +191,7 @@ async def test_a_peer_cannot_fill_a_mailbox_with_news(autojump_clock: trio.testi
             birdy.session.report([outcome("x@birdy.local", number.to_bytes(16, "big"))], None)
             birdy.pump.wake()
             await birdy.until(lambda number=number: len(birdy.settled) == number + 1)  # type: ignore[misc]
-        [mailbox] = w.nodes[FINCH].relay.accounts.device_mailboxes("bob@finch.local")
+        [mailbox] = w.nodes[FINCH].relay.accounts.device_mailboxes(Address.of("bob@finch.local"))
         assert w.nodes[FINCH].store.usage(mailbox).items <= 51
 
 
@@ -219,7 +220,7 @@ async def test_devices_that_may_only_join_are_counted(autojump_clock: trio.testi
         assert one_more.closed.code == Code.TOO_MANY_LINKS.number
         await still_well(w, bob)
         await trio.sleep(20)
-        assert w.nodes[FINCH].relay._greeter._strangers == 0
+        assert w.nodes[FINCH].relay._door._devices._strangers == 0
 
 
 async def test_a_clock_that_is_far_off_is_refused(autojump_clock: trio.testing.MockClock) -> None:
@@ -283,7 +284,7 @@ async def test_a_peers_task_that_fails_goes_on(autojump_clock: trio.testing.Mock
                 raise KeyError("nobody foresaw this")
             await dial(*args)
 
-        relay.dialer._dial = fails
+        relay.dialer._dial = fails  # type: ignore[method-assign, assignment]
         w.introduce(BIRDY, FINCH)
         await w.linked(BIRDY, FINCH)
         assert failures == [1]

@@ -11,7 +11,7 @@ from tests.relay.world import Device, VirtualClock, World, world
 
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code
-from waypost.ids import Provider
+from waypost.ids import Address, Provider
 from waypost.limits import BODY_MAX_BYTES
 from waypost.protocol.directory.asks import Claim
 from waypost.protocol.directory.trust import PeerPolicy
@@ -270,7 +270,7 @@ async def test_a_full_store_refuses_for_now_and_recovers(autojump_clock: trio.te
         track = await w.nodes[BIRDY].relay.tracks.find(last)
         assert (track.state, track.code) == ("waiting", Code.STORE_FULL.number)
         assert track.next_try_ms > w.nodes[BIRDY].clock.wall_ms()
-        assert store.usage(w.nodes[FINCH].relay.accounts.device_mailboxes("bob@finch.local")[0]).items == 3
+        assert store.usage(w.nodes[FINCH].relay.accounts.device_mailboxes(Address.of("bob@finch.local"))[0]).items == 3
         await bob.connect()
         await bob.until(lambda: len(bob.inbox) == 10, seconds=600)
 

@@ -37,25 +37,28 @@ async def start_and_stay(*, task_status: trio.TaskStatus[None]) -> None:
 
 async def test_what_is_raised_before_the_start_keeps_its_type() -> None:
     log = Log()
-    async with trio.open_nursery() as nursery:
+    tasks = Tasks(log)
+    async with tasks.open():
         with pytest.raises(Refused) as caught:
-            await Tasks(nursery, log).start(refuse)
+            await tasks.start(refuse)
     assert caught.value.code is Code.KEY_CHANGED
     assert log.said == []
 
 
 async def test_what_is_raised_afterwards_is_logged_and_ends_nothing_else() -> None:
     log = Log()
-    async with trio.open_nursery() as nursery:
-        await Tasks(nursery, log).start(start_and_fail)
+    tasks = Tasks(log)
+    async with tasks.open():
+        await tasks.start(start_and_fail)
     [said] = log.said
     assert said["where"] == "start_and_fail"
 
 
 async def test_cancellation_passes_through() -> None:
     log = Log()
+    tasks = Tasks(log)
     with trio.move_on_after(0) as scope:
-        async with trio.open_nursery() as nursery:
-            await Tasks(nursery, log).start(start_and_stay)
+        async with tasks.open():
+            await tasks.start(start_and_stay)
     assert scope.cancelled_caught
     assert log.said == []

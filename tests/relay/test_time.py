@@ -11,6 +11,7 @@ from tests.relay.stranger import Stranger, envelope_from
 from tests.relay.world import Device, VirtualClock, World, world
 
 from waypost.errors import Code
+from waypost.ids import Address
 from waypost.protocol.frames.messages import Notice, NoticeKind
 from waypost.storage.memory.engine import MemoryStore
 
@@ -147,7 +148,7 @@ async def test_a_closing_node_lets_nobody_in(autojump_clock: trio.testing.MockCl
     async with world() as w:
         await w.node(BIRDY)
         relay = w.nodes[BIRDY].relay
-        relay._greeter.closing = True
+        relay._door.close()
         finch = Stranger(w, FINCH)
         await finch.dial(BIRDY)
         assert await finch.goodbye() == Code.CLOSING.number
@@ -184,5 +185,5 @@ async def test_cancelled_at_any_moment_nothing_acknowledged_is_lost(
         await trio.sleep(10)
         assert acknowledged <= set(bob.ids)
         assert len(bob.ids) == len(set(bob.ids))
-        [mailbox] = w.nodes[FINCH].relay.accounts.device_mailboxes("bob@finch.local")
+        [mailbox] = w.nodes[FINCH].relay.accounts.device_mailboxes(Address.of("bob@finch.local"))
         assert store.usage(mailbox).items == 0

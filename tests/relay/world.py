@@ -24,6 +24,7 @@ from waypost.protocol.custody.messages import Outcome, Refusal
 from waypost.protocol.directory.asks import Ask, Join, JoinReply
 from waypost.protocol.directory.bundle import DeviceList, sign_device_list
 from waypost.protocol.directory.invite import parse_invite
+from waypost.protocol.directory.reach import EVERYONE, Reach
 from waypost.protocol.directory.record import RecordEndpoint
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.handshake import Handshake, Own
@@ -39,9 +40,9 @@ from waypost.protocol.frames.session import (
     Settled,
     Signalled,
 )
-from waypost.relay.federation.peer import Peer
 from waypost.relay.node import Relay
-from waypost.relay.settings import Dns, Parts, Quotas, Rates, Reach, Settings
+from waypost.relay.peers import Peer
+from waypost.relay.settings import Dns, Platform, Quotas, Rates, Settings
 from waypost.routing.policy import Mode
 from waypost.storage.memory.engine import MemoryStore
 from waypost.storage.store import Store
@@ -121,7 +122,7 @@ class World:
         *,
         store: Store | None = None,
         mode: Mode = Mode.OPEN,
-        reach: Reach = Reach.ALL,
+        reach: Reach = EVERYONE,
         rates: Rates | None = None,
         quotas: Quotas | None = None,
         key: SigningKey | None = None,
@@ -147,9 +148,9 @@ class World:
 
         log = structlog.wrap_logger(None, processors=[keep])
         clock = VirtualClock(skew_ms)
-        parts = Parts(clock, self.net, log, dns=dns, random=FixedRandom())  # type: ignore[arg-type]
+        platform = Platform(clock, self.net, log, dns=dns, random=FixedRandom())  # type: ignore[arg-type]
         store = store if store is not None else MemoryStore()
-        relay = Relay(settings, key or key_of(name), store, parts)
+        relay = Relay(settings, key or key_of(name), store, platform)
         scope = trio.CancelScope()
 
         async def live(task_status: trio.TaskStatus[None]) -> None:

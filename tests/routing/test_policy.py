@@ -11,7 +11,7 @@ from waypost.errors import Code
 from waypost.ids import Provider
 from waypost.protocol.directory.record import NodeRecord, RecordState
 from waypost.protocol.directory.trust import PeerPolicy, Trust
-from waypost.routing.policy import Admit, Claim, DnsEvidence, Mode, Refuse, Verdict, admit
+from waypost.routing.policy import Admit, Candidate, Deny, DnsEvidence, Mode, Verdict, admit
 
 OWN = Provider("own.example")
 NAMES = (Provider("peer.local"), Provider("peer.example"), OWN)
@@ -48,15 +48,15 @@ def rows() -> list[Row | None]:
     return [None] + [Row(key, trust, policy) for (key, trust), policy in product(keys, PeerPolicy)]
 
 
-def claims() -> Iterator[Claim]:
+def claims() -> Iterator[Candidate]:
     for name in NAMES:
         yield from (
-            Claim(name, PROVEN, *rest)
+            Candidate(name, PROVEN, *rest)
             for rest in product(records(name), rows(), DnsEvidence, (None, PROVEN, CONFIGURED, OTHER), (False, True))
         )
 
 
-def twin(claim: Claim, mode: Mode) -> Admit | Code:  # noqa: C901 - a list of rules, on purpose
+def twin(claim: Candidate, mode: Mode) -> Admit | Code:  # noqa: C901 - a list of rules, on purpose
     row = claim.known or Row(b"", Trust.NONE, PeerPolicy.NONE)
     mine = claim.record and (claim.record.name, claim.record.key) == (claim.name, PROVEN)
     old = claim.record.old_key if claim.record and mine else b""
@@ -97,7 +97,7 @@ def test_every_combination(mode: Mode) -> None:
     seen: set[Admit | Code] = set()
     for claim in claims():
         verdict = admit(claim, OWN, mode)
-        plain = verdict.code if isinstance(verdict, Refuse) else verdict
+        plain = verdict.code if isinstance(verdict, Deny) else verdict
         assert plain == twin(claim, mode), claim
         seen.add(plain)
     assert {Code.BLOCKED, Code.NAME_IN_USE, Code.KEY_CHANGED, Admit(), Admit(Trust.SUCCESSION)} <= seen
@@ -109,27 +109,29 @@ def test_no_key_but_the_rightful_one_ever_gets_a_pinned_name() -> None:
         pinned = claim.known is not None and claim.known.key == OTHER
         signed = claim.record is not None and claim.record.old_key in (OTHER, CONFIGURED)
         if pinned and not signed and claim.configured_key != PROVEN:
-            assert isinstance(admit(claim, OWN, mode), Refuse), claim
+            assert isinstance(admit(claim, OWN, mode), Deny), claim
 
 
-def refusal(verdict: Verdict) -> Refuse:
-    assert isinstance(verdict, Refuse)
+def refusal(verdict: Verdict) -> Deny:
+    assert isinstance(verdict, Deny)
     return verdict
 
 
 def test_a_changed_key_is_shown_with_both_fingerprints_and_what_to_do() -> None:
     name = NAMES[1]
-    advice = refusal(admit(Claim(name, PROVEN, known=Row(OTHER, Trust.DNS, PeerPolicy.NONE)), OWN, Mode.KNOWN)).advice
+    advice = refusal(
+        admit(Candidate(name, PROVEN, known=Row(OTHER, Trust.DNS, PeerPolicy.NONE)), OWN, Mode.KNOWN)
+    ).advice
     assert node_fingerprint(OTHER, name) in advice
     assert node_fingerprint(PROVEN, name) in advice
     assert f"waypost peers pin {name} FINGERPRINT" in advice
     assert "DNS" not in advice
-    vouched = Claim(name, PROVEN, known=Row(OTHER, Trust.DNS, PeerPolicy.NONE), dns=DnsEvidence.MATCHES)
+    vouched = Candidate(name, PROVEN, known=Row(OTHER, Trust.DNS, PeerPolicy.NONE), dns=DnsEvidence.MATCHES)
     assert "The DNS names the new key." in refusal(admit(vouched, OWN, Mode.KNOWN)).advice
 
 
 def test_every_refusal_names_the_peer_in_its_advice() -> None:
     for mode, claim in product(Mode, claims()):
         verdict = admit(claim, OWN, mode)
-        if isinstance(verdict, Refuse):
+        if isinstance(verdict, Deny):
             assert claim.name in verdict.advice

@@ -36,7 +36,6 @@ BOUNDS = {
 NOT_YET = {
     "delivery: files",
     "delivery: named types",
-    "attributes without a value after the constructor",
     "the same in the lab",
     "dict[str, Any] in relay, protocol, storage",
     "sets of words listed twice",

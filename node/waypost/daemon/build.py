@@ -29,11 +29,12 @@ from waypost.ids import Provider, is_lan
 from waypost.limits import DEFAULT_PORT, RECORD_ENDPOINTS_MAX
 from waypost.links import tcp
 from waypost.links.tls import TlsConfig, TlsStream
+from waypost.protocol.directory.reach import reach_of
 from waypost.protocol.directory.record import RecordEndpoint
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.signed import Signed
 from waypost.relay.node import Relay
-from waypost.relay.settings import ConfiguredPeer, Dns, Parts, Quotas, Rates, Reach, Settings
+from waypost.relay.settings import ConfiguredPeer, Dns, Platform, Quotas, Rates, Settings
 from waypost.routing.policy import Mode
 from waypost.storage.sqlite.engine import open_store
 
@@ -151,8 +152,8 @@ async def built(state: StateDir, plan: Plan) -> AsyncIterator[Built]:
             if plan.mdns:
                 port = int(listeners[0].extra(SocketAttribute.local_port))  # noqa: S610 - not Django's
                 sources.append(LanSource(lambda: _announcement(relay, port), plan.mdns_interfaces))
-            parts = Parts(SystemClock(), TlsNetwork(tls), _log, sources, LazyDns(), random.SystemRandom())
-            relay = Relay(settings, key, store, parts)
+            platform = Platform(SystemClock(), TlsNetwork(tls), _log, sources, LazyDns(), random.SystemRandom())
+            relay = Relay(settings, key, store, platform)
             yield Built(relay, listeners, tls)
         finally:
             for listener in listeners:
@@ -224,8 +225,7 @@ def _settings(plan: Plan, endpoints: tuple[RecordEndpoint, ...]) -> Settings:
     return Settings(
         plan.provider,
         Mode(plan.policy),
-        Reach(plan.reach),
-        plan.reach_providers,
+        reach_of(plan.reach, plan.reach_providers),
         endpoints,
         tuple(
             ConfiguredPeer(

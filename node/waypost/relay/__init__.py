@@ -1,7 +1,6 @@
 """The running node. Bytes come in by links, decisions come from `routing`, custody is kept by the store.
 
-`intake` takes envelopes in, a `courier` for each mailbox hands them on (lone ones at once, see `early`), the `ledger`
-brings what has been committed to the couriers in the order of commits. `peers` knows the peer nodes, `dialer` keeps
-them linked, `devices` keeps the links of local devices, `greeter` lets both in. `directory` answers requests, `upkeep`
-and `delays` do what time brings. `node.Relay` holds them together.
+`door` lets links in and dials out, `services` answers requests, `custody` takes envelopes in and hands them on,
+`devices` and `federation` know who is connected. `accounts` and `peers` are what is known of local users and of other
+nodes. `node.Relay` builds them all, from the bottom up.
 """

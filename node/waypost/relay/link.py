@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from waypost.clock import Instant
+from waypost.clock import Instant, WallMs
 from waypost.errors import Code
+from waypost.limits import NOTICE_IDS_MAX
 from waypost.links.pump import Pump
 from waypost.links.stream import Stream
+from waypost.protocol.custody.fate import State
 from waypost.protocol.directory.asks import Ask
 from waypost.protocol.frames.handshake import PeerIdentity
+from waypost.protocol.frames.messages import Notice, NoticeKind, Role
 from waypost.protocol.frames.session import Event, Session
 
 
 class Link:
-    """Made once the peer is admitted. `source` names the peer in traces: a provider, or an address."""
+    """Made once the peer is admitted. `source` names the peer in traces: a provider, or an address.
 
-    def __init__(self, stream: Stream, session: Session, peer: PeerIdentity, since: Instant, log: Any) -> None:
+    `serve` is told of what has come over it.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        session: Session,
+        peer: PeerIdentity,
+        since: Instant,
+        log: Any,
+        serve: Callable[[Link, list[Event]], None],
+    ) -> None:
         self.session = session
         self.peer = peer
         self.source = peer.name
@@ -27,17 +41,17 @@ class Link:
         self.receipts = 0  #: that have come
         self._log = log
         self._looked = (0, since)  #: `receipts` when they last moved, and when that was seen
-        self._handler: Callable[[list[Event]], None] | None = None
+        self._serve = serve
         self._pump = Pump(stream, session, self._handle)
 
-    def handle_with(self, handler: Callable[[list[Event]], None]) -> None:
-        """Who gets the events; set before `run`."""
-        self._handler = handler
+    @property
+    def is_device(self) -> bool:
+        """Whether a device of ours is at the other end; else another node."""
+        return self.peer.role is Role.DEVICE
 
     def _handle(self, events: list[Event]) -> None:
-        assert self._handler is not None  # noqa: S101 - set before run
         try:
-            self._handler(events)
+            self._serve(self, events)
         except Exception as error:  # noqa: BLE001 # reason: the other links go on
             self.broken(error)
 
@@ -72,3 +86,11 @@ class Link:
         self.session.ask(ask, token, now)
         self.wake()
         return True
+
+    def tell(self, state: State, ids: Sequence[bytes], code: int, at_ms: WallMs) -> None:
+        """News of messages that this device has sent: `HELD`, or `WAITING` with the reason and the next try."""
+        kind = NoticeKind.HELD if state is State.HELD else NoticeKind.WAITING
+        for start in range(0, len(ids), NOTICE_IDS_MAX):
+            joined = b"".join(ids[start : start + NOTICE_IDS_MAX])
+            self.session.notice(Notice(kind, code, at_ms, joined))
+        self.wake()

@@ -18,6 +18,7 @@ from waypost.errors import Code, LocalError, Refused, WaypostError
 from waypost.ids import Provider, id_text, parse_address, parse_id, parse_provider
 from waypost.limits import ADMIN_LISTED_MAX, TEXT_MAX_CHARS
 from waypost.protocol.directory.invite import parse_invite
+from waypost.protocol.directory.reach import reach_of
 from waypost.protocol.directory.trust import PeerPolicy
 from waypost.protocol.operator import (
     ActOnQueue,
@@ -37,8 +38,8 @@ from waypost.protocol.operator import (
     Why,
 )
 from waypost.relay.accounts import LocalUser
-from waypost.relay.federation.peer import Peer
 from waypost.relay.node import Relay
+from waypost.relay.peers import Peer
 
 T = TypeVar("T")
 
@@ -100,14 +101,14 @@ async def _status(relay: Relay) -> dict[str, Any]:
     listed, left_out = _bounded(
         sorted(peers, key=lambda peer: (peer.link is None, -_waiting(relay, peer), peer.provider))
     )
-    reach = settings.reach.value if settings.reach.value != "some" else ", ".join(settings.reach_providers)
+    reach = ", ".join(settings.reach.providers) or settings.reach.mode
     return {
         "provider": settings.provider,
         "version": __version__,
         "key": key_text(relay.key.public),
         "fingerprint": await _fingerprint(relay.key.public, settings.provider),
         "started_ms": relay.started_ms,
-        "uptime_s": (relay.parts.clock.wall_ms() - relay.started_ms) / SECOND_MS,
+        "uptime_s": (relay.platform.clock.wall_ms() - relay.started_ms) / SECOND_MS,
         "policy": settings.mode.value,
         "reach": reach,
         "endpoints": [f"{_host(endpoint.host)}:{endpoint.port}" for endpoint in relay.endpoints],
@@ -123,7 +124,7 @@ async def _status(relay: Relay) -> dict[str, Any]:
 
 
 def _peer_now(relay: Relay, peer: Peer) -> dict[str, Any]:
-    waits = relay.peers.waiting(peer.provider)
+    waits = relay.couriers.waiting(peer.provider)
     link, trouble = peer.link, peer.trouble
     usage = relay.store.usage(peer.mailbox) if peer.mailbox else None
     wanted = link is None and waits is not None and (peer.eager or bool(usage and usage.items))
@@ -131,7 +132,7 @@ def _peer_now(relay: Relay, peer: Peer) -> dict[str, Any]:
         "provider": peer.provider,
         "state": _state(peer, wanted=wanted),
         "linked": link is not None,
-        "linked_s": relay.parts.clock.instant() - link.since if link else 0.0,
+        "linked_s": relay.platform.clock.instant() - link.since if link else 0.0,
         "dialed": bool(link and link.peer.dialed),
         "taken": link.taken if link else 0,
         "given": link.given if link else 0,
@@ -195,7 +196,7 @@ async def _add_user(relay: Relay, name: str, *, again: bool) -> dict[str, Any]:
         raise Refused(Code.NOT_FOUND, f"{user}@{relay.settings.provider}")
     text = await relay.add_user(user, again=again)
     invite = parse_invite(text)
-    relay.parts.log.info("user invited", address=invite.address, again=again)
+    relay.platform.log.info("user invited", address=invite.address, again=again)
     return {"address": invite.address, "invite": text, "expires_ms": invite.expires_ms}
 
 
@@ -207,14 +208,14 @@ def _users(relay: Relay) -> dict[str, Any]:
 def _user_now(relay: Relay, user: LocalUser) -> dict[str, Any]:
     waiting = [relay.store.usage(mailbox).items for mailbox in user.mailboxes]
     return {
-        "address": user.address,
+        "address": str(user.address),
         "devices": len(user.devices),
-        "online": sum(1 for _ in relay.devices.links_of(user.address)),
+        "online": len(user.links),
         "waiting": max(waiting, default=0),
         "created_ms": user.account.created_ms,
-        "reach": user.account.reach.mode.value,
+        "reach": user.account.reach.mode,
         "providers": list(user.account.reach.providers),
-        "effective": user.account.reach.mode.value or relay.settings.reach.value,
+        "effective": user.account.reach.over(relay.settings.reach).mode,
     }
 
 
@@ -222,8 +223,8 @@ async def _remove_user(relay: Relay, name: str) -> dict[str, Any]:
     user = _local_user(relay, name)
     bounced = sum(relay.store.usage(mailbox).items for mailbox in user.mailboxes)
     await relay.remove_user(user.account.user)
-    relay.parts.log.info("user removed", address=user.address)
-    return {"address": user.address, "bounced": bounced}
+    relay.platform.log.info("user removed", address=str(user.address))
+    return {"address": str(user.address), "bounced": bounced}
 
 
 async def _set_reach(relay: Relay, name: str, reach: str, names: Sequence[str]) -> dict[str, Any]:
@@ -231,7 +232,7 @@ async def _set_reach(relay: Relay, name: str, reach: str, names: Sequence[str]) 
     providers = tuple(parse_provider(each) for each in names)
     if reach not in _REACHES or (reach == "some") is not bool(providers):
         raise Refused(Code.BAD_REQUEST, "name all, none, default, or providers")
-    await relay.directory.set_reach(user, reach, providers)
+    await relay.accounts.change_reach(user, reach_of(reach, providers))
     return _user_now(relay, user)
 
 
@@ -302,7 +303,7 @@ async def _set_peer(relay: Relay, provider: Provider, action: str, key: str) -> 
             text = f"{provider} is bound to the key with fingerprint {await _fingerprint(pinned, provider)}."
         case _:
             raise Refused(Code.BAD_REQUEST, f"no such action: {action}")
-    relay.parts.log.info("operator", action=action, peer=provider)
+    relay.platform.log.info("operator", action=action, peer=provider)
     return {"provider": provider, "action": action, "text": text}
 
 
@@ -359,7 +360,7 @@ async def _act_on_queue(relay: Relay, provider: Provider, action: str) -> dict[s
             text = f"{count} messages for {provider} are given up; their senders are told."
         case _:
             raise Refused(Code.BAD_REQUEST, f"no such action: {action}")
-    relay.parts.log.info("operator", action=f"queue {action}", peer=provider, count=count)
+    relay.platform.log.info("operator", action=f"queue {action}", peer=provider, count=count)
     return {"provider": provider, "action": action, "count": count, "text": text}
 
 

@@ -1,11 +1,10 @@
-"""What an operator decides, and the parts of the outside world that a relay is given."""
+"""What an operator decides, and what a relay is given of the outside world."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, Protocol
 
 from waypost import limits
@@ -13,16 +12,9 @@ from waypost.clock import Clock
 from waypost.discovery.source import Sighting, Source
 from waypost.ids import Provider
 from waypost.links.stream import Stream
+from waypost.protocol.directory.reach import NOBODY, Reach
 from waypost.protocol.directory.record import RecordEndpoint
 from waypost.routing.policy import Mode
-
-
-class Reach(Enum):
-    """Which providers may write to an account: its own word, or the provider's for those that say nothing."""
-
-    ALL = "all"
-    NONE = "none"
-    SOME = "some"
 
 
 @dataclass(frozen=True)
@@ -60,8 +52,7 @@ class Settings:
 
     provider: Provider
     mode: Mode
-    reach: Reach = Reach.NONE
-    reach_providers: tuple[Provider, ...] = ()
+    reach: Reach = NOBODY  #: of accounts that say nothing themselves
     endpoints: tuple[RecordEndpoint, ...] = ()  #: announced in the node record
     peers: tuple[ConfiguredPeer, ...] = ()
     rates: Rates = field(default_factory=Rates)
@@ -82,7 +73,7 @@ class Dns(Protocol):
 
 
 @dataclass(frozen=True)
-class Parts:
+class Platform:
     """What the relay does not make itself."""
 
     clock: Clock

@@ -1,12 +1,17 @@
-"""Background tasks of a relay, none of which can end it."""
+"""Background tasks of a relay, none of which can end it, and what every part of it works with."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVarTuple
 
 import trio
+
+from waypost.clock import Clock
+from waypost.errors import Code, Refused
+from waypost.storage.store import Store
 
 Ts = TypeVarTuple("Ts")
 
@@ -24,24 +29,34 @@ def contained(log: Any, what: str, **context: Any) -> Iterator[None]:
 
 
 class Tasks:
-    """A nursery whose tasks are contained: what one of them raises is logged, and the others go on."""
+    """Tasks that are contained: what one of them raises is logged, and the others go on. They live while it is open."""
 
-    def __init__(self, nursery: trio.Nursery, log: Any) -> None:
-        self._nursery = nursery
+    def __init__(self, log: Any) -> None:
         self._log = log
-        self._closed = False
+        self._nursery: trio.Nursery | None = None  #: while it is open
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[trio.Nursery]:
+        """Until the block ends, and every task with it."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            try:
+                yield nursery
+            finally:
+                self._nursery = None
 
     def start_soon(self, task: Callable[[*Ts], Awaitable[Any]], *args: *Ts) -> None:
-        """Nothing after `close`: links that end late may still want to."""
-        if not self._closed:
+        """Nothing unless it is open: links that end late may still want to."""
+        if self._nursery is not None:
             self._nursery.start_soon(self._run, task, args)
 
-    def close(self) -> None:
-        """The nursery is about to end."""
-        self._closed = True
-
     async def start(self, task: Callable[..., Awaitable[Any]], *args: Any) -> None:
-        """Until the task says that it has started; what it raises before that comes out here."""
+        """Until the task says that it has started; what it raises before that comes out here.
+
+        Raises Refused(CLOSING) unless it is open.
+        """
+        if self._nursery is None:
+            raise Refused(Code.CLOSING)
         await self._nursery.start(self._run_started, task, args)
 
     async def _run(self, task: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> None:
@@ -72,3 +87,13 @@ class _Status:
     def started(self, value: None = None) -> None:
         self.done = True
         self._inner.started(value)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What every part of a relay works with."""
+
+    clock: Clock
+    log: Any  #: a structlog logger
+    store: Store
+    tasks: Tasks

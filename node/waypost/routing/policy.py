@@ -49,7 +49,7 @@ class KnownPeer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Candidate:
     """A proven link whose name is to be judged, and everything known about that name."""
 
     name: Provider
@@ -69,67 +69,67 @@ class Admit:
 
 
 @dataclass(frozen=True, slots=True)
-class Refuse:
+class Deny:
     """The peer is told the code; `advice` is for our own operator."""
 
     code: Code
     advice: str
 
 
-Verdict = Admit | Refuse
+Verdict = Admit | Deny
 
 
-def admit(claim: Claim, own_name: Provider, mode: Mode) -> Verdict:
-    """Judge a claim: the block list first, then our own name, then the allow list, then the key."""
-    policy = claim.known.policy if claim.known else PeerPolicy.NONE
-    name = claim.name
+def admit(candidate: Candidate, own_name: Provider, mode: Mode) -> Verdict:
+    """Judge a candidate: the block list first, then our own name, then the allow list, then the key."""
+    policy = candidate.known.policy if candidate.known else PeerPolicy.NONE
+    name = candidate.name
     if policy is PeerPolicy.BLOCK:
-        return Refuse(Code.BLOCKED, f"{name} is on the block list; to lift it: waypost peers allow {name}.")
+        return Deny(Code.BLOCKED, f"{name} is on the block list; to lift it: waypost peers allow {name}.")
     if name == own_name:
-        return Refuse(
+        return Deny(
             Code.NAME_IN_USE,
             f"Another node claims our own name {name}. If both are yours, rename one; else tell its operator.",
         )
     if mode is Mode.ALLOWLIST and policy is not PeerPolicy.ALLOW:
-        return Refuse(Code.NOT_ADMITTED, f"{name} is not on the allow list; to admit it: waypost peers allow {name}.")
-    pinned = claim.known.key if claim.known else b""
-    return _judge_change(claim, pinned) if pinned or claim.configured_key else _judge_unknown(claim, mode)
+        return Deny(Code.NOT_ADMITTED, f"{name} is not on the allow list; to admit it: waypost peers allow {name}.")
+    pinned = candidate.known.key if candidate.known else b""
+    return _judge_change(candidate, pinned) if pinned or candidate.configured_key else _judge_unknown(candidate, mode)
 
 
-def _judge_change(claim: Claim, pinned: bytes) -> Verdict:
+def _judge_change(candidate: Candidate, pinned: bytes) -> Verdict:
     """A key is on record for this name: pinned, configured or both."""
-    configured = claim.configured_key or b""
-    if claim.key == configured:
-        return Admit(None if claim.key == pinned else Trust.PINNED)
-    if claim.key == pinned and (not configured or _followed(claim)):
+    configured = candidate.configured_key or b""
+    if candidate.key == configured:
+        return Admit(None if candidate.key == pinned else Trust.PINNED)
+    if candidate.key == pinned and (not configured or _followed(candidate)):
         return Admit()
-    old_key = _predecessor(claim)
+    old_key = _predecessor(candidate)
     # The configured key speaks for the name until it has handed the name on; then the key that it was handed to does.
-    rightful = pinned if not configured or _followed(claim) else configured
+    rightful = pinned if not configured or _followed(candidate) else configured
     if old_key and old_key in (rightful, configured):
         return Admit(Trust.SUCCESSION)
-    return _key_changed(claim, rightful)
+    return _key_changed(candidate, rightful)
 
 
-def _followed(claim: Claim) -> bool:
-    return claim.known is not None and bool(claim.known.key) and claim.known.trust is Trust.SUCCESSION
+def _followed(candidate: Candidate) -> bool:
+    return candidate.known is not None and bool(candidate.known.key) and candidate.known.trust is Trust.SUCCESSION
 
 
-def _predecessor(claim: Claim) -> bytes:
+def _predecessor(candidate: Candidate) -> bytes:
     """The key that signed the proven one as its successor under this name; empty if none did."""
-    record = claim.record
-    if record is None or record.name != claim.name or record.key != claim.key:
+    record = candidate.record
+    if record is None or record.name != candidate.name or record.key != candidate.key:
         return b""
     return record.old_key
 
 
-def _key_changed(claim: Claim, rightful: bytes) -> Refuse:
-    name = claim.name
-    dns = " The DNS names the new key." if claim.dns is DnsEvidence.MATCHES else ""
-    return Refuse(
+def _key_changed(candidate: Candidate, rightful: bytes) -> Deny:
+    name = candidate.name
+    dns = " The DNS names the new key." if candidate.dns is DnsEvidence.MATCHES else ""
+    return Deny(
         Code.KEY_CHANGED,
         f"{name} is bound to the key with fingerprint {_fingerprint(rightful, name)}, but the peer has the one with "
-        f"{_fingerprint(claim.key, name)}.{dns} If its operator confirms the second: "
+        f"{_fingerprint(candidate.key, name)}.{dns} If its operator confirms the second: "
         f"waypost peers pin {name} FINGERPRINT.",
     )
 
@@ -140,26 +140,33 @@ def _fingerprint(key: bytes, name: Provider) -> str:
     return node_fingerprint(key, name)
 
 
-def _judge_unknown(claim: Claim, mode: Mode) -> Verdict:
+def _judge_unknown(candidate: Candidate, mode: Mode) -> Verdict:
     """No key is on record for this name."""
-    name, record = claim.name, claim.record
-    if record is not None and record.name == name and record.key == claim.key and record.state != RecordState.ACTIVE:
-        return Refuse(Code.NOT_ADMITTED, f"{name} is unknown here and announces that it has closed; nothing to do.")
+    name, record = candidate.name, candidate.record
+    if (
+        record is not None
+        and record.name == name
+        and record.key == candidate.key
+        and record.state != RecordState.ACTIVE
+    ):
+        return Deny(Code.NOT_ADMITTED, f"{name} is unknown here and announces that it has closed; nothing to do.")
     if is_lan(name):
-        named = claim.dialed_configured or (claim.known is not None and claim.known.policy is PeerPolicy.ALLOW)
+        named = candidate.dialed_configured or (
+            candidate.known is not None and candidate.known.policy is PeerPolicy.ALLOW
+        )
         if mode is Mode.OPEN or named:
             return Admit(Trust.FIRST_USE)
-        return Refuse(
+        return Deny(
             Code.UNVERIFIED,
             f"{name} is new, and nothing vouches for a .local name. Ask its operator for the fingerprint, then: "
             f"waypost peers pin {name} FINGERPRINT.",
         )
-    if claim.dns is DnsEvidence.MATCHES:
+    if candidate.dns is DnsEvidence.MATCHES:
         return Admit(Trust.DNS)
-    if claim.dns is DnsEvidence.NONE and mode is Mode.OPEN:
+    if candidate.dns is DnsEvidence.NONE and mode is Mode.OPEN:
         return Admit(Trust.FIRST_USE)
-    found = "names another key" if claim.dns is DnsEvidence.DIFFERS else "names no key"
-    return Refuse(
+    found = "names another key" if candidate.dns is DnsEvidence.DIFFERS else "names no key"
+    return Deny(
         Code.UNVERIFIED,
         f"The DNS {found} for {name}. Its operator can publish it; or ask for the fingerprint, then: "
         f"waypost peers pin {name} FINGERPRINT.",

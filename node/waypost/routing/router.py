@@ -7,12 +7,12 @@ from typing import Protocol
 
 from waypost.clock import WallMs
 from waypost.errors import Code, Kind
-from waypost.ids import Provider
+from waypost.ids import Address, Provider
 from waypost.protocol.custody.envelope import Envelope, time_fault
 
 
 @dataclass(frozen=True, slots=True)
-class Accept:
+class Route:
     """Take custody, for these mailboxes. `missing`: recipients that it cannot reach, each with the reason."""
 
     mailboxes: tuple[int, ...]
@@ -26,14 +26,14 @@ class Refuse:
     code: Code
 
 
-Decision = Accept | Refuse
+Decision = Route | Refuse
 
 
 @dataclass(frozen=True, slots=True)
 class FromDevice:
     """The envelope came from a local device, which may send as its own account only."""
 
-    address: str
+    address: Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ class View(Protocol):
     @property
     def provider(self) -> Provider: ...
 
-    def user_mailboxes(self, user: str, sender_provider: str) -> tuple[int, ...] | Code:
-        """Of the user's devices, if the sender's provider may reach them; else why not."""
+    def user_mailboxes(self, user: str, provider: Provider) -> tuple[int, ...] | Code:
+        """Of the user's devices, if senders of that provider may reach them; else why not."""
 
     def peer_mailbox(self, provider: str) -> int | Code:
         """Of the outbox towards that provider; else why there is none."""
@@ -61,28 +61,28 @@ class View(Protocol):
 
 def route(envelope: Envelope, origin: Origin, view: View, now_ms: WallMs) -> Decision:
     """Check the sender, the time and the recipients, in this order, and say where the envelope goes."""
-    sender_provider = envelope.sender.rpartition("@")[2]
+    sender = Address.of(envelope.sender)
     match origin:
         case FromDevice(address):
-            genuine = envelope.sender == address
+            genuine = sender == address
         case FromPeer(provider):
-            genuine = sender_provider == provider
+            genuine = sender.provider == provider
     if not genuine:
         return Refuse(Code.FORGED_SENDER)
     if fault := time_fault(envelope, now_ms):
         return Refuse(fault)
     if envelope.provider == view.provider:
-        return _route_here(envelope, sender_provider, view)
+        return _route_here(envelope, sender.provider, view)
     if isinstance(origin, FromPeer):
         return Refuse(Code.NOT_OURS)
     mailbox = view.peer_mailbox(envelope.provider)
-    return Refuse(mailbox) if isinstance(mailbox, Code) else Accept((mailbox,))
+    return Refuse(mailbox) if isinstance(mailbox, Code) else Route((mailbox,))
 
 
-def _route_here(envelope: Envelope, sender_provider: str, view: View) -> Decision:
+def _route_here(envelope: Envelope, sender_provider: Provider, view: View) -> Decision:
     if len(envelope.users) == 1:
         only = view.user_mailboxes(envelope.users[0], sender_provider)
-        return Refuse(only) if isinstance(only, Code) else Accept(only)
+        return Refuse(only) if isinstance(only, Code) else Route(only)
     mailboxes: dict[int, None] = {}
     missing: list[tuple[str, Code]] = []
     for user in envelope.users:
@@ -96,4 +96,4 @@ def _route_here(envelope: Envelope, sender_provider: str, view: View) -> Decisio
     later = next((code for _, code in missing if code.kind is Kind.LATER), None)
     if later is not None:
         return Refuse(later)
-    return Accept(tuple(mailboxes), tuple(missing)) if mailboxes else Refuse(missing[0][1])
+    return Route(tuple(mailboxes), tuple(missing)) if mailboxes else Refuse(missing[0][1])

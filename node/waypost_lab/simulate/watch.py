@@ -8,7 +8,7 @@ from typing import Final
 import trio
 
 from waypost.clock import Instant
-from waypost.ids import id_text
+from waypost.ids import Address, id_text
 from waypost_lab.app import App
 from waypost_lab.book import Letter, Step
 from waypost_lab.machine import Machine
@@ -88,7 +88,7 @@ class Watch:
         """A mailbox that has just been emptied is tried again only later."""
         to = self._world.apps[letter.recipient]
         relay = self._world.machines[to.node].relay
-        boxes = relay.accounts.device_mailboxes(letter.recipient)
+        boxes = relay.accounts.device_mailboxes(Address.of(letter.recipient))
         return any(relay.store.usage(box).items >= relay.settings.quotas.mailbox_envelopes // 2 for box in boxes)
 
     # ── links after a start ─────────────────────────────────────────────────────────────────────────────────────────

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from waypost.errors import Code, PeerFault, Refused, is_for_good
+from waypost.ids import Address
 from waypost.limits import MIB
 from waypost.links import pump
 from waypost.protocol.custody import outbox
@@ -22,20 +23,19 @@ from waypost.protocol.frames.messages import Message, Notice, Pong, Query
 from waypost.protocol.frames.session import Session
 from waypost.protocol.frames.signed import Signed
 from waypost.relay.accounts import Accounts
-from waypost.relay.custody import courier, intake
-from waypost.relay.custody import outcomes as consequences
-from waypost.relay.custody.outcomes import Consequences
-from waypost.relay.custody.tracks import Tracks
+from waypost.relay.custody import courier, intake, outcomes
+from waypost.relay.custody.outcomes import Outcomes
 from waypost.relay.custody.upkeep import Upkeep
 from waypost.relay.devices.devices import Devices
-from waypost.relay.door import greeter
-from waypost.relay.door.greeter import Greeter
+from waypost.relay.devices.signals import Signals
+from waypost.relay.door import admit
 from waypost.relay.federation import record_book as records
-from waypost.relay.federation.dialer import Dialer
-from waypost.relay.services import directory
-from waypost.relay.services.directory import Directory
+from waypost.relay.federation.peer_links import PeerLinks
+from waypost.relay.services import reach
+from waypost.relay.services.keys import Keys
+from waypost.relay.services.tracks import Tracks
 from waypost.routing import policy, router
-from waypost.routing.router import Accept, FromDevice, FromPeer, Refuse
+from waypost.routing.router import FromDevice, FromPeer, Refuse, Route
 from waypost.storage.memory import keys as memory_keys
 from waypost.storage.memory import mail as memory_mail
 from waypost.storage.memory.state import MemoryState
@@ -166,7 +166,7 @@ def takes_any_record(patch: Patch) -> None:
     def unchecked(data: bytes, _now_ms: int) -> VerifiedRecord:
         return VerifiedRecord(read(read(data, Signed).payload, NodeRecord), data)
 
-    patch.setattr(greeter, "open_record", unchecked)
+    patch.setattr(admit, "open_record", unchecked)
 
 
 @mutant("higher_sequence")
@@ -203,23 +203,23 @@ def reads_however_much_it_owes(patch: Patch) -> None:
 
 @mutant("newer_link")
 def keeps_both_links(patch: Patch) -> None:
-    attach = Dialer.attach
+    attach = PeerLinks.attach
 
-    def keeping(self: Dialer, peer: Any, link: Any) -> bool:
+    def keeping(self: PeerLinks, peer: Any, link: Any) -> bool:
         peer.link = None
         return attach(self, peer, link)
 
-    patch.setattr(Dialer, "attach", keeping)
+    patch.setattr(PeerLinks, "attach", keeping)
 
 
 @mutant("crossed_ours", "crossed_theirs")
 def keeps_the_wrong_link(patch: Patch) -> None:
-    loses = Dialer._loses
+    loses = PeerLinks._loses
 
-    def wrongly(self: Dialer, new: Any, former: Any) -> bool:
+    def wrongly(self: PeerLinks, new: Any, former: Any) -> bool:
         return new.peer.dialed is not former.peer.dialed and not loses(self, new, former)
 
-    patch.setattr(Dialer, "_loses", wrongly)
+    patch.setattr(PeerLinks, "_loses", wrongly)
 
 
 @mutant("device_of_another")
@@ -299,7 +299,7 @@ def never_gives_up(patch: Patch) -> None:
 
 @mutant("long_hint", "long_hint_of_the_hop")
 def waits_as_long_as_it_is_told(patch: Patch) -> None:
-    for module in (consequences, courier):
+    for module in (outcomes, courier):
         patch.setattr(module, "RETRY_HINT_MAX_S", 10**9)
 
 
@@ -325,8 +325,8 @@ def lets_forged_senders_pass(patch: Patch) -> None:
     def believe(envelope: Any, origin: Any, view: Any, decision: Any) -> Any:
         if decision != Refuse(Code.FORGED_SENDER):
             return decision
-        provider = envelope.sender.rpartition("@")[2]
-        honest = FromDevice(envelope.sender) if isinstance(origin, FromDevice) else FromPeer(provider)
+        sender = Address.of(envelope.sender)
+        honest = FromDevice(sender) if isinstance(origin, FromDevice) else FromPeer(sender.provider)
         return router.route(envelope, honest, view, 0)
 
     patch.setattr(intake, "route", routed(believe))
@@ -338,7 +338,7 @@ def carries_for_others(patch: Patch) -> None:
         if decision != Refuse(Code.NOT_OURS):
             return decision
         mailbox = view.peer_mailbox(envelope.provider)
-        return decision if isinstance(mailbox, Code) else Accept((mailbox,))
+        return decision if isinstance(mailbox, Code) else Route((mailbox,))
 
     patch.setattr(intake, "route", routed(carry))
 
@@ -346,7 +346,7 @@ def carries_for_others(patch: Patch) -> None:
 @mutant("several")
 def passes_over_the_missing(patch: Patch) -> None:
     def silent(_envelope: Any, _origin: Any, _view: Any, decision: Any) -> Any:
-        return replace(decision, missing=()) if isinstance(decision, Accept) else decision
+        return replace(decision, missing=()) if isinstance(decision, Route) else decision
 
     patch.setattr(intake, "route", routed(silent))
 
@@ -358,10 +358,10 @@ def does_not_look_at_times(patch: Patch) -> None:
 
 @mutant("speaks_for_its_own")
 def believes_peers_about_others(patch: Patch) -> None:
-    reported = Consequences.reported
+    reported = Outcomes.reported
 
-    def gullible(self: Consequences, _party: str, outcomes: Sequence[Any]) -> Any:
-        each = [reported(self, outcome.recipient.rpartition("@")[2], [outcome]) for outcome in outcomes]
+    def gullible(self: Outcomes, _party: str, told: Sequence[Any]) -> Any:
+        each = [reported(self, Address.of(outcome.recipient).provider, [outcome]) for outcome in told]
         settlements, refusals = (
             [settlement for settlement, _ in each],
             [refusal for _, some in each for refusal in some],
@@ -370,7 +370,7 @@ def believes_peers_about_others(patch: Patch) -> None:
         reports = [report for settlement in settlements for report in settlement.reports]
         return replace(settlements[0], traces=traces, reports=reports), refusals
 
-    patch.setattr(Consequences, "reported", gullible)
+    patch.setattr(Outcomes, "reported", gullible)
 
 
 @mutant("traces")
@@ -381,7 +381,10 @@ def shows_traces_to_anyone(patch: Patch) -> None:
 
 @mutant("signals")
 def passes_on_forged_signals(patch: Patch) -> None:
-    patch.setattr(Greeter, "_signalled_by_peer", lambda self, _peer, signal: self._halls.devices.signal(signal))
+    def gullible(self: Signals, _peer: Any, signal: Any) -> None:
+        self._pass_on(Address.of(signal.recipient), signal)
+
+    patch.setattr(Signals, "from_peer", gullible)
 
 
 # ── the directory ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -389,15 +392,15 @@ def passes_on_forged_signals(patch: Patch) -> None:
 
 @mutant("not_found")
 def tells_who_exists(patch: Patch) -> None:
-    issue = Directory._issue
+    issue = Keys._issue
 
-    async def leaky(self: Directory, link: Any, user: str, *rest: Any) -> bytes:
-        found = self._office.accounts.get(user)
-        if found is not None and not self._office.accounts.may_reach(found, link.source):
+    async def leaky(self: Keys, caller: Any, ask: Any, now_ms: int) -> bytes:
+        found = self._accounts.get(Address.of(ask.address).user)
+        if found is not None and not self._accounts.may_reach(found, caller.source):
             raise Refused(Code.FORBIDDEN)
-        return await issue(self, link, user, *rest)
+        return await issue(self, caller, ask, now_ms)
 
-    patch.setattr(Directory, "_issue", leaky)
+    patch.setattr(Keys, "_issue", leaky)
 
 
 @mutant("consent", "unwelcome_signals", "not_found")
@@ -440,14 +443,14 @@ def issues_expired_packages(patch: Patch) -> None:
 
 @mutant("reach")
 def takes_any_list_of_providers(patch: Patch) -> None:
-    patch.setattr(directory, "is_canonical_provider", lambda _name: True)
+    patch.setattr(reach, "is_canonical_provider", lambda _name: True)
 
 
 @mutant("another_epoch")
 def takes_packages_of_any_epoch(patch: Patch) -> None:
-    publish = Directory._publish
+    publish = Keys._publish
 
-    async def lax(self: Directory, link: Any, ask: Any) -> Any:
-        return await publish(self, link, msgspec.structs.replace(ask, epoch=self._office.store.epoch))
+    async def lax(self: Keys, caller: Any, ask: Any) -> Any:
+        return await publish(self, caller, msgspec.structs.replace(ask, epoch=self._store.epoch))
 
-    patch.setattr(Directory, "_publish", lax)
+    patch.setattr(Keys, "_publish", lax)

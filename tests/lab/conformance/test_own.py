@@ -11,7 +11,7 @@ from waypost.clock import MINUTE_MS
 from waypost.errors import LocalError
 from waypost.limits import MIB
 from waypost.links import pump
-from waypost.relay import node as node_module
+from waypost.relay.federation import own_record
 from waypost.routing.policy import Mode
 from waypost_lab.conformance.bench import Bench
 from waypost_lab.conformance.check import Check, Need, Result, Verdict
@@ -48,7 +48,7 @@ async def test_one_that_lets_nobody_in_cannot_be_judged(autojump_clock: trio.tes
 
 async def test_it_renews_its_record(autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
     # A month of virtual time costs minutes of real time, so that this node's records last an hour.
-    monkeypatch.setattr(node_module, "RECORD_LIFETIME_MS", 60 * MINUTE_MS)
+    monkeypatch.setattr(own_record, "RECORD_LIFETIME_MS", 60 * MINUTE_MS)
     results = await judged(named("renews"))
     assert [result.verdict for result in results] == [Verdict.PASSED], broken(results)
 

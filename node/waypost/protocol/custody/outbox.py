@@ -65,7 +65,7 @@ class Chunk(Generic[E]):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused(Generic[E]):
+class Untaken(Generic[E]):
     """One item that the next hop did not take."""
 
     entry: E
@@ -79,11 +79,11 @@ class Verdict(Generic[E]):
     """What a receipt means. `done` and `keep` concern whole entries, once their last chunk is settled."""
 
     taken: list[tuple[E, Sequence[int]]] = field(default_factory=list)
-    bounced: list[Refused[E]] = field(default_factory=list)
-    deferred: list[Refused[E]] = field(default_factory=list)
+    bounced: list[Untaken[E]] = field(default_factory=list)
+    deferred: list[Untaken[E]] = field(default_factory=list)
     done: list[int] = field(default_factory=list)
     keep: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
-    pause: Refused[E] | None = None  #: the next hop takes nothing now
+    pause: Untaken[E] | None = None  #: the next hop takes nothing now
 
 
 @dataclass(slots=True)
@@ -280,7 +280,7 @@ class Outbox(Generic[E]):
             if refusal is None:
                 taken.append(index)
                 continue
-            refused = Refused(chunk.entry, index, refusal.code, refusal.retry_s)
+            refused = Untaken(chunk.entry, index, refusal.code, refusal.retry_s)
             if is_for_good(refusal.code):
                 verdict.bounced.append(refused)
             else:
@@ -301,7 +301,7 @@ class Outbox(Generic[E]):
                 position = base + index - chunk.start
                 refusal = by_index.get(position)
                 if refusal is not None and refusal.code in HOP_CODES:
-                    verdict.pause = Refused(chunk.entry, index, refusal.code, refusal.retry_s)
+                    verdict.pause = Untaken(chunk.entry, index, refusal.code, refusal.retry_s)
                     back.append(single)
                 else:
                     self._settle_items(single, by_index, position, verdict)

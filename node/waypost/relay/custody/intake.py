@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from waypost.clock import Clock
 from waypost.errors import Code, PeerFault, WaypostError
+from waypost.ids import Provider
 from waypost.protocol.custody.envelope import decode_envelope
+from waypost.protocol.custody.fate import State
 from waypost.protocol.custody.messages import Refusal
-from waypost.protocol.frames.messages import NoticeKind
 from waypost.protocol.frames.session import Offered, Reported
-from waypost.relay.custody.disk_alarm import Fullness
-from waypost.relay.custody.early import EarlyOffers
+from waypost.relay.custody.couriers import EarlyOffers
 from waypost.relay.custody.ledger import Ledger
-from waypost.relay.custody.outcomes import Consequences
+from waypost.relay.custody.outcomes import Outcomes
 from waypost.relay.link import Link
+from waypost.relay.peers import Peers
+from waypost.relay.tasks import Surroundings
 from waypost.routing.quota import TokenBucket
-from waypost.routing.router import Accept, Origin, Refuse, View, route
-from waypost.storage.store import Accepted, Deposit, Item, Placed, Settlement, Store
+from waypost.routing.router import Origin, Refuse, Route, View, route
+from waypost.storage.store import Accepted, Deposit, Item, Placed, Settlement
 
-#: Why what is placed in this mailbox waits, and until when (wall clock); None if it does not.
-Waits = Callable[[int], tuple[Code, int] | None]
+#: At the brim small messages fit and large ones do not: a full disk is over once nothing was refused for so long.
+CALM_S: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -35,46 +37,44 @@ class _Judged:
     missing: list[tuple[bytes, bytes, Sequence[tuple[str, Code]]]]
 
 
-@dataclass(frozen=True)
-class Desk:
-    """What the intake works with."""
-
-    store: Store
-    ledger: Ledger
-    consequences: Consequences
-    view: View
-    clock: Clock
-    waits: Waits
-    log: Any
-
-
 class Intake:
-    """See the module."""
+    """See the module. `view`: what the router asks of the node."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._fullness = Fullness(desk.clock, desk.log)
-        self._early = EarlyOffers(desk.ledger)
-        self.closed = False  #: this provider is leaving for good, and takes nothing more
+    def __init__(
+        self, around: Surroundings, ledger: Ledger, outcomes: Outcomes, early: EarlyOffers, peers: Peers, view: View
+    ) -> None:
+        self._clock = around.clock
+        self._log = around.log
+        self._store = around.store
+        self._ledger = ledger
+        self._outcomes = outcomes
+        self._early = early
+        self._peers = peers
+        self._view = view
+        self._alarm = DiskAlarm(around.clock, around.log)
+        self._closed = False
         self.accepted = 0
         self.duplicates = 0
         self.refused = 0
 
+    def close(self) -> None:
+        """This provider is leaving for good, and takes nothing more."""
+        self._closed = True
+
     def offered(self, link: Link, offered: Offered, origin: Origin, bucket: TokenBucket) -> None:
         """A batch has arrived. Its receipt goes out after the commit; nothing here waits for it."""
         judged = self._judge(offered, origin, bucket)
-        desk = self._desk
         if not judged.items:
             self._acknowledge(link, offered.batch, judged)
             return
         early = self._early.begin(judged.items)
-        pending = desk.store.accept(Deposit(link.source, desk.clock.wall_ms(), judged.items))
+        pending = self._store.accept(Deposit(link.source, self._clock.wall_ms(), judged.items))
 
         def then(accepted: Accepted) -> Iterable[Placed]:
             self._early.end(early, accepted.placed)
             fresh = len(judged.items) - accepted.duplicates
             if fresh:
-                self._fullness.stored()
+                self._alarm.stored()
             self.accepted += fresh
             self.duplicates += accepted.duplicates
             link.taken += len(judged.items)
@@ -89,14 +89,13 @@ class Intake:
             self._acknowledge(link, offered.batch, judged)
             judged.missing.clear()
 
-        desk.ledger.submit(pending, then, failed)
+        self._ledger.submit(pending, then, failed)
         if judged.missing:
             self._settle_missing(link, offered.batch, judged)
 
     def _settle_missing(self, link: Link, batch: int, judged: _Judged) -> None:
         """The senders' news of recipients who are not there is durable before the envelope is acknowledged."""
-        desk = self._desk
-        parts = [desk.consequences.unreachable(*each) for each in judged.missing]
+        parts = [self._outcomes.unreachable(*each) for each in judged.missing]
         settlement = Settlement(
             traces=[trace for part in parts for trace in part.traces],
             reports=[report for part in parts for report in part.reports],
@@ -113,7 +112,7 @@ class Intake:
                 self._refuse(error, judged)
                 self._acknowledge(link, batch, judged)
 
-        desk.ledger.submit(desk.store.settle(settlement), then, failed)
+        self._ledger.submit(self._store.settle(settlement), then, failed)
 
     def _refuse(self, error: WaypostError, judged: _Judged) -> None:
         """Nothing could be stored: what was to be taken is refused for now."""
@@ -123,18 +122,17 @@ class Intake:
     def _reason(self, error: WaypostError, count: int) -> Code:
         """What the holder is told when so many could not be stored; the operator is told more."""
         if error.code is Code.STORE_FULL:
-            self._fullness.refused(count, error)
+            self._alarm.refused(count, error)
             return error.code
-        self._desk.log.warning("cannot store", reason=str(error))
+        self._log.warning("cannot store", reason=str(error))
         return Code.INTERNAL
 
     def reported(self, link: Link, reported: Reported) -> None:
         """A peer tells what became of envelopes; its receipt goes out after the commit."""
-        desk = self._desk
-        settlement, refused = desk.consequences.reported(link.source, reported.outcomes)
+        settlement, refused = self._outcomes.reported(Provider(link.source), reported.outcomes)
 
         def then(placed: tuple[Placed, ...]) -> Iterable[Placed]:
-            link.session.receipt(reported.batch, refused, desk.clock.wall_ms())
+            link.session.receipt(reported.batch, refused, self._clock.wall_ms())
             link.wake()
             return placed
 
@@ -142,16 +140,15 @@ class Intake:
             count = len(reported.outcomes)
             code = self._reason(error, count)
             refusals = [Refusal(index, code.number) for index in range(count)]
-            link.session.receipt(reported.batch, refusals, desk.clock.wall_ms())
+            link.session.receipt(reported.batch, refusals, self._clock.wall_ms())
             link.wake()
 
-        desk.ledger.submit(desk.store.settle(settlement), then, failed)
+        self._ledger.submit(self._store.settle(settlement), then, failed)
 
     def _judge(self, offered: Offered, origin: Origin, bucket: TokenBucket) -> _Judged:
-        desk = self._desk
-        now_ms = desk.clock.wall_ms()
+        now_ms = self._clock.wall_ms()
         judged = _Judged([], [], [], [])
-        allowed = bucket.take(len(offered.ids), desk.clock.instant())
+        allowed = bucket.take(len(offered.ids), self._clock.instant())
         for index, (id_, data) in enumerate(zip(offered.ids, offered.envelopes, strict=True)):
             if index >= allowed:
                 break
@@ -160,8 +157,8 @@ class Intake:
             except PeerFault as fault:
                 judged.refusals.append(Refusal(index, fault.code.number))
                 continue
-            decision = Refuse(Code.PEER_GONE) if self.closed else route(envelope, origin, desk.view, now_ms)
-            if isinstance(decision, Accept):
+            decision = Refuse(Code.PEER_GONE) if self._closed else route(envelope, origin, self._view, now_ms)
+            if isinstance(decision, Route):
                 judged.items.append(
                     Item(id_, data, decision.mailboxes, envelope.sender, envelope.created_ms, envelope.expires_ms)
                 )
@@ -171,19 +168,47 @@ class Intake:
             else:
                 judged.refusals.append(Refusal(index, decision.code.number))
         if allowed < len(offered.ids):
-            retry_s = max(1, round(bucket.wait_s(len(offered.ids) - allowed, desk.clock.instant())))
+            retry_s = max(1, round(bucket.wait_s(len(offered.ids) - allowed, self._clock.instant())))
             limited = Code.RATE_LIMITED.number
             judged.refusals += [Refusal(index, limited, retry_s) for index in range(allowed, len(offered.ids))]
         return judged
 
     def _acknowledge(self, link: Link, batch: int, judged: _Judged) -> None:
         self.refused += len(judged.refusals)
-        link.session.receipt(batch, judged.refusals, self._desk.clock.wall_ms())
+        link.session.receipt(batch, judged.refusals, self._clock.wall_ms())
         link.wake()
 
     def _tell_waiting(self, link: Link, placed: Iterable[Placed]) -> None:
         for mailbox, parcel in placed:
-            waits = self._desk.waits(mailbox)
+            waits = self._peers.waits(mailbox)
             if waits is not None and parcel.senders and not link.session.closed:
                 code, next_ms = waits
-                self._desk.consequences.notify(link.source, NoticeKind.WAITING, parcel.ids, code.number, next_ms)
+                self._outcomes.notify(link.source, State.WAITING, parcel.ids, code.number, next_ms)
+
+
+class DiskAlarm:
+    """Tells the operator when the store begins to refuse mail for want of room, and when that is over.
+
+    One line when it begins and one when it is over, so at most a pair a minute however often it is refused.
+    """
+
+    def __init__(self, clock: Clock, log: Any) -> None:
+        self._clock = clock
+        self._log = log
+        self._refused = 0  #: since it began; 0: there is room
+        self._last = 0.0
+
+    def refused(self, count: int, error: WaypostError) -> None:
+        """So many envelopes or outcomes were refused with STORE_FULL."""
+        self._last = self._clock.instant()
+        if not self._refused:
+            self._log.warning(
+                "storage is full: new messages are refused for now", reason=error.detail, advice=error.code.remedy
+            )
+        self._refused += count
+
+    def stored(self) -> None:
+        """Something new was stored."""
+        if self._refused and self._clock.instant() - self._last >= CALM_S:
+            self._log.info("storage has room again", refused=self._refused)
+            self._refused = 0

@@ -1,63 +1,34 @@
 """Brings what has been committed to those who wait for it, in the order of the commits.
 
 Verbs of the store take effect in the order of their calls. Everything that places parcels in mailboxes is called
-through here and its results are handed on in that same order, so each courier sees its mailbox grow exactly as the
-store does.
-Couriers are told to go on only when all that one commit brought is known: so batches form by themselves.
+through here and its results are told in that same order, so each courier sees its mailbox grow exactly as the store
+does. Couriers are told to go on only when all that one commit brought is known: so batches form by themselves.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 import trio
 
 from waypost.errors import Code, WaypostError
-from waypost.relay.tasks import contained
-from waypost.storage.store import Parcel, Placed, Settlement, Store
-
-T = TypeVar("T")
+from waypost.relay.tasks import Surroundings, contained
+from waypost.storage.store import Placed, Settlement
 
 _RETRY_S = 1.0  #: a settlement that a full disk refused is tried again
 _SETTLEMENTS_RETRIED_MAX = 4_096
 
 
-class Taker(Protocol):
-    """Whoever hands on the parcels of a mailbox."""
-
-    def add(self, parcel: Parcel) -> None: ...
-
-    def flush(self) -> None: ...
-
-    def hand_on(self, ids: tuple[bytes, ...], envelopes: tuple[bytes, ...]) -> bool:
-        """Offer envelopes that are being committed at this moment, if nothing is before them; `add` follows."""
-
-    def withdraw(self, ids: tuple[bytes, ...]) -> None:
-        """No `add` follows for what was handed on: nothing was committed."""
-
-
-class _Entry(Generic[T]):
-    __slots__ = ("failed", "pending", "then")
-
-    def __init__(
-        self, pending: Awaitable[T], then: Callable[[T], Iterable[Placed]], failed: Callable[[WaypostError], None]
-    ) -> None:
-        self.pending = pending
-        self.then = then
-        self.failed = failed
-
-
 class Ledger:
     """See the module."""
 
-    def __init__(self, store: Store, log: Any) -> None:
-        self._store = store
-        self._log = log
-        self._entries: deque[_Entry[Any]] = deque()
-        self._takers: dict[int, Taker] = {}
-        self._changed: dict[Taker, None] = {}
+    def __init__(self, around: Surroundings) -> None:
+        self._store = around.store
+        self._log = around.log
+        self._entries: deque[tuple[Awaitable[Any], Callable[[Any], Any], Callable[[WaypostError], None]]] = deque()
+        self._takers: list[tuple[Callable[[Placed], None], Callable[[], None]]] = []
         self._wake = trio.Event()
         self._flush = trio.Event()
         self._refused: deque[Settlement] = deque()
@@ -66,28 +37,18 @@ class Ledger:
         #: Set once something has been kept back for later; whoever waits for that puts a new one here first.
         self.kept = trio.Event()
 
-    def enrol(self, mailbox: int, taker: Taker) -> None:
-        """From now on `taker` learns of what is placed in the mailbox."""
-        self._takers[mailbox] = taker
-
-    def taker(self, mailbox: int) -> Taker | None:
-        """Who is enrolled."""
-        return self._takers.get(mailbox)
-
-    def strike(self, mailbox: int, taker: Taker) -> None:
-        """The reverse; nothing if somebody else is enrolled by now."""
-        if self._takers.get(mailbox) is taker:
-            del self._takers[mailbox]
-        self._changed.pop(taker, None)
+    def changes(self, take: Callable[[Placed], None], flush: Callable[[], None]) -> None:
+        """From now on tell `take` of every parcel that is placed, and `flush` when all of a commit was told."""
+        self._takers.append((take, flush))
 
     def submit(
         self,
-        pending: Awaitable[T],
-        then: Callable[[T], Iterable[Placed]],
+        pending: Awaitable[Any],
+        then: Callable[[Any], Iterable[Placed]],
         failed: Callable[[WaypostError], None],
     ) -> None:
         """`then` is called after the commit and says what it placed; `failed` if there was none."""
-        self._entries.append(_Entry(pending, then, failed))
+        self._entries.append((pending, then, failed))
         self._wake.set()
 
     @property
@@ -129,29 +90,25 @@ class Ledger:
                 await self._wake.wait()
                 self._wake = trio.Event()
                 while self._entries:
-                    await self._conclude(self._entries[0])
+                    await self._conclude(*self._entries[0])
 
-    async def _conclude(self, entry: _Entry[Any]) -> None:
+    async def _conclude(
+        self, pending: Awaitable[Any], then: Callable[[Any], Iterable[Placed]], failed: Callable[[WaypostError], None]
+    ) -> None:
         # Awaiting what is done already does not yield: all of one commit is concluded before anyone is told to go on.
         try:
-            result = await entry.pending
+            result = await pending
         except WaypostError as error:
             self._entries.popleft()
             with contained(self._log, "after a failed commit"):
-                entry.failed(error)
+                failed(error)
             return
         self._entries.popleft()
         with contained(self._log, "after a commit"):
-            self._hand_on(entry.then(result))
-        if self._changed:
-            self._flush.set()
-
-    def _hand_on(self, placed: Iterable[Placed]) -> None:
-        for mailbox, parcel in placed:
-            taker = self._takers.get(mailbox)
-            if taker is not None:
-                taker.add(parcel)
-                self._changed[taker] = None
+            for each in then(result):
+                for take, _ in self._takers:
+                    take(each)
+                self._flush.set()
 
     async def barrier(self) -> None:
         """Until everything submitted before has been concluded."""
@@ -168,9 +125,8 @@ class Ledger:
         while True:
             await self._flush.wait()
             self._flush = trio.Event()
-            changed, self._changed = self._changed, {}
-            for taker in changed:
-                taker.flush()
+            for _, flush in self._takers:
+                flush()
 
     async def _run_retry(self) -> None:
         while True:

@@ -8,53 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
 
 from waypost.clock import SECOND_MS, Clock, WallMs
 from waypost.errors import Code, PeerFault
+from waypost.ids import Address, Provider, User
 from waypost.limits import (
     BATCH_MAX_ENVELOPES,
     DEFER_MAX_S,
     DEFER_MIN_S,
-    NOTICE_IDS_MAX,
     REPORT_EXPIRY_S,
     RETRY_HINT_MAX_S,
 )
 from waypost.protocol.custody.envelope import decode_envelope
-from waypost.protocol.custody.fate import Event
+from waypost.protocol.custody.fate import Event, State
 from waypost.protocol.custody.messages import Outcome, Refusal
 from waypost.protocol.custody.outbox import Verdict
-from waypost.protocol.frames.messages import Notice, NoticeKind
 from waypost.relay.accounts import Accounts
 from waypost.relay.custody.ledger import Ledger
-from waypost.relay.link import Link
+from waypost.relay.peers import Peers
 from waypost.storage.store import Keep, Parcel, ParcelKind, Settlement, Trace
-
-
-class Fate(NamedTuple):
-    """What became of something on its way to one recipient; code 0: delivered."""
-
-    recipient: str
-    code: int
-    at_ms: WallMs
-
-
-class Lost(NamedTuple):
-    """Items of a parcel that will not be delivered, and what stays of it, if anything does."""
-
-    parcel: Parcel
-    indexes: Sequence[int]
-    keep: Keep | None = None
-
-
-class Routes(Protocol):
-    """Who can be told."""
-
-    def mailbox_to(self, provider: str) -> int | None:
-        """Of the outbox towards a peer that we have ever had a link with."""
-
-    def links_of(self, address: str) -> Iterable[Link]:
-        """The links of a local account's connected devices."""
 
 
 @dataclass(slots=True)
@@ -71,54 +43,52 @@ class News:
         return tuple(self.by_mailbox.items())
 
 
-class Consequences:
+class Outcomes:
     """See the module."""
 
-    def __init__(self, provider: str, accounts: Accounts, routes: Routes, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, provider: Provider, accounts: Accounts, peers: Peers, ledger: Ledger, clock: Clock) -> None:
         self._provider = provider
         self._accounts = accounts
-        self._routes = routes
+        self._peers = peers
         self._ledger = ledger
         self._clock = clock
 
     # ── after a receipt ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def of_peer(self, mailbox: int, provider: str, verdict: Verdict[Parcel]) -> None:
+    def of_peer(self, mailbox: int, provider: Provider, verdict: Verdict[Parcel]) -> None:
         """A peer node has answered a batch from its outbox."""
         now_ms = self._clock.wall_ms()
         held = self.by_sender(verdict.taken)
         for sender, ids in held.items():
-            self.notify(sender, NoticeKind.HELD, ids, 0, now_ms)
-        self._settle(mailbox, provider, "held", verdict, (held, News(), now_ms))
+            self.notify(sender, State.HELD, ids, 0, now_ms)
+        traces = [_taken(now_ms, Event.HELD, provider, held)] if held else []
+        self._settle(mailbox, provider, verdict, traces, News(), now_ms)
 
-    def of_device(self, mailbox: int, address: str, verdict: Verdict[Parcel]) -> None:
+    def of_device(self, mailbox: int, address: Address, verdict: Verdict[Parcel]) -> None:
         """A local device has answered a batch from its inbox."""
         now_ms = self._clock.wall_ms()
         delivered = self.by_sender(verdict.taken)
         news = News()
         for sender, ids in delivered.items():
-            self.tell(news, sender, Fate(address, 0, now_ms), ids)
-        self._settle(mailbox, address, "delivered", verdict, (delivered, news, now_ms))
+            self.tell(news, sender, str(address), 0, now_ms, ids)
+        traces = [_taken(now_ms, Event.DELIVERED, str(address), delivered)] if delivered else []
+        self._settle(mailbox, address, verdict, traces, news, now_ms)
 
     def _settle(
         self,
         mailbox: int,
-        party: str,
-        event: str,
+        owner: Address | Provider,
         verdict: Verdict[Parcel],
-        taken: tuple[dict[str, list[bytes]], News, WallMs],
+        traces: list[Trace],
+        news: News,
+        now_ms: WallMs,
     ) -> None:
-        by_sender, news, now_ms = taken
-        traces = []
-        if by_sender:
-            traces.append(
-                Trace(now_ms, Event(event), party, 0, b"".join(id_ for ids in by_sender.values() for id_ in ids))
-            )
-        recipient = party if "@" in party else ""
-        traces += self._bounce(news, ((r.entry, r.index, r.code) for r in verdict.bounced), (party, recipient), now_ms)
+        recipient = owner if isinstance(owner, Address) else None
+        refused = ((untaken.entry, untaken.index, untaken.code) for untaken in verdict.bounced)
+        traces += self._bounce(news, refused, str(owner), recipient, now_ms)
         keep: list[Keep] = []
         if verdict.deferred or verdict.keep:
-            traces += self._defer(verdict, party, now_ms)
+            traces += self._defer(verdict, str(owner), now_ms)
             keep = [Keep(seq, indexes, self._due_ms(verdict, now_ms)) for seq, indexes in verdict.keep]
         if verdict.done or keep or traces or news.by_mailbox:
             self._ledger.settle(
@@ -133,7 +103,7 @@ class Consequences:
             if refused.entry.kind is ParcelKind.ENVELOPES:
                 id_ = refused.entry.ids[refused.index]
                 traces.append(Trace(now_ms, Event.DEFERRED, party, refused.code, id_))
-                self.notify(senders_of(refused.entry)[refused.index], NoticeKind.WAITING, [id_], refused.code, due_ms)
+                self.notify(senders_of(refused.entry)[refused.index], State.WAITING, [id_], refused.code, due_ms)
         return traces
 
     @staticmethod
@@ -151,22 +121,27 @@ class Consequences:
 
     # ── bounces from elsewhere ──────────────────────────────────────────────────────────────────────────────────────
 
-    def give_up(self, mailbox: int, lost: Lost, code: Code, recipient: str = "") -> None:
+    def give_up(
+        self,
+        mailbox: int,
+        parcel: Parcel,
+        indexes: Sequence[int],
+        code: Code,
+        recipient: Address | None = None,
+        keep: Keep | None = None,
+    ) -> None:
         """Bounce these items of a parcel: expired, dropped by the operator, or the peer or account has gone.
 
-        `recipient`: whose inbox it is; empty for a peer's outbox, where all recipients of an envelope are concerned.
+        `recipient`: whose inbox it is; None for a peer's outbox, where all recipients of an envelope are concerned.
+        `keep`: what stays of the parcel, if anything does.
         """
         now_ms = self._clock.wall_ms()
         news = News()
-        parcel = lost.parcel
-        refused = (
-            ((parcel, index, code.number) for index in lost.indexes) if parcel.kind is ParcelKind.ENVELOPES else ()
-        )
-        traces = self._bounce(news, refused, (recipient or self._provider, recipient), now_ms)
-        done = () if lost.keep else (parcel.seq,)
-        keep = (lost.keep,) if lost.keep else ()
+        refused = ((parcel, index, code.number) for index in indexes) if parcel.kind is ParcelKind.ENVELOPES else ()
+        traces = self._bounce(news, refused, str(recipient or self._provider), recipient, now_ms)
+        done, kept = ((), (keep,)) if keep else ((parcel.seq,), ())
         self._ledger.settle(
-            Settlement(mailbox, done, keep, traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS)
+            Settlement(mailbox, done, kept, traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS)
         )
 
     def unreachable(self, envelope: bytes, id_: bytes, missing: Iterable[tuple[str, Code]]) -> Settlement:
@@ -176,12 +151,12 @@ class Consequences:
         sender = decode_envelope(envelope).sender
         traces = []
         for user, code in missing:
-            recipient = f"{user}@{self._provider}"
-            self.tell(news, sender, Fate(recipient, code.number, now_ms), [id_])
+            recipient = str(Address(User(user), self._provider))
+            self.tell(news, sender, recipient, code.number, now_ms, [id_])
             traces.append(Trace(now_ms, Event.BOUNCED, recipient, code.number, id_))
         return Settlement(0, (), (), traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS)
 
-    def reported(self, party: str, outcomes: Iterable[Outcome]) -> tuple[Settlement, list[Refusal]]:
+    def reported(self, party: Provider, outcomes: Iterable[Outcome]) -> tuple[Settlement, list[Refusal]]:
         """A peer has told what became of envelopes that our users sent to its users.
 
         News for a sender whose mailboxes are all full are refused for now: the peer keeps them.
@@ -191,9 +166,9 @@ class Consequences:
         traces = []
         refusals = []
         for index, outcome in enumerate(outcomes):
-            if outcome.recipient.rpartition("@")[2] != party:
+            if Address.of(outcome.recipient).provider != party:
                 continue  # a peer speaks for its own users alone
-            sender = f"{outcome.sender}@{self._provider}"
+            sender = Address(User(outcome.sender), self._provider)
             roomy = self._accounts.roomy_mailboxes(sender)
             if not roomy and self._accounts.device_mailboxes(sender):
                 refusals.append(Refusal(index, Code.MAILBOX_FULL.number))
@@ -204,44 +179,47 @@ class Consequences:
         return Settlement(0, (), (), traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS), refusals
 
     def _bounce(
-        self, news: News, refused: Iterable[tuple[Parcel, int, int]], where: tuple[str, str], now_ms: WallMs
+        self,
+        news: News,
+        refused: Iterable[tuple[Parcel, int, int]],
+        party: str,
+        recipient: Address | None,
+        now_ms: WallMs,
     ) -> list[Trace]:
-        """`where`: the party for the trace, and the recipient concerned; empty: all that the envelope names."""
-        party, recipient = where
+        """`party`: for the trace; `recipient`: the one concerned, or None for all that the envelope names."""
         traces = []
         for parcel, index, code in refused:
             if parcel.kind is not ParcelKind.ENVELOPES:
                 continue  # news that cannot be told end here
             envelope, id_ = decode_envelope(parcel.items[index]), parcel.ids[index]
-            concerned = [recipient] if recipient else [f"{user}@{envelope.provider}" for user in envelope.users]
+            concerned = [str(recipient)] if recipient else [f"{user}@{envelope.provider}" for user in envelope.users]
             for each in concerned:
-                self.tell(news, envelope.sender, Fate(each, code, now_ms), [id_])
-            traces.append(
-                Trace(now_ms, Event.EXPIRED if code == Code.EXPIRED.number else Event.BOUNCED, party, code, id_)
-            )
+                self.tell(news, envelope.sender, each, code, now_ms, [id_])
+            event = Event.EXPIRED if code == Code.EXPIRED.number else Event.BOUNCED
+            traces.append(Trace(now_ms, event, party, code, id_))
         return traces
 
     # ── telling ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def tell(self, news: News, sender: str, fate: Fate, ids: Sequence[bytes]) -> None:
-        """Add outcomes for a sender, here or at another provider; one whose provider was forgotten is told nothing."""
-        user, _, provider = sender.rpartition("@")
-        if provider == self._provider:
-            mailboxes = self._accounts.device_mailboxes(sender)
+    def tell(self, news: News, sender: str, recipient: str, code: int, at_ms: WallMs, ids: Sequence[bytes]) -> None:
+        """Add outcomes for a sender, here or at another provider; one whose provider was forgotten is told nothing.
+
+        What became of the envelopes on their way to one recipient; code 0: delivered.
+        """
+        to = Address.of(sender)
+        if to.provider == self._provider:
+            mailboxes = self._accounts.device_mailboxes(to)
         else:
-            mailbox = self._routes.mailbox_to(provider)
+            mailbox = self._peers.mailbox_to(to.provider)
             mailboxes = () if mailbox is None else (mailbox,)
         for start in range(0, len(ids), BATCH_MAX_ENVELOPES):
             joined = b"".join(ids[start : start + BATCH_MAX_ENVELOPES])
-            news.add(mailboxes, Outcome(user, fate.recipient, fate.code, fate.at_ms, joined))
+            news.add(mailboxes, Outcome(to.user, recipient, code, at_ms, joined))
 
-    def notify(self, sender: str, kind: NoticeKind, ids: Sequence[bytes], code: int, at_ms: WallMs) -> None:
+    def notify(self, sender: str, state: State, ids: Sequence[bytes], code: int, at_ms: WallMs) -> None:
         """Tell the sender's connected devices; whoever is not there can ask later."""
-        for link in self._routes.links_of(sender):
-            for start in range(0, len(ids), NOTICE_IDS_MAX):
-                joined = b"".join(ids[start : start + NOTICE_IDS_MAX])
-                link.session.notice(Notice(kind, code, at_ms, joined))
-            link.wake()
+        for link in self._accounts.links_of(Address.of(sender)):
+            link.tell(state, ids, code, at_ms)
 
     @staticmethod
     def by_sender(taken: Iterable[tuple[Parcel, Sequence[int]]]) -> dict[str, list[bytes]]:
@@ -254,6 +232,10 @@ class Consequences:
             for index in indexes:
                 groups.setdefault(senders[index], []).append(parcel.ids[index])
         return groups
+
+
+def _taken(at_ms: WallMs, event: Event, party: str, by_sender: dict[str, list[bytes]]) -> Trace:
+    return Trace(at_ms, event, party, 0, b"".join(id_ for ids in by_sender.values() for id_ in ids))
 
 
 def senders_of(parcel: Parcel) -> Sequence[str]:

@@ -9,12 +9,13 @@ import trio
 
 from waypost.clock import NEVER, SECOND_MS, WallMs
 from waypost.errors import Code, WaypostError
+from waypost.ids import Address
 from waypost.limits import FETCH_MAX_BYTES, FETCH_MAX_ENVELOPES, UPKEEP_EVERY_S
 from waypost.protocol.custody.envelope import decode_envelope
 from waypost.relay.accounts import Accounts
-from waypost.relay.custody.courier import Tools
-from waypost.relay.custody.outcomes import Consequences, Lost
-from waypost.relay.tasks import contained
+from waypost.relay.custody.ledger import Ledger
+from waypost.relay.custody.outcomes import Outcomes
+from waypost.relay.tasks import Surroundings, contained
 from waypost.storage.store import Keep, Parcel, ParcelKind, Placed
 
 _REQUEUE_GAP_S = 5.0  #: between two looks for what is due
@@ -25,19 +26,18 @@ _TIDY_AFTER_IDLE = 2  #: rounds without anything accepted
 
 
 class Upkeep:
-    """See the module. `accepted` tells how many envelopes the node has accepted so far."""
+    """See the module."""
 
-    def __init__(self, accounts: Accounts, tools: Tools, consequences: Consequences) -> None:
-        store, ledger, clock, log = tools.store, tools.ledger, tools.clock, tools.log
+    def __init__(self, around: Surroundings, accounts: Accounts, ledger: Ledger, outcomes: Outcomes) -> None:
         self._accounts = accounts
-        self._store = store
+        self._store = around.store
+        self._clock = around.clock
+        self._log = around.log
         self._ledger = ledger
-        self._consequences = consequences
-        self._clock = clock
-        self._log = log
+        self._outcomes = outcomes
 
     async def run(self, accepted: Callable[[], int]) -> None:
-        """Until cancelled."""
+        """Until cancelled. `accepted` tells how many envelopes the node has accepted so far."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._run_requeue)
             idle, before = 0, accepted()
@@ -100,13 +100,14 @@ class Upkeep:
                 return  # some of these may have been given up already, and wait for room on the disk
             placed = await self._store.expiring(now_ms, FETCH_MAX_ENVELOPES)
             for mailbox, parcel in placed:
-                lost = Lost(parcel, *_split(parcel, now_ms))
-                self._consequences.give_up(mailbox, lost, Code.EXPIRED, self._accounts.owner_of(mailbox))
+                expired, keep = _split(parcel, now_ms)
+                owner = self._accounts.owner_of(mailbox)
+                self._outcomes.give_up(mailbox, parcel, expired, Code.EXPIRED, owner, keep)
             if not placed:
                 return
             await self._ledger.barrier()
 
-    async def give_up(self, mailbox: int, code: Code, recipient: str = "") -> int:
+    async def give_up(self, mailbox: int, code: Code, recipient: Address | None = None) -> int:
         """Bounce all that waits in a mailbox, which is `recipient`'s inbox or a peer's; returns how many envelopes."""
         given_up = after = 0
         # What was kept back gets a place in the order, and then all is there to be read.
@@ -114,7 +115,7 @@ class Upkeep:
         await self._ledger.barrier()
         while parcels := await self._store.fetch(mailbox, after, FETCH_MAX_ENVELOPES, FETCH_MAX_BYTES):
             for parcel in parcels:
-                self._consequences.give_up(mailbox, Lost(parcel, range(len(parcel.items))), code, recipient)
+                self._outcomes.give_up(mailbox, parcel, range(len(parcel.items)), code, recipient)
                 given_up += len(parcel.ids)
                 after = parcel.seq
         await self._ledger.barrier()

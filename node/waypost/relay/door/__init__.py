@@ -1,1 +1,1 @@
-"""Lets links in: the handshake, who may come, and what each kind of link is served with."""
+"""Links in and out: the handshake, who may come, and how each kind of link is served."""

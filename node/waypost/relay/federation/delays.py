@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import trio
 
-from waypost.clock import SECOND_MS, Clock, WallMs
+from waypost.clock import SECOND_MS, WallMs
 from waypost.errors import PeerFault, WaypostError
 from waypost.limits import DELAY_NOTICES_S, FETCH_MAX_BYTES, FETCH_MAX_ENVELOPES, UPKEEP_EVERY_S
 from waypost.protocol.custody.envelope import decode_envelope
-from waypost.protocol.frames.messages import NoticeKind
-from waypost.relay.custody.outcomes import Consequences
-from waypost.relay.federation.peer import Peer
-from waypost.relay.federation.peers import Peers
-from waypost.storage.store import Parcel, ParcelKind, Store
+from waypost.protocol.custody.fate import State
+from waypost.relay.custody.outcomes import Outcomes
+from waypost.relay.peers import Peer, Peers
+from waypost.relay.tasks import Surroundings
+from waypost.storage.store import Parcel, ParcelKind
 
 
 @dataclass
@@ -29,12 +28,12 @@ class _Mark:
 class Delays:
     """Notices go to the devices that are connected; whoever comes later can ask. One page of an outbox at a time."""
 
-    def __init__(self, store: Store, peers: Peers, consequences: Consequences, clock: Clock, log: Any) -> None:
-        self._store = store
+    def __init__(self, around: Surroundings, peers: Peers, outcomes: Outcomes) -> None:
+        self._store = around.store
+        self._clock = around.clock
+        self._log = around.log
         self._peers = peers
-        self._consequences = consequences
-        self._clock = clock
-        self._log = log
+        self._outcomes = outcomes
         self._marks: dict[int, dict[float, _Mark]] = {}
 
     async def run(self) -> None:
@@ -60,7 +59,7 @@ class Delays:
             self._tell(peer.mailbox, parcel)
 
     def _waits(self, peer: Peer) -> bool:
-        return bool(peer.mailbox) and peer.link is None and self._store.usage(peer.mailbox).items > 0
+        return peer.link is None and self._peers.has_mail(peer)
 
     async def _look(self, mailbox: int) -> None:
         for age_s in DELAY_NOTICES_S:
@@ -86,9 +85,9 @@ class Delays:
         if waits is None or parcel.kind is not ParcelKind.ENVELOPES:
             return
         code, next_ms = waits
-        by_sender = self._consequences.by_sender([(parcel, range(len(parcel.ids)))])
+        by_sender = self._outcomes.by_sender([(parcel, range(len(parcel.ids)))])
         for sender, ids in by_sender.items():
-            self._consequences.notify(sender, NoticeKind.WAITING, ids, code.number, next_ms)
+            self._outcomes.notify(sender, State.WAITING, ids, code.number, next_ms)
 
 
 def _made_ms(parcel: Parcel) -> WallMs:

@@ -10,7 +10,7 @@ from waypost.errors import Code
 from waypost.limits import LEAVE_S
 from waypost.relay.accounts import Accounts
 from waypost.relay.custody.upkeep import Upkeep
-from waypost.relay.federation.peers import Peers
+from waypost.relay.peers import Peers
 from waypost.storage.store import Store
 
 _LOOK_S = 0.05

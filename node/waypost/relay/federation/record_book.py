@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
 from waypost.clock import WallMs
-from waypost.errors import PeerFault
+from waypost.errors import Code, PeerFault
 from waypost.ids import Provider
 from waypost.limits import RECORDS_PER_MESSAGE_MAX, TOMBSTONE_GAP_S
 from waypost.protocol.directory.record import NodeRecord, RecordState, open_record, supersedes
 from waypost.protocol.frames.messages import Notice, NoticeKind
-from waypost.relay.federation.peer import Peer
-from waypost.relay.federation.peers import Peers
-from waypost.relay.settings import Parts
+from waypost.relay.custody.upkeep import Upkeep
+from waypost.relay.federation.own_record import OwnRecord
+from waypost.relay.peers import Peer, Peers
+from waypost.relay.tasks import Surroundings
 
 
-class Records:
-    """See the module. `buried` is called for a peer that has left a tombstone."""
+class RecordBook:
+    """See the module. What waits for a peer that has left a tombstone bounces at once."""
 
-    def __init__(self, own_name: Provider, peers: Peers, parts: Parts) -> None:
-        self._own_name = own_name
+    def __init__(self, provider: Provider, own: OwnRecord, around: Surroundings, peers: Peers, upkeep: Upkeep) -> None:
+        self._provider = provider
+        self._own = own
+        self._clock = around.clock
+        self._log = around.log
+        self._tasks = around.tasks
         self._peers = peers
-        self._parts = parts
+        self._upkeep = upkeep
         self._passed_on = 0
-        self.own = b""
-        self.buried: Callable[[Peer], None]
 
     def load(self) -> None:
         """What the store remembered of each peer."""
-        now_ms = self._parts.clock.wall_ms()
+        now_ms = self._clock.wall_ms()
         for peer in self._peers.all():
             if peer.row.record:
                 self.take(peer, peer.row.record, now_ms)
 
-    def announce(self, own: bytes) -> None:
+    def announce(self) -> None:
         """Our record has changed: tell all linked peers."""
-        self.own = own
-        self._spread(own)
+        self._spread(self._own.signed)
 
     def _spread(self, record: bytes, source: Peer | None = None) -> None:
         for peer in self._peers.all():
@@ -47,17 +49,17 @@ class Records:
 
     def merge(self, records: Iterable[bytes], source: Peer | None = None) -> None:
         """Records that a peer passes on: newest sequence wins, what does not verify or has expired is dropped."""
-        now_ms = self._parts.clock.wall_ms()
+        now_ms = self._clock.wall_ms()
         offered = list(records)[:RECORDS_PER_MESSAGE_MAX]
         # A signature costs more to check than to make up.
-        allowed = source.allowed.talk.take(len(offered), self._parts.clock.instant()) if source else len(offered)
+        allowed = source.allowed.talk.take(len(offered), self._clock.instant()) if source else len(offered)
         for data in offered[:allowed]:
             try:
                 record = open_record(data, now_ms).record
             except PeerFault:
                 continue
             name = Provider(record.name)
-            if name == self._own_name:
+            if name == self._provider:
                 continue
             peer = self._peers.get(name)
             if peer is None and record.state is RecordState.ACTIVE:
@@ -73,9 +75,9 @@ class Records:
 
         A peer that leaves again and again has us speak to all others each time: not more often than once an hour.
         """
-        now = self._parts.clock.instant()
-        if now >= peer.buried_at + TOMBSTONE_GAP_S:
-            peer.buried_at = now
+        now = self._clock.instant()
+        if now >= peer.told_gone_at + TOMBSTONE_GAP_S:
+            peer.told_gone_at = now
             self._spread(tombstone, source)
 
     def take(self, peer: Peer, data: bytes, now_ms: WallMs) -> bool:
@@ -92,17 +94,22 @@ class Records:
         if peer.record is not None and not supersedes(record, peer.record):
             return False
         if record.state is not RecordState.ACTIVE and not peer.row.key:
-            return False  # anyone could bury a name that nobody here has met
+            return False  # anyone could close a name that nobody here has met
         peer.record = record
         peer.row = replace(peer.row, record=data)
+        peer.stand()
         if peer.gone:
-            self._parts.log.info("peer has closed", peer=peer.provider, moved_to=record.moved_to)
-            self.buried(peer)
+            self._log.info("peer has closed", peer=peer.provider, moved_to=record.moved_to)
+            self._tasks.start_soon(self._give_up, peer)
         return True
+
+    async def _give_up(self, peer: Peer) -> None:
+        if peer.mailbox:
+            await self._upkeep.give_up(peer.mailbox, Code.PEER_GONE)
 
     def known(self) -> tuple[bytes, ...]:
         """Our own, and those of admitted peers; if they are many, others each time."""
-        now_ms = self._parts.clock.wall_ms()
+        now_ms = self._clock.wall_ms()
         others = [
             peer.row.record
             for peer in self._peers.all()
@@ -113,4 +120,4 @@ class Records:
             start = self._passed_on % len(others)
             self._passed_on += room
             others = (others[start:] + others[:start])[:room]
-        return (self.own, *others)
+        return (self._own.signed, *others)

@@ -11,9 +11,9 @@ from waypost.errors import Code, Kind, Refused
 from waypost.limits import QUERY_TIMEOUT_S
 from waypost.protocol.directory.asks import Ask
 from waypost.protocol.frames.messages import Answer
-from waypost.relay.federation.peer import Peer
-from waypost.relay.federation.peers import Peers
+from waypost.relay.federation.lookup import Lookup
 from waypost.relay.link import Link
+from waypost.relay.peers import Peer, Peers
 
 
 @dataclass(eq=False)
@@ -28,8 +28,9 @@ class _Pending:
 class Requests:
     """See the module."""
 
-    def __init__(self, peers: Peers, clock: Clock) -> None:
+    def __init__(self, peers: Peers, lookup: Lookup, clock: Clock) -> None:
         self._peers = peers
+        self._lookup = lookup
         self._clock = clock
         self._pending: set[_Pending] = set()
 
@@ -37,7 +38,7 @@ class Requests:
         """The peer's answer and its record. Raises Refused."""
         peer = self._peers.get(provider)
         if peer is None:
-            await self._peers.finder.find(provider)
+            await self._lookup.find(provider)
             peer = self._peers.get(provider)
         if peer is None:
             raise Refused(Code.BUSY)

@@ -1,55 +1,160 @@
-"""The peer nodes that are known: from the store, the configuration, discovery, and each other's records."""
+"""The peer nodes that are known, in memory: asked for each envelope, so never from the disk."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
-from waypost.clock import DAY_MS, WallMs
+import trio
+
+from waypost.clock import DAY_MS, NEVER, Instant, WallMs
 from waypost.discovery.source import Endpoint, Sighting
 from waypost.errors import Code, Refused, WaypostError
 from waypost.ids import Provider, is_canonical_provider
-from waypost.limits import HEARD_OF_MAX, PEERS_MAX, QUERY_BURST, QUERY_RATE_PER_S, REFUSED_KEYS_MAX
-from waypost.protocol.custody.outbox import Verdict
+from waypost.limits import (
+    HEARD_OF_MAX,
+    PEERS_MAX,
+    QUERY_BURST,
+    QUERY_RATE_PER_S,
+    RECORD_ENDPOINTS_MAX,
+    REFUSED_KEYS_MAX,
+)
+from waypost.protocol.directory.record import NodeRecord, RecordState
 from waypost.protocol.directory.trust import PeerPolicy, Trust
 from waypost.protocol.frames.handshake import PeerIdentity
-from waypost.relay.custody.courier import Courier, Tools
-from waypost.relay.custody.outcomes import Consequences
-from waypost.relay.federation.lookup import Finder
-from waypost.relay.federation.peer import Allowances, Peer
 from waypost.relay.link import Link
-from waypost.relay.settings import Parts, Settings
+from waypost.relay.settings import Settings
+from waypost.relay.tasks import Surroundings
+from waypost.routing.peering import PeerEvent, Peering, after
 from waypost.routing.quota import TokenBucket
-from waypost.storage.store import MailboxKind, Parcel, PeerRow
+from waypost.routing.retry import Backoff
+from waypost.storage.store import MailboxKind, PeerRow
 
 #: A peer that was heard of within this time is dialled at start, so that what it holds for us comes at once.
 _RECENT_MS = 7 * DAY_MS
+_OPEN_AGAIN_S = 10.0  #: an outbox that could not be opened
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the last try failed, or the last link ended."""
+
+    code: Code
+    text: str
+    at_ms: WallMs
+
+
+@dataclass(frozen=True, slots=True)
+class Allowances:
+    """What a peer may send: envelopes, outcomes (by id), and everything that is neither."""
+
+    mail: TokenBucket
+    reports: TokenBucket
+    talk: TokenBucket
+
+
+@dataclass(eq=False)
+class Peer:
+    """One peer node: what is known of it, its outbox, its link, and where it stands (`routing.peering`).
+
+    Mutable; `Peers` keeps them, the dialer keeps them linked.
+    """
+
+    provider: Provider
+    row: PeerRow
+    allowed: Allowances
+    state: Peering = Peering.IDLE
+    record: NodeRecord | None = None
+    configured_key: bytes | None = None
+    announced_key: bytes | None = None
+    configured: bool = False
+    eager: bool = False  #: kept connected without mail: configured, announced on this LAN, or met lately
+    endpoints: dict[str, tuple[Endpoint, ...]] = field(default_factory=dict)  #: by where they were learnt
+    mailbox: int = 0  #: 0: not opened yet; a peer that was merely heard of has none
+    needed: bool = False  #: its outbox: somebody has mail for it, or it is at the door
+    opening: bool = False  #: its outbox is being opened
+    link: Link | None = None
+    linked_at: Instant = 0.0
+    backoff: Backoff = field(default_factory=Backoff)
+    trouble: Failure | None = None
+    asked_for: int = 0  #: requests that wait for a link
+    served: bool = False  #: it has its task, or will have it soon
+    told_gone_at: Instant = -NEVER  #: when its tombstone was last passed on
+    opened: trio.Event = field(default_factory=trio.Event)  #: it has an outbox
+    changed: trio.Event = field(default_factory=trio.Event)
+    tried: trio.Event = field(default_factory=trio.Event)  #: a link is up, or a try has failed
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+    def __post_init__(self) -> None:
+        self.stand()
+
+    @property
+    def gone(self) -> bool:
+        """It has left a tombstone."""
+        return self.record is not None and self.record.state is not RecordState.ACTIVE
+
+    @property
+    def blocked(self) -> bool:
+        return self.row.policy is PeerPolicy.BLOCK
+
+    @property
+    def met(self) -> bool:
+        """It has proved a key that is bound to its name, or the operator knows it. Others may be forgotten again."""
+        return bool(self.row.key or self.row.policy or self.configured or self.link)
+
+    def on(self, event: PeerEvent) -> None:
+        """Something has happened that may change where it stands."""
+        self.state = after(self.state, event)
+
+    def stand(self) -> None:
+        """Its row or its record has changed."""
+        self.on(PeerEvent.BLOCK if self.blocked else PeerEvent.UNBLOCK)
+        self.on(PeerEvent.CLOSED if self.gone else PeerEvent.RETURNED)
+        if self.link is not None and self.state is Peering.IDLE:
+            self.on(PeerEvent.CONNECTED)
+
+    def poke(self) -> None:
+        """Something has changed that its task should look at."""
+        self.changed.set()
+
+    def tell_tried(self) -> None:
+        """To whoever waits for a link."""
+        self.tried.set()
+        self.tried = trio.Event()
+
+    def addresses(self) -> list[Endpoint]:
+        """Where to dial, best first, each once. After a failure another one comes first."""
+        recorded = self.record.endpoints if self.record else ()
+        from_record = [Endpoint(endpoint.host, endpoint.port) for endpoint in recorded]
+        known: Iterable[Endpoint] = [*(e for learnt in self.endpoints.values() for e in learnt), *from_record]
+        each = list(dict.fromkeys(known))[: 2 * RECORD_ENDPOINTS_MAX]
+        first = self.backoff.failures % len(each) if each else 0
+        return each[first:] + each[:first]
 
 
 class Peers:
-    """See the module. `serve` gives a peer its task, once there is something to do for it."""
+    """See the module: from the store, the configuration, discovery, and each other's records.
 
-    def __init__(self, settings: Settings, parts: Parts, tools: Tools) -> None:
+    A peer for which there is something to do is woken: its task (`next_unserved`) then looks at it.
+    """
+
+    def __init__(self, settings: Settings, around: Surroundings) -> None:
         self._settings = settings
-        self._parts = parts
-        self._tools = tools
+        self._clock = around.clock
+        self._log = around.log
+        self._store = around.store
+        self._tasks = around.tasks
         self._peers: dict[Provider, Peer] = {}
         self._by_mailbox: dict[int, Peer] = {}
         self._refused_keys: OrderedDict[Provider, bytes] = OrderedDict()
-        self._consequences: Consequences
-        self._serve: Callable[[Peer], None]
-        self.finder = Finder(parts, tools.nursery, self.sighted)
-
-    def wire(self, consequences: Consequences, serve: Callable[[Peer], None]) -> None:
-        """The parts that need this one to be there first."""
-        self._consequences = consequences
-        self._serve = serve
+        self._unserved: dict[Peer, None] = {}
+        self._some_unserved = trio.Event()
 
     async def load(self) -> None:
-        """Peers from the store and from the configuration; those heard of lately are dialled."""
-        now_ms = self._parts.clock.wall_ms()
-        for row in await self._tools.store.peers():
+        """Peers from the store and from the configuration; those heard of lately are woken, or that mail waits for."""
+        now_ms = self._clock.wall_ms()
+        for row in await self._store.peers():
             peer = self._make(row.provider, row)
             peer.eager = bool(row.key) and row.heard_ms > now_ms - _RECENT_MS
         for configured in self._settings.peers:
@@ -57,7 +162,7 @@ class Peers:
             peer.configured_key = configured.key
             peer.endpoints["static"] = tuple(Endpoint(e.host, e.port) for e in configured.endpoints)
             peer.configured = peer.eager = True
-        for info in await self._tools.store.mailboxes():
+        for info in await self._store.mailboxes():
             if info.kind is not MailboxKind.PEER or not is_canonical_provider(info.owner):
                 continue
             known = self._peers.get(Provider(info.owner))
@@ -65,11 +170,8 @@ class Peers:
                 known = self._make(Provider(info.owner))
             if known is not None:
                 self._place_mailbox(known, info.id)
-
-    def start(self) -> None:
-        """Give a task to each peer that needs one; later ones get theirs by themselves."""
         for peer in self._peers.values():
-            if peer.eager or (peer.mailbox and self._tools.store.usage(peer.mailbox).items):
+            if peer.eager or self.has_mail(peer):
                 self.wake(peer)
 
     # ── asked ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -80,48 +182,31 @@ class Peers:
     def get(self, provider: str) -> Peer | None:
         return self._peers.get(Provider(provider))
 
-    def peer_mailbox(self, provider: str) -> int | Code:
-        """For the router: the outbox towards a provider, or why there is none."""
-        peer = self._peers.get(Provider(provider))
-        if peer is None:
-            return self.finder.status(provider)
-        if peer.blocked:
-            return Code.BLOCKED
-        if peer.gone:
-            return Code.PEER_GONE
-        if not peer.mailbox:
-            peer.needed = True
-            self.wake(peer)
-            return Code.UNREACHABLE
-        usage, quotas = self._tools.store.usage(peer.mailbox), self._settings.quotas
-        if usage.items >= quotas.outbox_envelopes or usage.bytes >= quotas.outbox_bytes:
-            return Code.QUEUE_FULL
-        return peer.mailbox
+    def of_mailbox(self, mailbox: int) -> Peer | None:
+        """Whose outbox it is; None for any other mailbox."""
+        return self._by_mailbox.get(mailbox)
 
     def mailbox_to(self, provider: str) -> int | None:
         """The outbox for news to its users; none for one that has left: it would wait there for nobody."""
         peer = self._peers.get(Provider(provider))
         return peer.mailbox or None if peer and not peer.gone else None
 
+    def has_mail(self, peer: Peer) -> bool:
+        """Whether something waits in its outbox."""
+        return bool(peer.mailbox) and self._store.usage(peer.mailbox).items > 0
+
+    def is_needed(self, peer: Peer) -> bool:
+        """Whether a link to it is of use."""
+        return bool(peer.mailbox) and (peer.eager or peer.asked_for > 0 or self.has_mail(peer))
+
     def waits(self, mailbox: int) -> tuple[Code, WallMs] | None:
         """Why an outbox is not moving, and when it is tried next (wall clock)."""
         peer = self._by_mailbox.get(mailbox)
         if peer is None or peer.link is not None:
             return None
-        now = self._parts.clock.instant()
-        wait_s = max(0.0, peer.backoff.next_try - now)
+        wait_s = max(0.0, peer.backoff.next_try - self._clock.instant())
         code = peer.trouble.code if peer.trouble else Code.UNREACHABLE
-        return code, self._parts.clock.wall_ms() + round(wait_s * 1000)
-
-    def waiting(self, owner: str) -> tuple[Code, WallMs] | None:
-        """The same by the outbox's owner, also where the peer is linked and takes nothing for now."""
-        peer = self._peers.get(Provider(owner))
-        if peer is None or not peer.mailbox:
-            return None
-        paused = peer.courier.paused if peer.link is not None and peer.courier is not None else None
-        if paused is not None:
-            return paused[0], self._parts.clock.wall_ms() + round(paused[1] * 1000)
-        return self.waits(peer.mailbox)
+        return code, self._clock.wall_ms() + round(wait_s * 1000)
 
     # ── learnt ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -143,34 +228,32 @@ class Peers:
         peer.announced_key = sighting.key
         peer.eager = True
         if fresh:
-            peer.backoff = peer.backoff.heard(self._parts.clock.instant())
+            peer.backoff = peer.backoff.heard(self._clock.instant())
         self.wake(peer)
 
     def add(self, provider: Provider) -> Peer | None:
         """A peer that is new here; None if there is no room, which those that were merely heard of make."""
         strangers = [peer for peer in self._peers.values() if not peer.met]
         if len(self._peers) >= PEERS_MAX or len(strangers) >= HEARD_OF_MAX:
-            idle = next((peer for peer in strangers if self._idle(peer)), None)
+            idle = next((peer for peer in strangers if not peer.asked_for and not self.has_mail(peer)), None)
             if idle is None:
-                self._parts.log.warning("too many peers", refused=provider)
+                self._log.warning("too many peers", refused=provider)
                 return None
             self._drop(idle)
-            self._tools.nursery.start_soon(self._written, self._tools.store.forget_peer(idle.provider), idle.provider)
+            self._tasks.start_soon(self._written, self._store.forget_peer(idle.provider), idle.provider)
         return self._make(provider)
-
-    def _idle(self, peer: Peer) -> bool:
-        return not peer.asked_for and not (peer.mailbox and self._tools.store.usage(peer.mailbox).items)
 
     def admitted(self, peer: Peer, identity: PeerIdentity, trust: Trust) -> None:
         """Its link was admitted; `trust`: how its key was learnt just now, if it was."""
         if trust:
-            self._parts.log.info("peer's key pinned", peer=peer.provider, trust=trust)
+            self._log.info("peer's key pinned", peer=peer.provider, trust=trust)
             peer.row = replace(peer.row, key=identity.key, trust=trust)
         if peer.record is not None and peer.record.key != identity.key:
             # What was heard of the name before it was met, or from before its key changed.
             peer.record = None
             peer.row = replace(peer.row, record=b"")
-        peer.row = replace(peer.row, heard_ms=self._parts.clock.wall_ms())
+        peer.row = replace(peer.row, heard_ms=self._clock.wall_ms())
+        peer.stand()
 
     # ── the operator ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -185,6 +268,7 @@ class Peers:
                 peer.record, row = None, replace(row, record=b"")
             row = replace(row, key=key, trust=Trust.PINNED)
         peer.row = row
+        peer.stand()
         self.save(peer)
         if peer.link is not None and (peer.blocked or (key is not None and peer.link.peer.key != key)):
             peer.link.close(Code.BLOCKED if peer.blocked else Code.KEY_CHANGED)
@@ -211,39 +295,61 @@ class Peers:
         peer = self._peers.get(provider)
         if peer is None:
             raise Refused(Code.PROVIDER_UNKNOWN, provider)
-        if peer.mailbox and self._tools.store.usage(peer.mailbox).items:
+        if self.has_mail(peer):
             raise Refused(Code.QUOTA, f"messages wait for {provider}: waypost queue drop {provider}")
         if peer.link is not None:
             peer.link.close(Code.NOT_ADMITTED)
         self._drop(peer)
-        await self._tools.store.forget_peer(provider)
+        await self._store.forget_peer(provider)
 
     # ── kept ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def wake(self, peer: Peer) -> None:
-        """Something has changed for it: see that its task looks."""
+        """Something has changed for it: see that it has an outbox if it is of use, and that its task looks."""
+        if not peer.mailbox and not peer.opening and (peer.needed or peer.eager or peer.asked_for):
+            peer.opening = True
+            self._tasks.start_soon(self._open_mailbox, peer)
         if not peer.served:
             peer.served = True
-            self._serve(peer)
+            self._unserved[peer] = None
+            self._some_unserved.set()
         peer.poke()
 
-    async def open_mailbox(self, peer: Peer) -> None:
-        """Raises Refused."""
-        self._place_mailbox(peer, await self._tools.store.open_mailbox(MailboxKind.PEER, peer.provider))
+    async def next_unserved(self) -> Peer:
+        """One that was woken and has no task yet, once there is one."""
+        while not self._unserved:
+            self._some_unserved = trio.Event()
+            await self._some_unserved.wait()
+        peer = next(iter(self._unserved))
+        del self._unserved[peer]
+        return peer
+
+    async def _open_mailbox(self, peer: Peer) -> None:
+        while self._peers.get(peer.provider) is peer:
+            try:
+                mailbox = await self._store.open_mailbox(MailboxKind.PEER, peer.provider)
+            except WaypostError as error:
+                self._log.warning("no outbox", peer=peer.provider, reason=str(error))
+                await trio.sleep(_OPEN_AGAIN_S)
+                continue
+            if self._peers.get(peer.provider) is peer:
+                self._place_mailbox(peer, mailbox)
+                self.wake(peer)
+            return
 
     def save(self, peer: Peer) -> None:
         """Write down what is to be remembered of it."""
         if self._peers.get(peer.provider) is peer:
-            self._tools.nursery.start_soon(self._written, self._tools.store.save_peer(peer.row), peer.provider)
+            self._tasks.start_soon(self._written, self._store.save_peer(peer.row), peer.provider)
 
     async def _written(self, pending: object, provider: Provider) -> None:
         try:
             await pending  # type: ignore[misc] # a verb of the store; called before, so that the order is kept
         except WaypostError as error:
-            self._parts.log.warning("peer not saved", peer=provider, reason=str(error))
+            self._log.warning("peer not saved", peer=provider, reason=str(error))
 
     def _make(self, provider: Provider, row: PeerRow | None = None) -> Peer:
-        now_ms = self._parts.clock.wall_ms()
+        now_ms = self._clock.wall_ms()
         rates = self._settings.rates
         allowed = Allowances(
             TokenBucket(rates.peer_per_s, rates.peer_burst),
@@ -258,33 +364,9 @@ class Peers:
         peer.scope.cancel()
         del self._peers[peer.provider]
         self._by_mailbox.pop(peer.mailbox, None)
-        if peer.courier:
-            peer.courier.retire()
+        self._unserved.pop(peer, None)
 
     def _place_mailbox(self, peer: Peer, mailbox: int) -> None:
         peer.mailbox = mailbox
         self._by_mailbox[mailbox] = peer
-
-        def conclude(verdict: Verdict[Parcel], link: Link) -> None:
-            link.given += sum(len(indexes) for _, indexes in verdict.taken)
-            self._consequences.of_peer(mailbox, peer.provider, verdict)
-
-        peer.courier = _PeerCourier(mailbox, self._tools, conclude, lambda: self.wake(peer))
         peer.opened.set()
-
-
-class _PeerCourier(Courier):
-    """Wakes the peer's task when mail arrives and there is no link."""
-
-    takes_early = True
-
-    def __init__(
-        self, mailbox: int, tools: Tools, conclude: Callable[[Verdict[Parcel], Link], None], wake: Callable[[], None]
-    ) -> None:
-        super().__init__(mailbox, tools, conclude)
-        self._wake = wake
-
-    def add(self, parcel: Parcel) -> None:
-        super().add(parcel)
-        if self.link is None:
-            self._wake()
