@@ -24,7 +24,7 @@ from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.handshake import Handshake, Own
 from waypost.protocol.frames.messages import Answer, Role
 from waypost.protocol.frames.session import Answered, Closed, Event, Signalled
-from waypost_lab.book import Step
+from waypost_lab.book import AppStep
 from waypost_lab.exchange import Exchange, Pace
 from waypost_lab.profile import SUITE, KeyAnswer, Profile, Unsent
 
@@ -32,7 +32,7 @@ _PACKAGES: Final = 4  #: one-time ones of each upload: few, so that they run out
 _PACKAGE_DAYS: Final = 20
 
 #: Told what became of a message at this app: the step, its id, the other side, and the error's number.
-Tell = Callable[["App", Step, bytes, str, int], None]
+Tell = Callable[["App", AppStep, bytes, str, int], None]
 
 
 class Dialler(Protocol):
@@ -41,7 +41,7 @@ class Dialler(Protocol):
     async def dial(self, host: str, port: int) -> Stream: ...
 
 
-def _nobody(app: App, step: Step, ids: bytes, other: str, code: int) -> None:
+def _nobody(app: App, step: AppStep, ids: bytes, other: str, code: int) -> None:
     """Nobody is told."""
 
 
@@ -66,7 +66,7 @@ class App:
         self._suites: dict[bytes, str] = {}  #: of requests for keys
         self._changed = trio.Event()
 
-    def _told(self, step: Step, ids: bytes, other: str, code: int) -> None:
+    def _told(self, step: AppStep, ids: bytes, other: str, code: int) -> None:
         self.tell(self, step, ids, other, code)
 
     @property
@@ -83,7 +83,7 @@ class App:
         """The same for many at once."""
         written = [self.profile.write(recipient, self._clock.wall_ms(), body, **options) for body in bodies]
         for each in written:
-            self._told(Step.SENT, each.id, recipient, 0)
+            self._told(AppStep.SENT, each.id, recipient, 0)
         self._flush()
         return written
 
@@ -210,7 +210,7 @@ class App:
             self.profile.claims.pop(request, None)
             reply = read(answer.body, ClaimAnswer).reply if answer.code == 0 else b""
             self.profile.answers.setdefault(request, []).append(KeyAnswer(answer.code, reply))
-            self._told(Step.CLAIMED, request, address, answer.code)
+            self._told(AppStep.CLAIMED, request, address, answer.code)
 
         self._ask(Claim(request, address, (self._suites.get(request, SUITE),)), then)
 

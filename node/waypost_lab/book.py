@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from waypost_lab.app import App
 
 
-class Step(StrEnum):
+class AppStep(StrEnum):
     """What happens to messages at an app."""
 
     SENT = "sent"  #: written
@@ -42,10 +42,8 @@ class Step(StrEnum):
 
 
 #: Those that tell a sender where a message is; a refusal is told as a bounce.
-_NEWS: Final = frozenset(
-    {Step.ACCEPTED, Step.REFUSED, Step.HELD, Step.WAITING, Step.DELIVERED, Step.BOUNCED, Step.EXPIRED}
-)
-_ENDS: Final = frozenset({Step.DELIVERED, Step.BOUNCED, Step.EXPIRED})
+_ENDS: Final = frozenset({AppStep.DELIVERED, AppStep.BOUNCED, AppStep.EXPIRED})
+_NEWS: Final = _ENDS | {AppStep.ACCEPTED, AppStep.REFUSED, AppStep.HELD, AppStep.WAITING}
 
 
 @dataclass(slots=True, eq=False)
@@ -65,7 +63,7 @@ class Letter:
     shown_at: Instant | None = None
     brought: int = 0  #: to an app that has it, counted by the node's offers
     shown: int = 0
-    told: list[tuple[Step, int]] = field(default_factory=list)  #: the news of it, in order, with the error's number
+    told: list[tuple[AppStep, int]] = field(default_factory=list)  #: the news of it, in order, with the error's number
     abandoned: bool = False  #: its custodian has left for good, and said so
 
     @property
@@ -90,7 +88,7 @@ class Book:
     def __init__(self) -> None:
         self.letters: list[Letter] = []
         self.by_id: dict[bytes, Letter] = {}
-        self.on_step: Callable[[Letter, Step, int], None] = lambda _letter, _step, _code: None
+        self.on_step: Callable[[Letter, AppStep, int], None] = lambda _letter, _step, _code: None
         self.latencies_ms: list[float] = []  #: from writing to showing, in the order of showing
         self.put_off: Counter[int] = Counter()  #: refusals for now, by code
         self.offers = 0  #: envelopes offered by senders, each time
@@ -105,7 +103,7 @@ class Book:
         letter.number = len(self.letters)
         if letter.id:
             self.by_id[letter.id] = letter
-        self.on_step(letter, Step.SENT, 0)
+        self.on_step(letter, AppStep.SENT, 0)
         return letter
 
     def identify(self, letter: Letter, id_: bytes) -> None:
@@ -117,19 +115,19 @@ class Book:
         """The last with that text."""
         return next(each for each in reversed(self.letters) if each.text == text)
 
-    def told(self, app: App, step: Step, ids: bytes, other: str, code: int) -> None:
+    def told(self, app: App, step: AppStep, ids: bytes, other: str, code: int) -> None:
         """What an app of the lab tells: to or of whom, and the error's number."""
         now = trio.current_time()
         match step:
-            case Step.SENT:
+            case AppStep.SENT:
                 self.write(Letter(app.address, other, now, ids))
-            case Step.OFFERED:
+            case AppStep.OFFERED:
                 self.offers += len(ids) // ID_BYTES
-            case Step.PUT_OFF:
+            case AppStep.PUT_OFF:
                 self.put_off[code] += 1
-            case Step.SHOWN | Step.AGAIN:
+            case AppStep.SHOWN | AppStep.AGAIN:
                 self._brought(app.address, step, ids, now)
-            case Step.CLAIMED | Step.NOTICE:
+            case AppStep.CLAIMED | AppStep.NOTICE:
                 pass
             case _:
                 for letter in self._of(ids):
@@ -142,14 +140,14 @@ class Book:
             if (letter := self.by_id.get(ids[start : start + ID_BYTES])) is not None:
                 yield letter
 
-    def _brought(self, to: str, step: Step, id_: bytes, now: Instant) -> None:
+    def _brought(self, to: str, step: AppStep, id_: bytes, now: Instant) -> None:
         self.arrivals += 1
         letter = self.by_id.get(id_)
         if letter is None or letter.recipient != to:
             self.foreign += 1
             return
         letter.brought += 1
-        if step is Step.SHOWN:
+        if step is AppStep.SHOWN:
             self.show(letter, now)
 
     def show(self, letter: Letter, now: Instant) -> None:
@@ -158,28 +156,28 @@ class Book:
         if letter.shown_at is None:
             letter.shown_at = now
             self.latencies_ms.append((now - letter.sent_at) * 1000)
-        self.on_step(letter, Step.SHOWN, 0)
+        self.on_step(letter, AppStep.SHOWN, 0)
 
-    def step(self, letter: Letter, step: Step, code: int, now: Instant) -> None:
+    def step(self, letter: Letter, step: AppStep, code: int, now: Instant) -> None:
         """Its sender is told that."""
         match step:
-            case Step.ACCEPTED:
+            case AppStep.ACCEPTED:
                 letter.accepted_at = letter.accepted_at if letter.accepted_at is not None else now
-            case Step.REFUSED:
+            case AppStep.REFUSED:
                 letter.refused = code
-            case Step.DELIVERED:
+            case AppStep.DELIVERED:
                 letter.fate = 0
-            case Step.BOUNCED | Step.EXPIRED:
+            case AppStep.BOUNCED | AppStep.EXPIRED:
                 letter.fate = code
                 self.bounces.append(code)
-            case Step.DENIED:
+            case AppStep.DENIED:
                 letter.denied = code
             case _:
                 pass
         if step in _NEWS:
-            news = Step.BOUNCED if step is Step.REFUSED else step
-            if code == Code.EXPIRED.number and news is Step.BOUNCED:
-                news = Step.EXPIRED
+            news = AppStep.BOUNCED if step is AppStep.REFUSED else step
+            if code == Code.EXPIRED.number and news is AppStep.BOUNCED:
+                news = AppStep.EXPIRED
             if (news, code) not in letter.told[-1:]:
                 letter.told.append((news, code))
                 self.on_step(letter, news, code)

@@ -19,14 +19,14 @@ from waypost.protocol.custody.transfer import Room
 from waypost.protocol.frames.fields import ID_BYTES
 from waypost.protocol.frames.messages import NoticeKind
 from waypost.protocol.frames.session import Event, Noticed, Offered, Reported, Session, Settled
-from waypost_lab.book import Step
+from waypost_lab.book import AppStep
 from waypost_lab.profile import Profile, Unsent
 
 _BATCH_MAX: Final = 64
-_NOTICES: Final[dict[int, Step]] = {NoticeKind.HELD: Step.HELD, NoticeKind.WAITING: Step.WAITING}
+_NOTICES: Final[dict[int, AppStep]] = {NoticeKind.HELD: AppStep.HELD, NoticeKind.WAITING: AppStep.WAITING}
 
 #: Told of each step: envelopes' ids, the other side, the error's number.
-Told = Callable[[Step, bytes, str, int], None]
+Told = Callable[[AppStep, bytes, str, int], None]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Exchange:
             ids = [each.id for each in batch]
             self._offered.update(dict.fromkeys(ids))
             session.offer([each.envelope for each in batch], ids, ids)
-            self._told(Step.OFFERED, b"".join(ids), "", 0)
+            self._told(AppStep.OFFERED, b"".join(ids), "", 0)
 
     def due_at(self, now: Instant) -> Instant:
         """When to flush again: what is due already waits for room, and that comes with an event."""
@@ -88,7 +88,7 @@ class Exchange:
             case Settled(token, _, refusals):
                 self._settled(token, refusals, now)  # type: ignore[arg-type] # what `flush` gave
             case Noticed(notice):
-                self._told(_NOTICES.get(notice.kind, Step.NOTICE), notice.ids, "", notice.code)
+                self._told(_NOTICES.get(notice.kind, AppStep.NOTICE), notice.ids, "", notice.code)
             case _:
                 return False
         return True
@@ -100,7 +100,7 @@ class Exchange:
                 refusals.append(Refusal(index, code))
                 continue
             times = shown[id_] = shown.get(id_, 0) + 1
-            self._told(Step.SHOWN if times == 1 else Step.AGAIN, id_, "", 0)
+            self._told(AppStep.SHOWN if times == 1 else AppStep.AGAIN, id_, "", 0)
         return refusals
 
     def _receipt(self, batch: int, refusals: list[Refusal], wall_ms: WallMs) -> None:
@@ -113,11 +113,11 @@ class Exchange:
         if fate == outcome.code:
             return
         if fate == 0:
-            self._told(Step.DENIED, id_, outcome.recipient, outcome.code)
+            self._told(AppStep.DENIED, id_, outcome.recipient, outcome.code)
             return
         self.profile.fates[id_] = outcome.code
         self.profile.unsent.pop(id_, None)
-        self._told(Step.BOUNCED if outcome.code else Step.DELIVERED, id_, outcome.recipient, outcome.code)
+        self._told(AppStep.BOUNCED if outcome.code else AppStep.DELIVERED, id_, outcome.recipient, outcome.code)
 
     def _settled(self, ids: Sequence[bytes], refusals: Sequence[Refusal], now: Instant) -> None:
         refused = {refusal.index: refusal for refusal in refusals}
@@ -130,14 +130,14 @@ class Exchange:
             if refusal is None:
                 del self.profile.unsent[id_]
                 self.profile.accepted.add(id_)
-                self._told(Step.ACCEPTED, id_, unsent.recipient, 0)
+                self._told(AppStep.ACCEPTED, id_, unsent.recipient, 0)
             elif is_for_good(refusal.code):
                 del self.profile.unsent[id_]
-                self._told(Step.REFUSED, id_, unsent.recipient, refusal.code)
+                self._told(AppStep.REFUSED, id_, unsent.recipient, refusal.code)
             else:
                 unsent.due = now + (refusal.retry_s or self._pause_s(unsent.tries))
                 unsent.tries += 1
-                self._told(Step.PUT_OFF, id_, unsent.recipient, refusal.code)
+                self._told(AppStep.PUT_OFF, id_, unsent.recipient, refusal.code)
 
     def _pause_s(self, tries: int) -> float:
         steps = self._pace.resend_s

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from waypost_lab.app import App
-from waypost_lab.book import Book, Letter, Step
+from waypost_lab.book import AppStep, Book, Letter
 from waypost_lab.clock import LabClock
 from waypost_lab.fabric import Fabric
 from waypost_lab.profile import new_profile
@@ -75,9 +75,9 @@ def book() -> Book:
     made = Book()
     for number in range(3):
         letter = made.write(Letter("alice@birdy.local", "bob@finch.local", 0.0, bytes([number] * 16)))
-        made.step(letter, Step.ACCEPTED, 0, 1.0)
+        made.step(letter, AppStep.ACCEPTED, 0, 1.0)
         made.show(letter, 2.0)
-        made.step(letter, Step.DELIVERED, 0, 3.0)
+        made.step(letter, AppStep.DELIVERED, 0, 3.0)
     return made
 
 
@@ -110,11 +110,11 @@ async def test_each_fault_is_counted(fault: str, count: str) -> None:
         case "silent":
             letter.fate = None
         case "altered":
-            made.told(bob, Step.SHOWN, b"?" * 16, "", 0)
+            made.told(bob, AppStep.SHOWN, b"?" * 16, "", 0)
         case "both":
-            made.step(letter, Step.BOUNCED, 300, 4.0)
+            made.step(letter, AppStep.BOUNCED, 300, 4.0)
         case "both, late":
-            made.step(letter, Step.DENIED, 300, 4.0)
+            made.step(letter, AppStep.DENIED, 300, 4.0)
         case _:
             raise AssertionError(fault)
     assert getattr(made, count) == 1
@@ -124,7 +124,7 @@ async def test_each_fault_is_counted(fault: str, count: str) -> None:
 def test_bounced_is_not_lost() -> None:
     made = book()
     made.letters[0].shown = 0
-    made.step(made.letters[0], Step.BOUNCED, 301, 4.0)
+    made.step(made.letters[0], AppStep.BOUNCED, 301, 4.0)
     assert (made.bounced, made.lost) == (1, 0)
     assert made.holds
 
@@ -133,7 +133,7 @@ def test_what_was_never_accepted_cannot_be_lost() -> None:
     waiting, refused = book(), book()
     for made in (waiting, refused):
         made.write(Letter("alice@birdy.local", "bob@finch.local", 0.0, b"d" * 16))
-    refused.step(refused.letters[3], Step.REFUSED, 305, 4.0)
+    refused.step(refused.letters[3], AppStep.REFUSED, 305, 4.0)
     assert not waiting.complete
     assert refused.complete
     assert refused.holds

@@ -15,12 +15,12 @@ import trio
 from waypost.errors import Code, Refused
 from waypost.protocol.operator import AddUser, GetStatus
 from waypost_lab.box import owners
-from waypost_lab.box.disks import Disk
+from waypost_lab.box.disks import BoxDisk
 from waypost_lab.box.home import Home, save_users
 from waypost_lab.box.owners import Owners
 from waypost_lab.box.plan import LabPlan, PlannedNode, find
 from waypost_lab.box.process import NodeProcess
-from waypost_lab.box.proxy import LOOPBACK, Front, Network
+from waypost_lab.box.proxy import LOOPBACK, Front, Ways
 from waypost_lab.driver import Account, join
 from waypost_lab.faults.box import BoxFaults
 from waypost_lab.faults.noted import Note
@@ -72,9 +72,9 @@ class Box:
         self.home = home
         self.began = trio.current_time()
         self.accounts: list[Account] = []
-        self.disks: dict[str, Disk] = {}  #: those that can be full, by node
+        self.disks: dict[str, BoxDisk] = {}  #: those that can be full, by node
         self._note = note
-        self.network = Network(self._target, Owners(self._pids), random.Random(seed))
+        self.network = Ways(self._target, Owners(self._pids), random.Random(seed))
         self.members = {node.name: self._member(node) for node in plan.nodes}
         self.faults = BoxFaults(self.network, plan.names, lambda: self.now, note)
         for source, to, way in plan.ways:

@@ -18,7 +18,7 @@ _SIZE_MIB = 64
 _BLOCK = bytes(64 * 1024)
 
 
-class Disk(ABC):
+class BoxDisk(ABC):
     """Of one node."""
 
     kind: str
@@ -36,7 +36,7 @@ class Disk(ABC):
         """Nothing is left of it."""
 
 
-class SmallDisk(Disk):
+class SmallDisk(BoxDisk):
     """The state directory is a file system of 64 MiB, which something else fills to the last byte."""
 
     kind = "tmpfs"
@@ -72,7 +72,7 @@ class SmallDisk(Disk):
         subprocess.run(["/usr/bin/env", "umount", "--lazy", str(self._where)], check=True)
 
 
-class Quota(Disk):
+class Quota(BoxDisk):
     """The node is started anew with a database that may not grow (below 512 KiB a little); then once more, without.
 
     Mail that stays fills it. What is delivered makes room for other mail, so it is full now and then, not all the time.

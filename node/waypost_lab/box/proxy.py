@@ -49,7 +49,7 @@ _BROKEN: Final = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
 
 @dataclass
-class Network:
+class Ways:
     """All ways and their faults. `target` gives the port at which a node listens now; None while it does not run."""
 
     target: Callable[[str], int | None]
@@ -86,7 +86,7 @@ class Network:
 class Front:
     """Where one node is reached. The port is bound when it is made, and known from then on."""
 
-    network: Network
+    network: Ways
     node: str
     _listener: socket.socket = field(init=False)
 

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 from msgspec import Struct
 
+from waypost.cli.outcome import print_json
+from waypost.cli.words import line
 from waypost.daemon.ask import Node, ask_node
 from waypost.errors import Code, LocalError
 from waypost_lab.box.home import Home, default_home
@@ -59,9 +61,6 @@ def value(parse: Callable[[str], float], text: str) -> float:
 
 def tell(directory: Path | None, request: Struct, *, json: bool) -> None:
     """Ask one thing, and show the answer."""
-    from waypost.cli.outcome import print_json
-    from waypost.cli.words import line
-
     with asked(directory) as node:
         found: dict[str, Any] = node.ask(request)
     if json:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated
 
+import trio
 import typer
 
 from waypost.cli.options import Json
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from waypost_lab.conformance.check import Result
-    from waypost_lab.conformance.session import Judgement, Wanted
+from waypost.cli.outcome import Exit, failure_of, print_json
+from waypost.cli.tables import show
+from waypost.cli.words import line
+from waypost.daemon.config import parse_host_port
+from waypost.errors import Code, LocalError
+from waypost_lab.conformance.check import Ruling, Verdict
+from waypost_lab.conformance.run import ignored
+from waypost_lab.conformance.session import Judgement, Wanted, judge_node, judge_own
+from waypost_lab.conformance.session import patience as how_patient
+from waypost_lab.conformance.unobservable import UNOBSERVABLE
 
 _MARKS = {"passed": "passed", "failed": "FAILED", "skipped": "skipped"}
 
@@ -55,11 +65,6 @@ def conformance(
     The node must let strangers in (policy "open"), and is left with users and peers that nobody needs: judge one that
     you can throw away. Exit code 1 if it breaks any clause; docs/conformance.md says what the results mean.
     """
-    from waypost.cli.outcome import Exit, print_json
-    from waypost.errors import Code, LocalError
-    from waypost_lab.conformance.session import Wanted
-    from waypost_lab.conformance.session import patience as how_patient
-
     if own == bool(address):
         raise LocalError(Code.BAD_REQUEST, "name the node as HOST:PORT, or say --own")
     wanted = Wanted(tuple(invite or ()), listen, restart, how_patient(quick, patience), tuple(only or ()))
@@ -73,18 +78,6 @@ def conformance(
 
 
 def _judged(address: str, wanted: Wanted, *, quiet: bool) -> Judgement:
-    import tempfile
-    from functools import partial
-    from pathlib import Path
-
-    import trio
-
-    from waypost.cli.outcome import failure_of
-    from waypost.daemon.config import parse_host_port
-    from waypost.errors import Code, LocalError
-    from waypost_lab.conformance.run import ignored
-    from waypost_lab.conformance.session import judge_node, judge_own
-
     told = ignored if quiet else _progress()
     try:
         if not address:
@@ -102,13 +95,11 @@ def _judged(address: str, wanted: Wanted, *, quiet: bool) -> Judgement:
         raise failure from None
 
 
-def _progress() -> Callable[[Result], None]:
+def _progress() -> Callable[[Ruling], None]:
     """Counts on the standard error stream, where somebody looks."""
-    import sys
-
     done: list[str] = []
 
-    def tell(result: Result) -> None:
+    def tell(result: Ruling) -> None:
         done.append(result.verdict.value)
         if sys.stderr.isatty():
             failed = done.count("failed")
@@ -119,13 +110,6 @@ def _progress() -> Callable[[Result], None]:
 
 
 def _show(judgement: Judgement) -> None:
-    import sys
-
-    from waypost.cli.tables import show
-    from waypost.cli.words import line
-    from waypost_lab.conformance.check import Verdict
-    from waypost_lab.conformance.unobservable import UNOBSERVABLE
-
     if sys.stderr.isatty():
         sys.stderr.write("\r\033[K")  # the count
     columns = ("clause", "expectation", "result")
@@ -139,6 +123,6 @@ def _show(judgement: Judgement) -> None:
     line(f"{len(UNOBSERVABLE)} clauses cannot be judged from outside; see docs/conformance.md.")
 
 
-def _row(result: Result) -> tuple[str, str, str]:
+def _row(result: Ruling) -> tuple[str, str, str]:
     reason = f": {result.reason}" if result.reason else ""
     return " ".join(result.check.clauses), result.check.expectation, _MARKS[result.verdict.value] + reason

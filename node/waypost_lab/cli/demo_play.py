@@ -26,7 +26,7 @@ Away = Callable[[Sent], Awaitable[float]]
 
 
 @dataclass
-class Result:
+class Sending:
     """A message of the demonstration, and how it ended."""
 
     what: str
@@ -59,7 +59,7 @@ class Play:
         self._static = static
         self._nodes = [NodeProcess(f"{name}.local", place / name) for name in ("birdy", "finch")]
         self._console = console()
-        self._results: list[Result] = []
+        self._results: list[Sending] = []
         self._discovery = "none"
         self._readable: list[str] = []
         self._began = self._took = 0.0
@@ -184,7 +184,7 @@ class Play:
             self._say("finch.local is stopped. Alice writes all the same:")
         begun = trio.current_time()
         address = to.address if to else "nobody@finch.local"
-        result = Result(what, sender.address, address, SentState.DELIVERED if to else SentState.BOUNCED)
+        result = Sending(what, sender.address, address, SentState.DELIVERED if to else SentState.BOUNCED)
         self._results.append(result)
         self._say(f"{sender.address} → {address}: “{text}”")
         try:
@@ -208,7 +208,7 @@ class Play:
         self._say("finch.local is back.")
         return trio.current_time()
 
-    async def _await(self, result: Result, sent: Sent, recipient: Client | None, begun: float) -> None:
+    async def _await(self, result: Sending, sent: Sent, recipient: Client | None, begun: float) -> None:
         """Until the sender knows how it ended, and the recipient has read it."""
         with trio.move_on_after(_MESSAGE_S):
             if recipient is not None:
@@ -220,7 +220,7 @@ class Play:
         result.id, result.seconds = sent.id, trio.current_time() - begun
         self._say(f"  {result.state} after {result.seconds:.2f} s, as {result.sender} was told.")
 
-    async def _trace(self, result: Result, sent: Sent) -> None:
+    async def _trace(self, result: Sending, sent: Sent) -> None:
         for node in self._nodes:
             try:
                 result.trace[node.name] = (await node.ask(Why(result.id)))["rows"]

@@ -8,6 +8,10 @@ from typing import Annotated
 import typer
 
 from waypost.cli.options import Json
+from waypost.cli.outcome import print_json
+from waypost.cli.words import line, size
+from waypost.errors import Code, LocalError
+from waypost_lab.report import write
 
 
 def report(
@@ -23,11 +27,6 @@ def report(
 
     The page needs no network and no script; send it to whoever should see the run.
     """
-    from waypost.cli.outcome import print_json
-    from waypost.cli.words import line, size
-    from waypost.errors import Code, LocalError
-    from waypost_lab.report import write
-
     if out.exists() and timeline.exists() and out.samefile(timeline):
         raise LocalError(Code.BAD_CONFIG, f"{out} is the timeline itself; give the page another name with -o")
     written = write(timeline, out)

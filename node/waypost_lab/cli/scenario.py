@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from waypost.cli.options import Json
-
-if TYPE_CHECKING:
-    from waypost_lab.scenario.play import Played
+from waypost.cli.outcome import Exit, print_json
+from waypost_lab.scenario.parse import forms
+from waypost_lab.scenario.play import Played, play
+from waypost_lab.scenario.shipped import load, names
+from waypost_lab.timeline import Recorder
 
 
 def scenario(
@@ -38,9 +42,6 @@ def scenario(
     Real nodes and real apps, in virtual time: days take seconds, and the same seed gives the same play. Exit code 1 if
     one went another way than its file says.
     """
-    from waypost.cli.outcome import Exit
-    from waypost_lab.scenario.shipped import load, names
-
     if listed or sentences:
         _list(json) if listed else _sentences(json)
         return
@@ -53,13 +54,6 @@ def scenario(
 
 
 def _play(named: tuple[str, Any], seed: int, record: Path | None, *, quiet: bool) -> Played:
-    from contextlib import ExitStack
-    from dataclasses import asdict
-
-    from waypost.cli.outcome import print_json
-    from waypost_lab.scenario.play import play
-    from waypost_lab.timeline import Recorder
-
     name, script = named
     with ExitStack() as stack:
         if record is None:
@@ -87,9 +81,6 @@ def _span(seconds: float) -> str:
 
 
 def _list(as_json: bool) -> None:
-    from waypost.cli.outcome import print_json
-    from waypost_lab.scenario.shipped import load, names
-
     for name in names():
         script = load(name)
         if as_json:
@@ -101,9 +92,6 @@ def _list(as_json: bool) -> None:
 
 
 def _sentences(as_json: bool) -> None:
-    from waypost.cli.outcome import print_json
-    from waypost_lab.scenario.parse import forms
-
     for form in forms():
         if as_json:
             print_json({"kind": form.kind.value, "sentence": form.template, "about": form.about})

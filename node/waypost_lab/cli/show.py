@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
 
 from waypost.cli.options import Json
+from waypost.cli.outcome import print_json
+from waypost.cli.tables import console, table
+from waypost.cli.words import duration, size
+from waypost.daemon.ask import Node
+from waypost_lab.box.control import ShowLab
 from waypost_lab.cli.asking import Directory, asked
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from waypost.daemon.ask import Node
 
 _EVERY_S = 1.0
 #: Links with something to tell, in the table; all of them are in the JSON.
@@ -26,9 +29,6 @@ def status(
     json: Json = False,
 ) -> None:
     """Show a running lab: its nodes, what passes through them, and what is wrong between them."""
-    from waypost.cli.outcome import print_json
-    from waypost_lab.box.control import ShowLab
-
     with asked(directory) as node:
         if json:
             print_json(node.ask(ShowLab()))
@@ -38,17 +38,11 @@ def status(
         elif watch:
             follow(node)
         else:
-            from waypost.cli.tables import console
-
             console().print(view(node.ask(ShowLab())))
 
 
 def follow(node: Node) -> None:
     """The table, every second, until interrupted."""
-    from rich.live import Live
-
-    from waypost_lab.box.control import ShowLab
-
     with Live(view(node.ask(ShowLab())), screen=False, auto_refresh=False) as live:
         while True:
             time.sleep(_EVERY_S)
@@ -57,12 +51,6 @@ def follow(node: Node) -> None:
 
 def view(found: dict[str, Any]) -> RenderableType:
     """Nodes, and those links that have something to tell."""
-    from rich.console import Group
-    from rich.markup import escape
-
-    from waypost.cli.tables import table
-    from waypost.cli.words import duration
-
     nodes, links = found["nodes"], found["links"]
     running = [node for node in nodes if node["state"] == "up"]
     linked = sum(link["linked"] for link in links if link["from"] < link["to"])
@@ -97,10 +85,6 @@ def view(found: dict[str, Any]) -> RenderableType:
 
 
 def _node_row(node: dict[str, Any]) -> tuple[object, ...]:
-    from rich.markup import escape
-
-    from waypost.cli.words import size
-
     colour = {"up": "green", "starting": "yellow"}.get(node["state"], "red")
     return (
         node["name"],
@@ -119,8 +103,6 @@ def _node_row(node: dict[str, Any]) -> tuple[object, ...]:
 
 
 def _link_row(link: dict[str, Any]) -> tuple[object, ...]:
-    from rich.markup import escape
-
     fault = f"[red]{link['fault']}[/red]" if link["fault"] else ""
     columns = (link["from"], link["to"], link["state"], link["waiting"], link["given_per_s"], fault)
     return (*columns, escape(link["error"]))
@@ -128,8 +110,6 @@ def _link_row(link: dict[str, Any]) -> tuple[object, ...]:
 
 def _memory(nodes: list[dict[str, Any]]) -> str:
     """Resident memory, most and mean."""
-    from waypost.cli.words import size
-
     held = [node["rss"] for node in nodes if node["rss"]]
     if not held:
         return "memory unknown"

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from waypost.cli.options import Json
-
-if TYPE_CHECKING:
-    from waypost_lab.simulate.run import Result
+from waypost.cli.outcome import Exit, print_json
+from waypost.cli.words import line
+from waypost_lab.simulate.plan import Kind, Plan
+from waypost_lab.simulate.run import Result
+from waypost_lab.simulate.run import simulate as play
+from waypost_lab.simulate.shrink import shrink
+from waypost_lab.timeline import Recorder
 
 _EVENTS_SHOWN = 20
 
 
-class Faults(StrEnum):
+class Weather(StrEnum):
     NONE = "none"
     RAIN = "rain"
     STORM = "storm"
@@ -27,7 +32,7 @@ def simulate(
     users: Annotated[int, typer.Option(min=0, help="How many users in all; 0: five for each node.")] = 0,
     hours: Annotated[float, typer.Option(min=0.05, max=24 * 30, help="Virtual hours until the faults end.")] = 6.0,
     seed: Annotated[int, typer.Option(help="Decides everything: the same seed gives the same run.")] = 1,
-    faults: Annotated[Faults, typer.Option(help="How hard the weather is.")] = Faults.STORM,
+    faults: Annotated[Weather, typer.Option(help="How hard the weather is.")] = Weather.STORM,
     without: Annotated[
         list[str] | None, typer.Option(metavar="KIND", help="Leave out a kind of fault; again: more.")
     ] = None,
@@ -52,13 +57,6 @@ def simulate(
     again, and all that waits must find its way. Exit code 1: a promise was broken; the seed, the last events, and the
     smallest failing case found are shown.
     """
-    from contextlib import nullcontext
-
-    from waypost.cli.outcome import Exit, print_json
-    from waypost_lab.simulate.plan import Kind, Plan
-    from waypost_lab.simulate.run import simulate as play
-    from waypost_lab.timeline import Recorder
-
     kinds = set(Kind)
     unknown = [kind for kind in without or () if kind not in kinds]
     if unknown:
@@ -80,8 +78,6 @@ def simulate(
 
 
 def _show(result: Result) -> None:
-    from waypost.cli.words import line
-
     for name, value in result.summary().items():
         if name != "broken":
             line(f"{name:12} {value}")
@@ -90,10 +86,6 @@ def _show(result: Result) -> None:
 
 def _explain(result: Result, budget_s: float) -> None:
     """What broke, what happened before, and a smaller case."""
-    from waypost.cli.words import line
-    from waypost_lab.simulate.run import simulate as play
-    from waypost_lab.simulate.shrink import shrink
-
     for violation in result.violations[:_EVENTS_SHOWN]:
         line(f"at {violation.at_s:.3f} s  {violation.promise}: {violation.text}")
     if budget_s:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import trio
 import typer
 
 from waypost.cli.options import Json
-from waypost_lab.cli.asking import Directory
-
-if TYPE_CHECKING:
-    from waypost_lab.box.home import Home
+from waypost.cli.outcome import Exit, print_json
+from waypost.cli.words import line
+from waypost.errors import Code, LocalError
+from waypost_lab.box.home import Home, load_users, using_users
+from waypost_lab.box.plan import PlannedTraffic, load
+from waypost_lab.box.traffic import account, crowd, whereabouts
+from waypost_lab.box.ways import parse_duration
+from waypost_lab.cli.asking import Directory, home_of, value
 
 _CONNECT_S = 60.0
 
@@ -34,14 +39,6 @@ def traffic(
     Exit code 1 if a promise is broken: a message was lost, shown twice, altered, or reported to have failed although
     it was shown. What waits because a node is down or a link is cut is counted, with the reason, and breaks none.
     """
-    import trio
-
-    from waypost.cli.outcome import Exit, print_json
-    from waypost.errors import Code, LocalError
-    from waypost_lab.box.plan import PlannedTraffic, load
-    from waypost_lab.box.ways import parse_duration
-    from waypost_lab.cli.asking import home_of, value
-
     home = home_of(directory)
     if not home.runs:
         raise LocalError(Code.NO_LAB, str(home.path))
@@ -61,13 +58,6 @@ def traffic(
 
 
 async def _run(home: Home, wanted: Any, settle_s: float, seed: int, quiet: bool) -> dict[str, Any]:
-    import trio
-
-    from waypost.cli.words import line
-    from waypost.errors import Code, LocalError
-    from waypost_lab.box.home import load_users, using_users
-    from waypost_lab.box.traffic import account, crowd, whereabouts
-
     accounts = load_users(home)
     if len(accounts) < 2:
         raise LocalError(Code.BAD_REQUEST, f"the lab has {len(accounts)} users; traffic needs two (lab up --users)")
@@ -90,8 +80,6 @@ async def _run(home: Home, wanted: Any, settle_s: float, seed: int, quiet: bool)
 
 
 def _show(facts: dict[str, Any]) -> None:
-    from waypost.cli.words import line
-
     for name in ("written", "accepted", "delivered", "bounced", "waiting", "lost", "duplicates", "refused", "unsent"):
         line(f"{name:12}{facts[name]:8}")
     for title in ("bounces", "refusals", "waits", "put_off_for"):

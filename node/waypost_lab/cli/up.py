@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from waypost.cli.options import Json
-from waypost_lab.cli.asking import Directory
-
-if TYPE_CHECKING:
-    from waypost_lab.box.home import Home
-    from waypost_lab.box.launch import Launched
+from waypost.cli.outcome import Exit, print_json
+from waypost.cli.tables import console
+from waypost.cli.words import line
+from waypost.daemon.config import read_text
+from waypost.errors import Code, LocalError
+from waypost_lab.box import home as homes
+from waypost_lab.box import plan
+from waypost_lab.box.control import ShowLab
+from waypost_lab.box.home import Home
+from waypost_lab.box.launch import Launched, end, launch
+from waypost_lab.cli.asking import Directory, asked, home_of
+from waypost_lab.cli.show import follow
 
 
 def up(
@@ -33,10 +41,6 @@ def up(
 
     Everything is on the loopback interface and in one directory. Ctrl-C, or waypost lab down, ends it and removes that.
     """
-    from waypost.cli.outcome import print_json
-    from waypost_lab.box import home as homes
-    from waypost_lab.box.launch import launch
-
     text = _plan_text(nodes, users, file)
     home = _home(directory)
     homes.make(home, text)
@@ -66,17 +70,11 @@ def down(
 
 
 def _home(directory: Path | None) -> Home:
-    from waypost_lab.cli.asking import home_of
-
     return home_of(directory)
 
 
 def _plan_text(nodes: int | None, users: int | None, file: Path | None) -> str:
     """The lab.toml, checked."""
-    from waypost.daemon.config import read_text
-    from waypost.errors import Code, LocalError
-    from waypost_lab.box import plan
-
     if file is None:
         return plan.simple(3 if nodes is None else nodes, 1 if users is None else users)
     if nodes is not None or users is not None:
@@ -86,8 +84,6 @@ def _plan_text(nodes: int | None, users: int | None, file: Path | None) -> str:
 
 
 def _progress(*, quiet: bool) -> Callable[[str], None]:
-    from waypost.cli.tables import console
-
     shown = console()
 
     def tell(text: str) -> None:
@@ -98,21 +94,12 @@ def _progress(*, quiet: bool) -> Callable[[str], None]:
 
 
 def _greet(home: Home, lab: Launched) -> None:
-    from waypost.cli.words import line
-
     line(f"\rThe lab runs, after {lab.facts['seconds']:.1f} s, in {home.path}")
     for a, b in lab.facts["missing"]:
         line(f"Not linked yet: {a} and {b}")
 
 
 def _watch(directory: Path | None, *, json: bool) -> None:
-    import time
-
-    from waypost.cli.outcome import print_json
-    from waypost_lab.box.control import ShowLab
-    from waypost_lab.cli.asking import asked
-    from waypost_lab.cli.show import follow
-
     with asked(directory) as node:
         if not json:
             follow(node)
@@ -122,10 +109,6 @@ def _watch(directory: Path | None, *, json: bool) -> None:
 
 
 def _end(home: Home, *, keep: bool, json: bool) -> None:
-    from waypost.cli.outcome import Exit, print_json
-    from waypost.cli.words import line
-    from waypost_lab.box.launch import end
-
     ended = end(home, keep=keep)
     if json:
         print_json({"directory": str(home.path), "nodes": ended.nodes, "left": ended.left, "kept": keep})

@@ -16,7 +16,7 @@ from waypost.protocol.frames.signed import Signed
 from waypost_lab.conformance.bench import Bench
 from waypost_lab.conformance.check import Area, Need, require
 from waypost_lab.conformance.peer import Identity, Party
-from waypost_lab.conformance.people import Person, fresh_key
+from waypost_lab.conformance.people import Resident, fresh_key
 
 AREA = Area()
 
@@ -40,7 +40,7 @@ def packed_list(identity: SigningKey, fields: Sequence[Any], purpose: Purpose = 
 
 
 @AREA.persons("DIR-3 DIR-5", "a token that was used is invite-invalid (401) for another device")
-async def used_token(bench: Bench, alice: Person, _bob: Person) -> None:
+async def used_token(bench: Bench, alice: Resident, _bob: Resident) -> None:
     link = await newcomer(bench, alice.address)
     devices = listed(alice.address, alice.identity, 2, alice.key.public, link.own.key.public)
     await link.answered(Join(alice.token, devices), Code.INVITE_INVALID)
@@ -59,7 +59,7 @@ async def unknown_token(bench: Bench) -> None:
     "so are a token under another account's address, and a list that does not name the device",
     Need.SPARE,
 )
-async def misused_token(bench: Bench, alice: Person, bob: Person) -> None:
+async def misused_token(bench: Bench, alice: Resident, bob: Resident) -> None:
     token = _spare(bench)
     link = await newcomer(bench, bob.address)
     devices = listed(bob.address, bob.identity, 2, bob.key.public, link.own.key.public)
@@ -86,7 +86,7 @@ async def join_of_a_node(bench: Bench) -> None:
     "DIR-4 DIR-5 WIRE-21",
     "a device list that is forged, of another address or with a device twice is bad-request (400)",
 )
-async def bad_lists(bench: Bench, alice: Person, bob: Person) -> None:
+async def bad_lists(bench: Bench, alice: Resident, bob: Resident) -> None:
     link = await bench.device(alice.as_device)
     key, device = alice.identity, alice.key.public
     right = (1, alice.address, key.public, 5, [device])
@@ -105,7 +105,7 @@ async def bad_lists(bench: Bench, alice: Person, bob: Person) -> None:
 @AREA.persons(
     "DIR-6", "a further list must be of the same identity, keep all devices, and have a higher sequence", Need.SPARE
 )
-async def further_lists(bench: Bench, alice: Person, bob: Person) -> None:
+async def further_lists(bench: Bench, alice: Resident, bob: Resident) -> None:
     token = _spare(bench)
     link = await newcomer(bench, alice.address)
     new = link.own.key.public
@@ -123,7 +123,7 @@ async def further_lists(bench: Bench, alice: Person, bob: Person) -> None:
 
 
 @AREA.persons("DIR-7", "the same Join again, from the same device, gets the same answer")
-async def join_again(bench: Bench, alice: Person, _bob: Person) -> None:
+async def join_again(bench: Bench, alice: Resident, _bob: Resident) -> None:
     link = await bench.device(alice.as_device)
     answer = await link.answered(Join(alice.token, alice.device_list(), "conformance checker"))
     reply, first = read(answer.body, JoinReply), bench.site.joined

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from waypost_lab.conformance.bench import Bench
     from waypost_lab.conformance.peer import Party
-    from waypost_lab.conformance.people import Person
+    from waypost_lab.conformance.people import Resident
 
 QUICK_S = 20.0  #: a check that may take no longer belongs to the quick ones
 
@@ -26,7 +26,7 @@ class Need(Enum):
     RESTART = "a command that kills the node and starts it again (--restart)"
 
 
-class Stage(Enum):
+class Phase(Enum):
     """When a check runs."""
 
     TOGETHER = "together"  #: with all others
@@ -50,7 +50,7 @@ class Skipped(Exception):
 
 Run = Callable[["Bench"], Awaitable[None]]
 WithPeople = Callable[["Bench", "Party", "Party"], Awaitable[None]]
-WithPersons = Callable[["Bench", "Person", "Person"], Awaitable[None]]
+WithPersons = Callable[["Bench", "Resident", "Resident"], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Check:
     run: Run
     needs: frozenset[Need] = frozenset()
     takes_s: float = 15.0
-    stage: Stage = Stage.TOGETHER
+    stage: Phase = Phase.TOGETHER
 
     @property
     def name(self) -> str:
@@ -71,7 +71,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Result:
+class Ruling:
     check: Check
     verdict: Verdict
     reason: str = ""
@@ -85,7 +85,7 @@ class Area:
         self.checks: list[Check] = []
 
     def check(
-        self, clauses: str, expects: str, *needs: Need, takes_s: float = 15.0, stage: Stage = Stage.TOGETHER
+        self, clauses: str, expects: str, *needs: Need, takes_s: float = 15.0, stage: Phase = Phase.TOGETHER
     ) -> Callable[[Run], Run]:
         """Registers a function as the check of these clauses, which stand with a space between two."""
 

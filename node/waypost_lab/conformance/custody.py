@@ -15,10 +15,10 @@ from waypost.protocol.custody.messages import Delivered, Offer, Outcome, Receipt
 from waypost.protocol.frames.codec import pack, read
 from waypost_lab.conformance.bench import Bench, refused_with
 from waypost_lab.conformance.check import Area, Need, require
+from waypost_lab.conformance.encoding import longest
 from waypost_lab.conformance.envelopes import arrives, offered
-from waypost_lab.conformance.odd import longest
 from waypost_lab.conformance.peer import Party, frame
-from waypost_lab.conformance.people import Person
+from waypost_lab.conformance.people import Resident
 
 AREA = Area()
 
@@ -135,7 +135,7 @@ async def duplicates(bench: Bench, _alice: Party, bob: Party) -> None:
 
 
 def _bad_receipt(what: str, code: Code, make: Callable[[Party, Offer], Receipt], more: str = "") -> None:
-    async def run(bench: Bench, alice: Person, bob: Person) -> None:
+    async def run(bench: Bench, alice: Resident, bob: Resident) -> None:
         link = await bench.device(bob.as_device, takes=False)
         sender = await bench.device(alice.as_device)
         envelope = bench.envelope(alice.address, bob.address)
@@ -179,7 +179,7 @@ async def receipt_for_nothing(bench: Bench) -> None:
 
 
 @AREA.persons("CUST-8 WIRE-6 WIRE-19", "a Receipt in an odd encoding settles its batch")
-async def odd_receipt(bench: Bench, alice: Person, bob: Person) -> None:
+async def odd_receipt(bench: Bench, alice: Resident, bob: Resident) -> None:
     link = await bench.device(bob.as_device, takes=False)
     sender = await bench.device(alice.as_device)
     envelope = bench.envelope(alice.address, bob.address)
@@ -202,7 +202,7 @@ async def _told(link: Party, id_: bytes, code: int, within_s: float = 10.0) -> N
 
 
 @AREA.persons("CUST-5", "the node offers no more than the window that it was granted")
-async def keeps_to_the_window(bench: Bench, alice: Person, bob: Person) -> None:
+async def keeps_to_the_window(bench: Bench, alice: Resident, bob: Resident) -> None:
     narrow = bob.as_device
     link = await bench.party(narrow)
     link.manners.takes = False

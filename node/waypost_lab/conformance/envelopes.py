@@ -20,9 +20,9 @@ from waypost.protocol.frames.messages import Proof, Signal
 from waypost.protocol.frames.signed import Signed
 from waypost_lab.conformance.bench import Bench, refused_with
 from waypost_lab.conformance.check import Area, require
-from waypost_lab.conformance.odd import STRANGE, array, longest, stretched
+from waypost_lab.conformance.encoding import STRANGE, array, longest, stretched
 from waypost_lab.conformance.peer import Party
-from waypost_lab.conformance.people import Person
+from waypost_lab.conformance.people import Resident
 
 AREA = Area()
 
@@ -122,7 +122,7 @@ async def unreduced_receipt(bench: Bench) -> None:
 
 
 @AREA.persons("WIRE-20 DIR-4", "a device list under an identity key of low order is refused")
-async def low_order_identity(bench: Bench, alice: Person, _bob: Person) -> None:
+async def low_order_identity(bench: Bench, alice: Resident, _bob: Resident) -> None:
     link = await bench.device(alice.as_device)
     payload = pack(DeviceList(1, alice.address, NEUTRAL, 9, (alice.key.public,)))
     await link.answered(Join(alice.token, pack(Signed(payload, FORGED))), Code.BAD_REQUEST)
@@ -249,7 +249,7 @@ async def unwelcome_signals(bench: Bench, _alice: Party, bob: Party) -> None:
 
 
 @AREA.persons("WIRE-31", "a Signal for a device that is not there is not kept")
-async def signals_are_not_kept(bench: Bench, alice: Person, bob: Person) -> None:
+async def signals_are_not_kept(bench: Bench, alice: Resident, bob: Resident) -> None:
     one = await bench.device(alice.as_device)
     await one.say(Signal(bob.address, alice.address, "x", b"too early"))
     await one.lives()

@@ -21,10 +21,10 @@ from waypost.protocol.directory.asks import Track
 from waypost.protocol.frames.codec import encode
 from waypost.protocol.frames.messages import Goodbye, Notice, Ping, Pong, Role
 from waypost_lab.conformance.bench import Bench, Door
-from waypost_lab.conformance.check import Area, Failed, Need, Stage, fail, require
+from waypost_lab.conformance.check import Area, Failed, Need, Phase, fail, require
 from waypost_lab.conformance.envelopes import arrives
 from waypost_lab.conformance.peer import Identity, Party, frame
-from waypost_lab.conformance.people import Person, fresh_key
+from waypost_lab.conformance.people import Resident, fresh_key
 
 AREA = Area()
 
@@ -106,7 +106,7 @@ async def keeps_after_goodbye(bench: Bench, alice: Party, _bob: Party) -> None:
     await arrives(peer, id_)
 
 
-@AREA.check("LINK-17", "a peer that asks and never reads is not listened to for ever", takes_s=90, stage=Stage.ALONE)
+@AREA.check("LINK-17", "a peer that asks and never reads is not listened to for ever", takes_s=90, stage=Phase.ALONE)
 async def never_reads(bench: Bench) -> None:
     own = bench.stranger()
     greeted = await bench.peer(own)
@@ -215,7 +215,7 @@ async def unknown_device(bench: Bench) -> None:
 
 
 @AREA.persons("LINK-20", "nor one that is listed, under another account's address")
-async def device_of_another(bench: Bench, alice: Person, bob: Person) -> None:
+async def device_of_another(bench: Bench, alice: Resident, bob: Resident) -> None:
     await _not_let_in(bench, Identity(Role.DEVICE, bob.address, alice.key))
     await _not_let_in(bench, Identity(Role.DEVICE, f"{alice.user}@elsewhere.example", alice.key))
 

@@ -10,10 +10,10 @@ from waypost.crypto.keys import envelope_id
 from waypost.errors import Code
 from waypost.protocol.directory.asks import Claim, Join
 from waypost_lab.conformance.bench import Bench, refused_with
-from waypost_lab.conformance.check import Area, Need, Stage, require
+from waypost_lab.conformance.check import Area, Need, Phase, require
 from waypost_lab.conformance.envelopes import PAUSE_S, arrives, offered
 from waypost_lab.conformance.keys import claimed, only, package, publish, suite
-from waypost_lab.conformance.people import Person
+from waypost_lab.conformance.people import Resident
 
 AREA = Area()
 
@@ -23,9 +23,9 @@ AREA = Area()
     "what was acknowledged is there after a crash, is handed on then, and is known by its id",
     Need.RESTART,
     takes_s=60,
-    stage=Stage.ALONE,
+    stage=Phase.ALONE,
 )
-async def acknowledged(bench: Bench, _alice: Person, bob: Person) -> None:
+async def acknowledged(bench: Bench, _alice: Resident, bob: Resident) -> None:
     own = bench.stranger()
     peer = await bench.peer(own)
     made = [bench.envelope(f"eve@{own.name}", bob.address) for _ in range(20)]
@@ -48,9 +48,9 @@ async def acknowledged(bench: Bench, _alice: Person, bob: Person) -> None:
     "so are used invites, uploads, issued packages, answers to claims, and the keys of peers",
     Need.RESTART,
     takes_s=60,
-    stage=Stage.ALONE,
+    stage=Phase.ALONE,
 )
-async def remembered(bench: Bench, alice: Person, _bob: Person) -> None:
+async def remembered(bench: Bench, alice: Resident, _bob: Resident) -> None:
     of, upload, request = suite(), secrets.token_bytes(16), secrets.token_bytes(16)
     device = await bench.device(alice.as_device)
     packages = [package(bench, alice.key, of) for _ in range(2)]

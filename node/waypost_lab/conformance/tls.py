@@ -18,7 +18,7 @@ from waypost.protocol.frames.codec import FrameBuffer, decode
 from waypost.protocol.frames.messages import Hello
 from waypost_lab.conformance.bench import Bench
 from waypost_lab.conformance.check import Area, Need, fail, require
-from waypost_lab.conformance.ground import throwaway_tls
+from waypost_lab.conformance.meeting import throwaway_tls
 
 AREA = Area()
 

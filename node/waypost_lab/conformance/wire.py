@@ -14,7 +14,7 @@ from waypost.protocol.frames.codec import encode, pack
 from waypost.protocol.frames.messages import Answer, Notice, NoticeKind, Ping, Pong, Proof, Query
 from waypost_lab.conformance.bench import Bench
 from waypost_lab.conformance.check import Area, Need, require
-from waypost_lab.conformance.odd import STRANGE, array, longest, shortened, stretched
+from waypost_lab.conformance.encoding import STRANGE, array, longest, shortened, stretched
 from waypost_lab.conformance.peer import Party, frame
 
 AREA = Area()

@@ -8,7 +8,7 @@ from typing import Any
 
 from waypost.errors import Code, Refused
 from waypost_lab.box.plan import find
-from waypost_lab.box.proxy import Network
+from waypost_lab.box.proxy import Ways
 from waypost_lab.box.ways import CLEAR, Way
 from waypost_lab.faults.noted import Note, Noted
 from waypost_lab.faults.words import Cut, Heal, Loss, Mend, OnWay, Slow
@@ -20,7 +20,7 @@ class BoxFaults(Noted):
     Whatever names two nodes raises LocalError(BAD_REQUEST) if one is not there, and Refused if both are the same.
     """
 
-    def __init__(self, network: Network, names: Sequence[str], now: Callable[[], float], note: Note) -> None:
+    def __init__(self, network: Ways, names: Sequence[str], now: Callable[[], float], note: Note) -> None:
         super().__init__(now, note)
         self._network = network
         self._names = names

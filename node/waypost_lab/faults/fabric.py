@@ -52,30 +52,6 @@ class FabricFaults(ABC):
     @abstractmethod
     async def leave(self, name: str) -> None: ...
 
-    async def do(self, fault: words.Fault) -> None:
-        """A fault, or the end of one."""
-        match fault:
-            case words.Start(node) | words.Stop(node) | words.Leave(node):
-                doing = {words.Start: self.start, words.Stop: self.stop, words.Leave: self.leave}
-                await doing[type(fault)](node)
-            case words.Cut(a, b, one_way):
-                self.cut(a, b, one_way=one_way)
-            case words.Mend(a, b, one_way):
-                for source, to in [(a, b)] if one_way else [(a, b), (b, a)]:
-                    self.mend(source, to)
-            case words.Slow(a, b, latency_s, jitter_s):
-                self.slow(a, b, latency_s, jitter_s)
-            case words.Loss(a, b, share):
-                self.loss(a, b, share)
-            case words.Heal(a, b):
-                self.heal(a, b)
-            case words.SlowDisk(node, commit_s):
-                self.slow_disk(node, max(commit_s, COMMIT_S))
-            case words.Skew(who, seconds):
-                self.skew(who, seconds=seconds)
-            case _:
-                _AT_ONCE[type(fault)](self, fault.node)
-
     def machine(self, name: str) -> Machine:
         """The node itself: its relay, disk, clock and log. Raises LocalError(BAD_CONFIG)."""
         machine = self.machines.get(full_node(name))
@@ -237,3 +213,28 @@ _AT_ONCE = {
     words.Backup: FabricFaults.backup,
     words.Restore: FabricFaults.restore,
 }
+
+
+async def do(network: FabricFaults, fault: words.Fault) -> None:
+    """A fault, or the end of one."""
+    match fault:
+        case words.Start(node) | words.Stop(node) | words.Leave(node):
+            doing = {words.Start: network.start, words.Stop: network.stop, words.Leave: network.leave}
+            await doing[type(fault)](node)
+        case words.Cut(a, b, one_way):
+            network.cut(a, b, one_way=one_way)
+        case words.Mend(a, b, one_way):
+            for source, to in [(a, b)] if one_way else [(a, b), (b, a)]:
+                network.mend(source, to)
+        case words.Slow(a, b, latency_s, jitter_s):
+            network.slow(a, b, latency_s, jitter_s)
+        case words.Loss(a, b, share):
+            network.loss(a, b, share)
+        case words.Heal(a, b):
+            network.heal(a, b)
+        case words.SlowDisk(node, commit_s):
+            network.slow_disk(node, max(commit_s, COMMIT_S))
+        case words.Skew(who, seconds):
+            network.skew(who, seconds=seconds)
+        case _:
+            _AT_ONCE[type(fault)](network, fault.node)

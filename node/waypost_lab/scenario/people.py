@@ -12,7 +12,7 @@ from waypost.errors import Code, LocalError, WaypostError
 from waypost.ids import parse_id
 from waypost.limits import EXPIRY_MAX_S
 from waypost_lab.app import App
-from waypost_lab.book import Book, Letter, Step
+from waypost_lab.book import AppStep, Book, Letter
 from waypost_lab.testnet import Network
 
 
@@ -96,7 +96,7 @@ class SdkPerson(Person):
             try:
                 sent = await client.send(recipient, text, expires_s=expires_s, accept_new_key=self.accepts_new_key)
             except WaypostError as error:
-                self._hears(written, Step.BOUNCED, error.code.number)
+                self._hears(written, AppStep.BOUNCED, error.code.number)
                 continue
             self._sent[written] = sent.id
             self._watching.start_soon(self._follow, written, sent)
@@ -120,9 +120,9 @@ class SdkPerson(Person):
             if sent.is_sealed and not written.id:
                 self.book.identify(written, parse_id(sent.id))
             if status.state is not SentState.QUEUED:
-                self._hears(written, Step(status.state.value), status.code)
+                self._hears(written, AppStep(status.state.value), status.code)
 
-    def _hears(self, written: Letter, step: Step, code: int) -> None:
+    def _hears(self, written: Letter, step: AppStep, code: int) -> None:
         self.book.step(written, step, code, trio.current_time())
 
     def _which(self, message: Message) -> Letter:
@@ -182,11 +182,11 @@ class LightPerson(Person):
         written = self.book.by_id.get(id_)
         return next((code for text, code in self._chokes if written and written.text == text), 0)
 
-    def _heard(self, app: App, step: Step, ids: bytes, other: str, code: int) -> None:
-        if step is not Step.SENT:  # `write` knows its text
+    def _heard(self, app: App, step: AppStep, ids: bytes, other: str, code: int) -> None:
+        if step is not AppStep.SENT:  # `write` knows its text
             self.book.told(app, step, ids, other, code)
         written = self.book.by_id.get(ids)
-        if written is not None and step is Step.SHOWN:
+        if written is not None and step is AppStep.SHOWN:
             self._sees(written)
-        elif written is not None and step is Step.AGAIN:
+        elif written is not None and step is AppStep.AGAIN:
             self.brought_again.add(written.text)

@@ -14,17 +14,16 @@ from waypost.relay.settings import Quotas
 from waypost.storage.operations.base import Operation
 from waypost.storage.operations.keys import AddPackages, IssuePackages
 from waypost.storage.operations.mail import Accept
-from waypost_lab.book import Book, Letter, Step
+from waypost_lab.book import AppStep, Book, Letter
 from waypost_lab.machine import Make
 from waypost_lab.names import full_name, full_node, short
 from waypost_lab.profile import key_of
 from waypost_lab.scenario.people import LightPerson, Person, SdkPerson
 from waypost_lab.testnet import Network
-from waypost_lab.timeline import AnyEvent, Fault, LinkState, Mended, Note, Run
-from waypost_lab.timeline import Step as TimelineStep
+from waypost_lab.timeline import AnyEvent, Fault, LinkState, Mended, Note, Run, Step
 
 #: Those that a timeline has.
-_STEPS = frozenset({Step.SENT, Step.ACCEPTED, Step.HELD, Step.DELIVERED, Step.BOUNCED, Step.EXPIRED})
+_STEPS = frozenset({AppStep.SENT, AppStep.ACCEPTED, AppStep.HELD, AppStep.DELIVERED, AppStep.BOUNCED, AppStep.EXPIRED})
 _TOLD_MAX = 50_000  #: lines of what has happened, kept for a failure
 
 
@@ -144,7 +143,7 @@ class Stage:
         if level in ("warning", "error"):
             self._remember(f"{short(node)}: {line}")
 
-    def _step(self, written: Letter, step: Step, code: int) -> None:
+    def _step(self, written: Letter, step: AppStep, code: int) -> None:
         self._remember(
             f"“{written.text}” of {short(written.sender)} to {short(written.recipient)}: {step}"
             + (f" ({code})" if code else "")
@@ -152,7 +151,7 @@ class Stage:
         if step not in _STEPS:
             return
         at, who = trio.current_time(), {"sender": written.sender, "recipient": written.recipient}
-        self.on_event(TimelineStep(t=at, id=f"{written.number:032x}", step=step.value, code=code, **who))
+        self.on_event(Step(t=at, id=f"{written.number:032x}", step=step.value, code=code, **who))
 
     def _committed(self, node: str, operation: Operation[Any], result: Any) -> None:
         if isinstance(result, Exception):

@@ -22,10 +22,9 @@ from waypost.storage.operations.base import Operation
 from waypost.storage.operations.mail import Accept, Accepted, Deposit
 from waypost.storage.operations.mailboxes import MailboxKind
 from waypost_lab.app import App
-from waypost_lab.book import Book, Step
+from waypost_lab.book import AppStep, Book
 from waypost_lab.simulate.events import Events
-from waypost_lab.timeline import LinkState, Note
-from waypost_lab.timeline import Step as TimelineStep
+from waypost_lab.timeline import LinkState, Note, Step
 
 #: A run that breaks everything need not list it all.
 _LISTED_MAX: Final = 50
@@ -62,7 +61,7 @@ class Promises(Book):
 
     # ── told by apps ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def told(self, app: App, step: Step, ids: bytes, other: str, code: int) -> None:
+    def told(self, app: App, step: AppStep, ids: bytes, other: str, code: int) -> None:
         """An app's `Tell`."""
         super().told(app, step, ids, other, code)
         if step in _UNSEEN:
@@ -70,18 +69,18 @@ class Promises(Book):
         me, letter = app.address, self.by_id.get(ids)
         self.events.add(step, me, ids.hex(), other, code)
         self.counts[step] += 1
-        if step is Step.CLAIMED:
+        if step is AppStep.CLAIMED:
             self._claimed(app, ids, other)
         elif letter is None:
             if step not in _NOTICES:
                 self.broken("forged", f"{me} got {step} of a message {ids.hex()} that nobody wrote")
-        elif step in (Step.SHOWN, Step.AGAIN) and letter.recipient != me:
+        elif step in (AppStep.SHOWN, AppStep.AGAIN) and letter.recipient != me:
             self.broken("misdelivered", f"a message to {letter.recipient} was shown to {me}")
-        elif step is Step.DELIVERED and letter.shown_at is None:
+        elif step is AppStep.DELIVERED and letter.shown_at is None:
             self.broken("untrue", f"{me} was told that a message was delivered which nobody was shown")
         if letter is not None and self.events.recording and step in _STEPS:
             at, who = trio.current_time(), {"sender": letter.sender, "recipient": letter.recipient}
-            self.events.record(TimelineStep(t=at, id=ids.hex(), step=_STEPS[step], code=code, **who))
+            self.events.record(Step(t=at, id=ids.hex(), step=_STEPS[step], code=code, **who))
 
     def _claimed(self, app: App, request: bytes, address: str) -> None:
         answers = app.profile.answers[request]
@@ -164,15 +163,15 @@ class Promises(Book):
 #: What a sender is told of a message that has expired.
 EXPIRED: Final = Code.EXPIRED.number
 #: Those that nothing is promised about, and those that may be lost.
-_UNSEEN: Final = frozenset({Step.OFFERED, Step.PUT_OFF, Step.DENIED})
-_NOTICES: Final = frozenset({Step.HELD, Step.WAITING, Step.NOTICE})
+_UNSEEN: Final = frozenset({AppStep.OFFERED, AppStep.PUT_OFF, AppStep.DENIED})
+_NOTICES: Final = frozenset({AppStep.HELD, AppStep.WAITING, AppStep.NOTICE})
 #: Steps of an app, as the timeline names them.
 _STEPS: Final = {
-    Step.SENT: "sent",
-    Step.ACCEPTED: "accepted",
-    Step.SHOWN: "delivered",
-    Step.BOUNCED: "bounced",
-    Step.REFUSED: "bounced",
+    AppStep.SENT: "sent",
+    AppStep.ACCEPTED: "accepted",
+    AppStep.SHOWN: "delivered",
+    AppStep.BOUNCED: "bounced",
+    AppStep.REFUSED: "bounced",
 }
 
 

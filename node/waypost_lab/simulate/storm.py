@@ -11,6 +11,7 @@ from typing import Final
 import trio
 
 from waypost.clock import Instant
+from waypost_lab.faults.fabric import do
 from waypost_lab.faults.words import Cut, Fault, FullDisk, Kill, Loss, PowerLoss, Skew, Slow, SlowDisk, Stop, undo
 from waypost_lab.simulate.health import pair
 from waypost_lab.simulate.plan import Kind
@@ -101,9 +102,9 @@ class Storm:
             case _:
                 raise ValueError(f"not for a while: {fault}")
         async with self._fault(kind, targets, _detail(fault)):
-            await self._world.do(fault)
+            await do(self._world, fault)
             await self._last(seconds)
-            await self._world.do(undo(fault))
+            await do(self._world, undo(fault))
 
     async def _leave(self, node: str) -> None:
         world = self._world

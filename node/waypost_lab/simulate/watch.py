@@ -10,7 +10,7 @@ import trio
 from waypost.clock import Instant
 from waypost.ids import Address, id_text
 from waypost_lab.app import App
-from waypost_lab.book import Letter, Step
+from waypost_lab.book import AppStep, Letter
 from waypost_lab.machine import Machine
 from waypost_lab.simulate.health import GRACE_S, pair
 from waypost_lab.simulate.promises import EXPIRED
@@ -36,10 +36,10 @@ class Watch:
 
     # ── promptness ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def told(self, app: App, step: Step, id_: bytes, other: str, code: int) -> None:
+    def told(self, app: App, step: AppStep, id_: bytes, other: str, code: int) -> None:
         """An app's `Tell`."""
         self._world.promises.told(app, step, id_, other, code)
-        if step is Step.SENT and self._is_ready(self._world.promises.by_id[id_], trio.current_time()):
+        if step is AppStep.SENT and self._is_ready(self._world.promises.by_id[id_], trio.current_time()):
             self._due.append((trio.current_time() + PROMPT_S, id_))
             self._news.set()
 

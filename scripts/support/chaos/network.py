@@ -16,7 +16,7 @@ from waypost.protocol.operator import ActOnQueue
 from waypost_lab.app import App
 from waypost_lab.box import home as homes
 from waypost_lab.box.box import Box
-from waypost_lab.box.disks import Disk, Quota, SmallDisk
+from waypost_lab.box.disks import BoxDisk, Quota, SmallDisk
 from waypost_lab.box.home import Home
 from waypost_lab.box.plan import LabPlan, PlannedNode, parse, simple
 from waypost_lab.box.storm import BoxStorm
@@ -71,9 +71,9 @@ def run(plan: NetworkPlan, where: Path, note: Note, say: Say) -> dict[str, Any]:
 
 
 @contextmanager
-def _small_disks(plan: NetworkPlan, home: Home, lab: LabPlan) -> Iterator[dict[str, Disk]]:
+def _small_disks(plan: NetworkPlan, home: Home, lab: LabPlan) -> Iterator[dict[str, BoxDisk]]:
     """For the first and the last node, if they can be had and are wanted."""
-    disks: dict[str, Disk] = {}
+    disks: dict[str, BoxDisk] = {}
     try:
         for name in (lab.names[0], lab.names[-1]):
             if plan.disk != "quota":

@@ -80,22 +80,22 @@ MUTANTS = (
         (
             (_SETTLEMENT, _SETTLEMENT + ", Settlement"),
             (
-                "self._consequences.give_up(mailbox, lost, Code.EXPIRED, self._accounts.owner_of(mailbox))",
-                "self._ledger.settle(Settlement(mailbox, [lost.parcel.seq]))",
+                "self._outcomes.give_up(mailbox, parcel, expired, Code.EXPIRED, owner, keep)",
+                "self._ledger.settle(Settlement(mailbox, [parcel.seq]))",
             ),
         ),
     ),
     Mutant(
         "one-at-a-time",
         "peers are dialled one after the other, so that a dead one holds up the rest",
-        "waypost.relay.federation.dialer",
+        "waypost.relay.door.dialer",
         (("trio.CapacityLimiter(DIALS_AT_ONCE)", "trio.CapacityLimiter(1)"),),
     ),
     Mutant(
         "claims-burn",
         "a claim that is repeated is answered anew",
-        "waypost.relay.services.directory",
-        (("given = await office.store.answered(request, digest)", "given = None"),),
+        "waypost.relay.services.keys",
+        (("given = await self._store.answered(request, digest)", "given = None"),),
     ),
     # What simulations have found in the relay, put back.
     Mutant(
@@ -107,7 +107,7 @@ MUTANTS = (
     Mutant(
         "news-for-nobody",
         "news for a provider that has left wait for a day",
-        "waypost.relay.federation.peers",
+        "waypost.relay.peers",
         (
             (
                 "return peer.mailbox or None if peer and not peer.gone else None",
@@ -119,7 +119,7 @@ MUTANTS = (
         "early-apps",
         "apps are offered what their node may fail to commit",
         "waypost.relay.custody.courier",
-        (("    takes_early = False", "    takes_early = True"),),
+        (("if link.is_device or not self._outbox.idle", "if not self._outbox.idle"),),
     ),
 )
 

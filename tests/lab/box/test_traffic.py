@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from waypost.errors import Code
-from waypost_lab.book import Book, Letter, Step
+from waypost_lab.book import AppStep, Book, Letter
 from waypost_lab.box.home import Home
 from waypost_lab.box.traffic import account, whereabouts
 
@@ -17,10 +17,10 @@ def book() -> Book:
     for number in range(4):
         made.write(Letter("alice@birdy.local", "bob@finch.local", 1.0, bytes([number] * 16)))
     for letter in made.letters[:3]:
-        made.step(letter, Step.ACCEPTED, 0, 1.0)
+        made.step(letter, AppStep.ACCEPTED, 0, 1.0)
     made.show(made.letters[0], 1.005)
-    made.step(made.letters[0], Step.DELIVERED, 0, 2.0)
-    made.step(made.letters[1], Step.BOUNCED, Code.NOT_FOUND.number, 2.0)
+    made.step(made.letters[0], AppStep.DELIVERED, 0, 2.0)
+    made.step(made.letters[1], AppStep.BOUNCED, Code.NOT_FOUND.number, 2.0)
     return made
 
 

@@ -11,7 +11,7 @@ from waypost.errors import Code, LocalError
 from waypost.limits import CLAIM_RATE_PER_S
 from waypost.storage.operations.keys import AddPackages
 from waypost.storage.operations.mail import Accept
-from waypost_lab.faults import words
+from waypost_lab.faults import fabric, words
 from waypost_lab.scenario.stage import Once, Stage
 from waypost_lab.scenario.vocabulary import deed, setup
 
@@ -25,7 +25,7 @@ def faults(*rows: tuple[str, str, Callable[..., words.Fault]]) -> None:
 def _doing(make: Callable[..., words.Fault], about: str) -> Callable[..., Awaitable[None]]:
     async def do(stage: Stage, *values: str | float) -> None:
         ends = [stage.end_of(value) if isinstance(value, str) else value for value in values]
-        await stage.net.do(make(*ends))
+        await fabric.do(stage.net, make(*ends))
 
     do.__doc__ = about
     return do

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from waypost.errors import Code, code_of
 from waypost.ids import id_text
-from waypost_lab.book import Letter
+from waypost_lab.book import AppStep, Letter
 from waypost_lab.scenario.stage import Stage
 from waypost_lab.scenario.vocabulary import absence, claim
 
@@ -60,40 +60,27 @@ async def all_over(stage: Stage) -> str | None:
 # ── what the sender is told ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-@claim("<user> is told that <message> waits")
-async def told_waits(stage: Stage, user: str, text: str) -> str | None:
-    """For whatever reason."""
-    return _told(stage, user, text, "waiting", None)
+def _news(*rows: tuple[str, AppStep, str]) -> None:
+    """Claims about what a sender was told of a message, with the reason, where the sentence gives one."""
+    for told, step, about in rows:
+
+        async def is_told(
+            stage: Stage, user: str, text: str, code: Code | None = None, step: AppStep = step
+        ) -> str | None:
+            return _told(stage, user, text, step, code)
+
+        is_told.__doc__ = about
+        claim(f"<user> is told that <message> {told}")(is_told)
 
 
-@claim("<user> is told that <message> waits because <reason>")
-async def told_waits_because(stage: Stage, user: str, text: str, code: Code) -> str | None:
-    """The reason is the title of one of the numbered errors."""
-    return _told(stage, user, text, "waiting", code)
-
-
-@claim("<user> is told that <message> was accepted")
-async def told_accepted(stage: Stage, user: str, text: str) -> str | None:
-    """By the user's own node."""
-    return _told(stage, user, text, "accepted", None)
-
-
-@claim("<user> is told that <message> was delivered")
-async def told_delivered(stage: Stage, user: str, text: str) -> str | None:
-    """The recipient's device has it."""
-    return _told(stage, user, text, "delivered", None)
-
-
-@claim("<user> is told that <message> bounced because <reason>")
-async def told_bounced(stage: Stage, user: str, text: str, code: Code) -> str | None:
-    """It was refused for good."""
-    return _told(stage, user, text, "bounced", code)
-
-
-@claim("<user> is told that <message> expired")
-async def told_expired(stage: Stage, user: str, text: str) -> str | None:
-    """It was not delivered in its time."""
-    return _told(stage, user, text, "expired", None)
+_news(
+    ("waits", AppStep.WAITING, "For whatever reason."),
+    ("waits because <reason>", AppStep.WAITING, "The reason is the title of one of the numbered errors."),
+    ("was accepted", AppStep.ACCEPTED, "By the user's own node."),
+    ("was delivered", AppStep.DELIVERED, "The recipient's device has it."),
+    ("bounced because <reason>", AppStep.BOUNCED, "It was refused for good."),
+    ("expired", AppStep.EXPIRED, "It was not delivered in its time."),
+)
 
 
 @claim("<user> is told that all messages to <user> bounced because <reason>")
@@ -101,7 +88,7 @@ async def told_all_bounced(stage: Stage, user: str, recipient: str, code: Code) 
     """Every one that was written so far."""
     sender, to = stage.people[user].address, stage.people[recipient].address
     theirs = [each for each in stage.book.letters if (each.sender, each.recipient) == (sender, to)]
-    left = [each for each in theirs if ("bounced", code.number) not in each.told]
+    left = [each for each in theirs if (AppStep.BOUNCED, code.number) not in each.told]
     return f"{len(left):,} have not, such as “{left[0].text}” ({_last(left[0])})" if left else None
 
 
@@ -182,11 +169,11 @@ async def no_key_twice(stage: Stage) -> str | None:
     return f"{twice} were" if twice else None
 
 
-def _told(stage: Stage, user: str, text: str, state: str, code: Code | None) -> str | None:
+def _told(stage: Stage, user: str, text: str, step: AppStep, code: Code | None) -> str | None:
     written = stage.book.named(text)
     if written.sender != stage.people[user].address:
         return f"{user} has not written it"
-    if any(told == state and (code is None or number == code.number) for told, number in written.told):
+    if any(told is step and (code is None or number == code.number) for told, number in written.told):
         return None
     return f"{user} was told: {_all(written)}"
 
