@@ -15,8 +15,8 @@ from waypost_lab.book import Book
 from waypost_lab.box import plan
 from waypost_lab.box.plan import LabFile, PlannedTraffic
 from waypost_lab.box.traffic import account
-from waypost_lab.box.ways import LATENCY_MAX_S, LOSSES_MAX, RETRANSMIT_MIN_S, Way
 from waypost_lab.cli import VERBS
+from waypost_lab.ways import LATENCY_MAX_S, LOSSES_MAX, RETRANSMIT_MIN_S, Way
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "lab.md").read_text(encoding="utf-8")
 #: As in waypost.toml, where their keys are listed.

@@ -19,7 +19,7 @@ from typing import Final
 import trio
 
 from waypost_lab.box.owners import Owners
-from waypost_lab.box.ways import CLEAR, Way
+from waypost_lab.ways import CLEAR, Way
 
 LOOPBACK: Final = "127.0.0.1"
 _CHUNK_BYTES: Final = 16 * 1024

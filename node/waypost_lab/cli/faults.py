@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from waypost.cli.options import Json
-from waypost_lab.box.ways import parse_latency, parse_share
 from waypost_lab.cli.asking import Directory, OneWay, tell, value
 from waypost_lab.faults import words
+from waypost_lab.ways import parse_latency, parse_share
 
 Node = Annotated[str, typer.Argument(metavar="NODE", help="A node, with or without .local.")]
 A = Annotated[str, typer.Argument(metavar="A", help="A node, with or without .local.")]

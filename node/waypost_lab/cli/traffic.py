@@ -14,8 +14,8 @@ from waypost.errors import Code, LocalError
 from waypost_lab.box.home import Home, load_users, using_users
 from waypost_lab.box.plan import PlannedTraffic, load
 from waypost_lab.box.traffic import account, crowd, whereabouts
-from waypost_lab.box.ways import parse_duration
 from waypost_lab.cli.asking import Directory, home_of, value
+from waypost_lab.ways import parse_duration
 
 _CONNECT_S = 60.0
 

@@ -9,9 +9,9 @@ from typing import Any
 from waypost.errors import Code, Refused
 from waypost_lab.box.plan import find
 from waypost_lab.box.proxy import Ways
-from waypost_lab.box.ways import CLEAR, Way
 from waypost_lab.faults.noted import Note, Noted
 from waypost_lab.faults.words import Cut, Heal, Loss, Mend, OnWay, Slow
+from waypost_lab.ways import CLEAR, Way
 
 
 class BoxFaults(Noted):

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import trio
 
@@ -20,9 +21,10 @@ from waypost_lab.faults import words
 from waypost_lab.faults.noted import Note, Noted
 from waypost_lab.machine import Machine
 from waypost_lab.names import full_name, full_node
-from waypost_lab.path import PERFECT, Path
+from waypost_lab.path import Path
 from waypost_lab.profile import key_of
 from waypost_lab.timeline import NodeState
+from waypost_lab.ways import CLEAR
 
 
 class FabricFaults(ABC):
@@ -71,7 +73,7 @@ class FabricFaults(ABC):
     def heal(self, one: str = "", other: str = "") -> None:
         """Paths are open and perfect again, both ways: those between two, or all."""
         for source, target, path in self._ways(one, other) if one else self.fabric.paths():
-            path.quality = PERFECT
+            path.way = CLEAR
             path.mend()
             self._noted.end([(source, target)])
 
@@ -91,10 +93,10 @@ class FabricFaults(ABC):
             raise LocalError(Code.BAD_CONFIG, f"a share lies between 0 and 1, not at {share:g}")
         self._worsen("loss", one, other, f"{share:.0%}", loss=share)
 
-    def _worsen(self, name: str, one: str, other: str, detail: str, **change: float) -> None:
+    def _worsen(self, name: str, one: str, other: str, detail: str, **change: Any) -> None:
         for source, target, path in self._ways(one, other):
-            quality = replace(path.quality, **change)
-            path.quality = PERFECT if quality == PERFECT else quality
+            way = replace(path.way, **change)
+            path.way = CLEAR if way.is_clear else way
             if any(change.values()):
                 self._noted.begin(name, (source, target), detail)
             else:

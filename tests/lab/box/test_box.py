@@ -15,9 +15,9 @@ from waypost_lab.box.box import Box, opened
 from waypost_lab.box.home import Home
 from waypost_lab.box.plan import parse, simple
 from waypost_lab.box.view import View
-from waypost_lab.box.ways import CLEAR, Way
 from waypost_lab.faults.words import Cut, Heal, Loss, Slow
 from waypost_lab.timeline import AnyEvent, Fault, Mended
+from waypost_lab.ways import CLEAR, Way
 
 BIRDY, FINCH, ROBIN = "birdy.local", "finch.local", "robin.local"
 SLOW = '[[links]]\nbetween = ["birdy", "finch"]\none_way = true\nlatency = "40ms"\n'

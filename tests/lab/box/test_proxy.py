@@ -13,7 +13,7 @@ import trio.testing
 
 from waypost_lab.box.owners import Owners, holders, inodes_of
 from waypost_lab.box.proxy import LOOPBACK, Front, Ways
-from waypost_lab.box.ways import CLEAR, Way
+from waypost_lab.ways import CLEAR, Way
 
 BIRDY, FINCH = "birdy.local", "finch.local"
 CUT = Way(cut=True)
