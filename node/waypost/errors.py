@@ -220,6 +220,12 @@ class Code(Enum):
     LAB_EXISTS = _Entry(
         518, Kind.LOCAL, "there is a lab already", "End it: waypost lab down; or name another directory with --dir."
     )
+    OTHER_VERSION = _Entry(
+        519,
+        Kind.LOCAL,
+        "the node that runs is of another version",
+        "Restart it with this version, or use the command of the version that runs.",
+    )
 
     @property
     def number(self) -> int:

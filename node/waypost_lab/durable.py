@@ -52,9 +52,7 @@ class Disk:
 
     async def open(self, rng: random.Random, observer: Observer | None = None) -> LabStore:
         """What one run of a node has of it."""
-        store = LabStore(self, rng, observer)
-        await store.load_usage()
-        return store
+        return LabStore(self, rng, observer)
 
     async def mailboxes(self) -> list[MailboxInfo]:
         return answer(self.state, AllMailboxes())

@@ -23,10 +23,10 @@ from waypost.storage.operations.mailboxes import AllMailboxes, MailboxInfo
 from waypost.storage.pending import Pending
 from waypost.storage.sqlite import schema
 from waypost.storage.sqlite.apply import answer
-from waypost.storage.sqlite.commit import Connection, Failed, Outcome, Transactions, in_thread
-from waypost.storage.sqlite.commit import Disk as Room
 from waypost.storage.sqlite.engine import SqliteStore
 from waypost.storage.sqlite.keys import epoch, set_epoch
+from waypost.storage.sqlite.transactions import Connection, Failed, Outcome, Transactions, in_thread
+from waypost.storage.sqlite.transactions import Disk as Room
 from waypost_lab.durable import COMMIT_S, Observer
 
 T = TypeVar("T")
@@ -63,9 +63,7 @@ class SqlDisk:
         inline = _Inline(self, rng, observer)
         await schema.prepare(in_thread, inline, _NOWHERE)
         connection = cast("aiosqlite.Connection", inline)  # as much of one as the store uses
-        store = SqlLabStore(inline, connection, await in_thread(connection, Transactions, self.room))
-        await store.load_usage()
-        return store
+        return SqlLabStore(inline, connection, await in_thread(connection, Transactions, self.room))
 
     async def mailboxes(self) -> list[MailboxInfo]:
         return answer(self.conn, AllMailboxes())  # type: ignore[no-any-return] # what it answers with

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from scripts.support.json_page import json_page
+
 from waypost.errors import Code, Kind
 from waypost.mls.base.errors import MlsFault
 from waypost_lab.conformance.check import Check, Phase
@@ -129,6 +131,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/protocol/errors.md": errors_page,
     "docs/conformance-clauses.md": clauses_page,
     "docs/mls-errors.md": mls_errors_page,
+    "docs/json.md": json_page,
 }
 
 

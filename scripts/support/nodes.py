@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from waypost.cli.node import ask_node
+from waypost.daemon.ask import ask_node
 from waypost.daemon.state import StateDir, make
 from waypost.protocol.operator import AddUser, GetStatus
 
@@ -81,12 +81,12 @@ class Node:
     def invite(self, *users: str) -> list[str]:
         """Invites for new users."""
         with ask_node(self.state) as node:
-            return [node.ask(AddUser(user))["invite"] for user in users]
+            return [node.ask(AddUser(user)).invite for user in users]
 
     def stored(self) -> int:
         """How many envelopes wait there."""
         with ask_node(self.state) as node:
-            return int(node.ask(GetStatus())["store"]["envelopes"])
+            return node.ask(GetStatus()).store.envelopes
 
     # ── measured ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -13,10 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from msgspec import Struct
 from typer.testing import CliRunner
 
 from waypost.cli.main import app
 from waypost.cli.outcome import Exit
+from waypost.cli.shapes import SHAPES, VerbFailed
 from waypost.daemon.state import StateDir
 from waypost.errors import Code
 
@@ -31,7 +34,21 @@ def run(*words: str | Path, code: int = 0) -> str:
 
 
 def run_json(*words: str | Path, code: int = 0) -> Any:
-    return json.loads(run(*words, "--json", code=code))
+    """What it prints, which is what docs/json.md says that it prints."""
+    found = json.loads(run(*words, "--json", code=code))
+    verb = " ".join(map(str, words[:2]))
+    shapes = SHAPES[verb if verb in SHAPES else str(words[0])]
+    either: tuple[type[Struct], ...] = (*shapes, VerbFailed) if code else shapes
+    assert any(is_whole(found, shape) for shape in either), found
+    return found
+
+
+def is_whole(found: object, shape: type[Struct]) -> bool:
+    """Whether it has all fields of the shape, with values of their types, and no other."""
+    try:
+        return bool(json.loads(msgspec.json.encode(msgspec.convert(found, shape))) == found)
+    except msgspec.ValidationError:
+        return False
 
 
 def make_state(path: Path, name: str = "birdy.local", more: str = "") -> StateDir:
@@ -203,6 +220,22 @@ def test_operator_and_apps(tmp_path: Path) -> None:
         status = run_json("status", "--state", restored.path)
         assert status["key"] == facts["key"]
         assert status["epoch"] > 1
+
+
+def test_what_the_operator_says_of_users_and_peers(tmp_path: Path) -> None:
+    state = make_state(tmp_path / "node")
+    at: list[str | Path] = ["--state", state.path]
+    with running(state):
+        run("user", "add", "bob", *at)
+        assert run_json("user", "reach", "bob", "none", *at)["effective"] == "none"
+        blocked = run_json("peers", "block", "finch.local", *at)
+        assert (blocked["action"], blocked["text"]) == ("block", "finch.local is blocked.")
+        assert run_json("peers", *at)["peers"][0]["state"] == "blocked"
+        assert "finch.local" in run("peers", "list", *at)
+        assert run_json("queue", "retry", "finch.local", *at)["count"] == 0
+        assert run_json("queue", *at) == {"queues": [], "left_out": 0}
+        assert run_json("peers", "fingerprint", *at)["provider"] == "birdy.local"
+        assert "finch.local is forgotten." in run("peers", "forget", "--yes", "finch.local", *at)
 
 
 def test_a_second_profile_cannot_join_an_account(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@ import time
 import pytest
 
 from waypost.cli import words
-from waypost.errors import Code
 
 
 @pytest.mark.parametrize(
@@ -39,41 +38,5 @@ def test_until() -> None:
     assert words.until(now_ms + 3_600_500).startswith("in ")
 
 
-@pytest.mark.parametrize(
-    "event", ["accepted", "queued", "held", "delivered", "bounced", "expired", "deferred", "new-one"]
-)
-def test_each_step_names_the_party_and_the_reason(event: str) -> None:
-    text = words.step({"event": event, "party": "finch.local", "code": Code.MAILBOX_FULL.number})
-    assert "finch.local" in text or event == "expired"
-    if event in ("bounced", "expired", "deferred", "new-one"):
-        assert "mailbox is full (201)" in text
-
-
-def test_steps_of_a_profile_have_no_party() -> None:
-    assert words.step({"event": "queued", "code": 0}) == "queued"
-    assert words.step({"event": "bounced", "code": 300}) == "bounced: no such user (300)"
-
-
 def test_number_of_a_newer_node() -> None:
     assert words.reason(999) == "unknown (999)"
-
-
-@pytest.mark.parametrize(
-    ("found", "text"),
-    [
-        ({"state": "delivered"}, "Delivered."),
-        ({"state": "bounced", "code": 300}, "Bounced: no such user (300). Check the address"),
-        (
-            {"state": "waiting", "code": 204, "next_try_ms": 1},
-            "Waiting: provider cannot be reached (204)",
-        ),
-        (
-            {"state": "queued", "rows": [{"event": "queued", "party": "bob@finch.local"}]},
-            "Waiting here until an app of bob",
-        ),
-        ({"state": "queued", "rows": [{"event": "queued", "party": "finch.local"}]}, "Accepted: it is on its way"),
-        ({"state": "held"}, "Held:"),
-    ],
-)
-def test_standing(found: dict[str, object], text: str) -> None:
-    assert words.standing({"rows": [], **found}).startswith(text)

@@ -16,15 +16,18 @@ from waypost.client.profile.database import open_database
 from waypost.errors import Code
 from waypost.ids import parse_address
 from waypost.limits import EXPIRY_MAX_S, JOURNAL_LIFETIME_MS
+from waypost.protocol.custody.app import Offering
 from waypost.protocol.custody.envelope import decode_envelope
 from waypost.protocol.custody.fate import State
 from waypost.protocol.custody.messages import Outcome, Refusal
+from waypost.protocol.custody.transfer import Room
 from waypost.protocol.frames.messages import Notice, NoticeKind
 
 ME = parse_address("alice@birdy.example")
 BOB, CAROL, DAN = map(parse_address, ("bob@finch.example", "carol@finch.example", "dan@wren.example"))
 NOW_MS = 1_800_000_000_000
 LOCAL = b"l" * 16
+ROOM = Room(10, 10**6)
 
 
 @pytest.fixture
@@ -65,7 +68,7 @@ def seal_finch(conn: sqlite3.Connection, outgoing: Outgoing) -> None:
 def test_an_envelope_is_for_all_its_recipients_at_a_provider(conn: sqlite3.Connection, outgoing: Outgoing) -> None:
     seal_finch(conn, outgoing)
     assert outgoing.waiting_for_keys(conn) == [DAN]
-    [ready] = outgoing.ready(conn, NOW_MS, 10, 10**6, set())
+    [ready] = outgoing.ready(conn, NOW_MS, ROOM, Offering())
     envelope = decode_envelope(ready.envelope)
     assert (envelope.provider, envelope.users, envelope.suite) == ("finch.example", ("bob", "carol"), "x-test")
     assert {to.address: to.envelope_id for to in sent(conn).recipients} == {DAN: None, BOB: ready.id, CAROL: ready.id}
@@ -76,7 +79,7 @@ def test_an_envelope_is_for_all_its_recipients_at_a_provider(conn: sqlite3.Conne
 
 def test_each_recipient_has_a_fate_of_its_own(conn: sqlite3.Connection, outgoing: Outgoing) -> None:
     seal_finch(conn, outgoing)
-    ready = outgoing.ready(conn, NOW_MS, 10, 10**6, set())
+    ready = outgoing.ready(conn, NOW_MS, ROOM, Offering())
     outgoing.settle(conn, ready, [], (NOW_MS, NOW_MS))
     history.noticed(conn, Notice(NoticeKind.HELD, 0, NOW_MS, ready[0].id), NOW_MS)
     history.reported(conn, ME, [Outcome("alice", str(BOB), 0, NOW_MS, ready[0].id)])
@@ -96,12 +99,12 @@ def test_what_no_recipient_needs_leaves_the_database(conn: sqlite3.Connection, o
     seal_finch(conn, outgoing)
     outgoing.no_keys(conn, DAN, Code.NOT_FOUND.number, (NOW_MS, 0))
     assert contents_left(conn) == (0, 1)
-    [ready] = outgoing.ready(conn, NOW_MS, 10, 10**6, set())
+    [ready] = outgoing.ready(conn, NOW_MS, ROOM, Offering())
     # One recipient has come to an end; the envelope is still needed for the other.
     history.note(conn, 2, Status(State.EXPIRED, NOW_MS))
-    assert outgoing.ready(conn, NOW_MS, 10, 10**6, set()) == [ready]
+    assert outgoing.ready(conn, NOW_MS, ROOM, Offering()) == [ready]
     history.note(conn, 3, Status(State.EXPIRED, NOW_MS))
-    assert outgoing.ready(conn, NOW_MS, 10, 10**6, set()) == []
+    assert outgoing.ready(conn, NOW_MS, ROOM, Offering()) == []
     assert contents_left(conn) == (0, 0)
 
 
@@ -109,9 +112,9 @@ def test_refused_for_now_each_recipient_waits_and_for_good_each_is_bounced(
     conn: sqlite3.Connection, outgoing: Outgoing
 ) -> None:
     seal_finch(conn, outgoing)
-    ready = outgoing.ready(conn, NOW_MS, 10, 10**6, set())
+    ready = outgoing.ready(conn, NOW_MS, ROOM, Offering())
     outgoing.settle(conn, ready, [Refusal(0, Code.BUSY.number, 60)], (NOW_MS, NOW_MS))
-    assert outgoing.ready(conn, NOW_MS, 10, 10**6, set()) == []
+    assert outgoing.ready(conn, NOW_MS, ROOM, Offering()) == []
     assert outgoing.next_due(conn, NOW_MS) == NOW_MS + 60_000
     assert states(conn)["bob"] == states(conn)["carol"] == ["queued", "waiting"]
     outgoing.settle(conn, ready, [Refusal(0, Code.TOO_LARGE.number)], (NOW_MS, NOW_MS))
@@ -122,7 +125,7 @@ def test_refused_for_now_each_recipient_waits_and_for_good_each_is_bounced(
 
 def test_time_ends_only_what_still_waits_here(conn: sqlite3.Connection, outgoing: Outgoing) -> None:
     seal_finch(conn, outgoing)
-    outgoing.settle(conn, outgoing.ready(conn, NOW_MS, 10, 10**6, set()), [], (NOW_MS, NOW_MS))
+    outgoing.settle(conn, outgoing.ready(conn, NOW_MS, ROOM, Offering()), [], (NOW_MS, NOW_MS))
     late_ms = NOW_MS + EXPIRY_MAX_S * 1000
     assert outgoing.expire(conn, late_ms) == [LOCAL]
     assert states(conn) == {
@@ -135,7 +138,7 @@ def test_time_ends_only_what_still_waits_here(conn: sqlite3.Connection, outgoing
 
 def test_a_message_is_forgotten_when_nobody_waits_for_it(conn: sqlite3.Connection, outgoing: Outgoing) -> None:
     seal_finch(conn, outgoing)
-    outgoing.settle(conn, outgoing.ready(conn, NOW_MS, 10, 10**6, set()), [], (NOW_MS, NOW_MS))
+    outgoing.settle(conn, outgoing.ready(conn, NOW_MS, ROOM, Offering()), [], (NOW_MS, NOW_MS))
     old_ms = NOW_MS + JOURNAL_LIFETIME_MS
     history.forget(conn, old_ms)
     assert sent(conn).local == LOCAL

@@ -19,7 +19,7 @@ from tests.client.old_schema import NEWEST, contents, make_old
 from tests.client.support import BACKENDS, on
 
 from waypost.client import connect
-from waypost.client.mail.history import Stage
+from waypost.client.mail.history import SendStage
 from waypost.client.parts import in_a_thread
 from waypost.client.profile import schema
 from waypost.client.profile.database import open_database
@@ -247,7 +247,7 @@ def test_cancelled_by_asyncio_itself_nothing_is_lost(
 
 @pytest.mark.parametrize(
     ("table", "column", "words"),
-    [("status", "state", State), ("recipient", "stage", Stage), ("upload", "state", UploadState)],
+    [("status", "state", State), ("recipient", "stage", SendStage), ("upload", "state", UploadState)],
 )
 def test_the_database_takes_the_words_of_the_code_and_no_others(
     table: str, column: str, words: type[Enum], tmp_path: Path

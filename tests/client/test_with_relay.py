@@ -18,9 +18,9 @@ from waypost.ids import Provider
 from waypost.links.tcp import listen, port_of, serve
 from waypost.protocol.directory.reach import EVERYONE
 from waypost.protocol.directory.record import RecordEndpoint
+from waypost.protocol.directory.trust import Mode
 from waypost.relay.node import Relay
 from waypost.relay.settings import ConfiguredPeer, Platform, Settings
-from waypost.routing.policy import Mode
 from waypost.storage.memory.engine import MemoryStore
 
 BIRDY, FINCH = "birdy.local", "finch.local"

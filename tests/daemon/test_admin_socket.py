@@ -6,20 +6,22 @@ import pytest
 import trio
 
 from waypost.daemon import admin_socket
-from waypost.errors import Code
+from waypost.errors import Code, Refused
 from waypost.limits import ADMIN_CONNECTIONS_MAX, ADMIN_REQUEST_MAX_BYTES
 from waypost.protocol.frames.codec import FrameBuffer, pack, read
-from waypost.protocol.operator import GetStatus, Request, Response, Why
+from waypost.protocol.operator import AddUser, GetStatus, Request, Response, Stopped, Why
 
 
-async def echo(request: Request) -> Response:
-    return Response(0, type(request).__name__, "{}")
+async def echo(request: Request) -> Stopped:
+    if isinstance(request, AddUser):
+        raise Refused(Code.USER_EXISTS, request.user)
+    return Stopped(type(request).__name__)
 
 
 @asynccontextmanager
 async def served(path: Path) -> AsyncIterator[None]:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(admin_socket.serve, admin_socket.listen(path), path, echo)
+        nursery.start_soon(admin_socket.serve, admin_socket.listen(path), path, Request, echo)
         yield
         nursery.cancel_scope.cancel()
 
@@ -47,8 +49,19 @@ async def test_requests_are_answered_in_turn(tmp_path: Path) -> None:
         stream = await trio.open_unix_socket(path)
         async with stream:
             await stream.send_all(frame(pack(GetStatus())) + frame(pack(Why("ab"))))
-            assert [answer.text for answer in await answers(stream, 2)] == ["GetStatus", "Why"]
+            assert [read(answer.answer, Stopped).provider for answer in await answers(stream, 2)] == [
+                "GetStatus",
+                "Why",
+            ]
     assert not path.exists()
+
+
+async def test_a_refusal_is_an_answer_with_code_and_text(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    async with served(path), await trio.open_unix_socket(path) as stream:
+        await stream.send_all(frame(pack(AddUser("alice"))))
+        [refused] = await answers(stream, 1)
+        assert (refused.code, refused.text, refused.answer) == (Code.USER_EXISTS.number, "alice", b"")
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b"garbage", pack((99,)), pack((2, "x" * 1000)), pack((10, 5))])

@@ -36,6 +36,8 @@ def _of(of: inspect.Type) -> st.SearchStrategy[Any]:
             assert low is not None, f"{of} has no lower bound"
             assert high is not None, f"{of} has no upper bound"
             return st.integers(low, high)
+        case inspect.FloatType():
+            return st.floats(allow_nan=False)
         case inspect.BoolType():
             return st.booleans()
         case inspect.StrType():

@@ -36,6 +36,7 @@ from waypost.protocol.directory.reach import EVERYONE, NOBODY, Reach, reach_of
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.messages import Answer, NoticeKind
 from waypost.protocol.frames.session import Asked
+from waypost.storage.operations.accounts import AddInvite
 
 BIRDY, FINCH, HERON = "birdy.local", "finch.local", "heron.local"
 _numbers = count()
@@ -109,7 +110,7 @@ async def test_unknown_and_expired_invites(autojump_clock: trio.testing.MockCloc
         device, token, listed = await newcomer(w)
         assert (await try_join(w, device, bytes(16), listed)).code == Code.INVITE_INVALID.number
         soon_ms = VirtualClock().wall_ms() + 1_000
-        await w.nodes[BIRDY].store.add_invite(token_hash(token), User("alice"), soon_ms)
+        await w.nodes[BIRDY].store.submit(AddInvite(token_hash(token), User("alice"), soon_ms))
         await trio.sleep(2)
         assert (await try_join(w, device, token, listed)).code == Code.INVITE_INVALID.number
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import trio
 import trio.testing
@@ -13,7 +13,12 @@ from waypost.errors import Code, Refused
 from waypost.limits import EARLY_ENVELOPES_MAX
 from waypost.protocol.frames.session import Offered
 from waypost.storage.memory.engine import MemoryStore
-from waypost.storage.store import Accepted, Deposit
+from waypost.storage.operations.base import Operation
+from waypost.storage.operations.mail import Accept, TraceOf
+from waypost.storage.operations.mailboxes import AllMailboxes
+from waypost.storage.pending import Pending, to_stderr
+
+T = TypeVar("T")
 
 BIRDY, FINCH = "birdy.local", "finch.local"
 
@@ -23,26 +28,39 @@ class SlowStore(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.gate: trio.Event | None = None
+        self.holds = self.goes = False
+        self.held: list[tuple[Operation[Any], Pending[Any]]] = []
         self.full = False
 
     def hold(self) -> None:
-        self.gate = trio.Event()
+        self.holds, self.goes = True, False
 
     def go(self) -> None:
-        assert self.gate is not None
-        self.gate.set()
+        """What is held is committed, or refused if it is `full`; so is what comes from now on."""
+        self.goes = True
+        held, self.held = self.held, []
+        for operation, pending in held:
+            if self.full:
+                pending.resolve(None, Refused(Code.STORE_FULL), to_stderr)
+            else:
+                super().submit(operation).then(
+                    lambda value, pending=pending: pending.resolve(value, None, to_stderr),  # type: ignore[misc]
+                    lambda error, pending=pending: pending.resolve(None, error, to_stderr),  # type: ignore[misc]
+                )
 
-    def accept(self, deposit: Deposit) -> Any:
-        if self.gate is None:
-            return super().accept(deposit)
-        return self._accept_later(self.gate, deposit)
+    def forget(self) -> None:
+        """As a crash does: what is held has never been."""
+        self.held.clear()
+        self.holds = False
 
-    async def _accept_later(self, gate: trio.Event, deposit: Deposit) -> Accepted:
-        await gate.wait()
-        if self.full:
-            raise Refused(Code.STORE_FULL)
-        return await super().accept(deposit)
+    def submit(self, operation: Operation[T]) -> Pending[T]:
+        if not self.holds or not isinstance(operation, Accept):
+            return super().submit(operation)
+        pending: Pending[T] = Pending()
+        self.held.append((operation, pending))
+        if self.goes:
+            self.go()
+        return pending
 
 
 async def two(w: World, birdy: MemoryStore, finch: MemoryStore) -> tuple[Device, Device]:
@@ -82,10 +100,10 @@ async def test_it_arrives_before_it_is_committed_and_is_acknowledged_after(
         # Everything is settled: nothing waits anywhere.
         await trio.sleep(60)
         for store in (birdy, finch):
-            assert all(info.usage.items == 0 for info in await store.mailboxes())
+            assert all(info.usage.items == 0 for info in await store.read(AllMailboxes()))
         # With so slow a disk here, news of the delivery comes before the peer's receipt can be settled.
-        assert {row.event for row in await birdy.trace(id_)} == {"accepted", "queued", "held", "delivered"}
-        assert [row.event for row in await finch.trace(id_)] == ["accepted", "queued", "delivered"]
+        assert {row.event for row in await birdy.read(TraceOf(id_))} == {"accepted", "queued", "held", "delivered"}
+        assert [row.event for row in await finch.read(TraceOf(id_))] == ["accepted", "queued", "delivered"]
 
 
 async def check_crash(w: World, which: str) -> None:
@@ -100,8 +118,8 @@ async def check_crash(w: World, which: str) -> None:
         await settled(w)
     w.kill(which)  # its store never saw the message
     await settled(w)
-    assert await stores[which].trace(id_) == []
-    stores[which].gate = None
+    assert await stores[which].read(TraceOf(id_)) == []
+    stores[which].forget()
     await w.node(which, store=stores[which])
     w.introduce(BIRDY, FINCH)
     w.introduce(FINCH, BIRDY)
@@ -115,7 +133,7 @@ async def check_crash(w: World, which: str) -> None:
     assert bob.bodies() == [b"first", b"second"], "shown once"
     await trio.sleep(60)
     for store in stores.values():
-        assert all(info.usage.items == 0 for info in await store.mailboxes())
+        assert all(info.usage.items == 0 for info in await store.read(AllMailboxes()))
 
 
 async def test_the_first_node_ends_before_its_commit(autojump_clock: trio.testing.MockClock) -> None:
@@ -141,13 +159,13 @@ async def test_a_commit_that_fails_is_refused_although_the_message_went_on(
         await bob.until(lambda: b"second" in bob.bodies())
         birdy.go()
         await alice.until(lambda: alice.refused == {id_: Code.STORE_FULL.number})
-        birdy.gate = None
+        birdy.holds = False
         alice.offer([envelope])
         await alice.until(lambda: id_ in alice.accepted)
         await trio.sleep(60)
         assert bob.bodies() == [b"first", b"second"]
         assert {outcome.code for outcome in alice.outcomes if outcome.ids == id_} == {0}
-        assert all(info.usage.items == 0 for info in await birdy.mailboxes())
+        assert all(info.usage.items == 0 for info in await birdy.read(AllMailboxes()))
 
 
 async def test_what_cannot_be_stored_is_handed_on_once_however_often_it_comes(
@@ -180,7 +198,7 @@ async def test_order_is_kept_while_commits_are_slow(autojump_clock: trio.testing
             alice.send("bob@finch.local", body)
             await settled(w)
         birdy.go()
-        birdy.gate = None
+        birdy.holds = False
         await bob.until(lambda: len(bob.inbox) == 21)
         assert bob.bodies() == [b"first", *bodies]
 

@@ -16,11 +16,12 @@ from waypost.ids import Provider
 from waypost.limits import HEARD_OF_MAX, RECORDS_PER_MESSAGE_MAX
 from waypost.protocol.directory.asks import Records, RecordsReply
 from waypost.protocol.directory.record import RecordEndpoint, RecordState, open_record, succession_payload
-from waypost.protocol.directory.trust import PeerPolicy
+from waypost.protocol.directory.trust import Mode, PeerPolicy
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.messages import Notice, NoticeKind, Signal
 from waypost.relay.settings import ConfiguredPeer
-from waypost.routing.policy import Mode
+from waypost.storage.operations.mailboxes import AllMailboxes
+from waypost.storage.operations.peers import AllPeers
 
 BIRDY, FINCH, HERON = "birdy.local", "finch.local", "heron.local"
 
@@ -175,8 +176,8 @@ async def test_thousands_of_names_crowd_nobody_out(autojump_clock: trio.testing.
             assert (await heron.ask(Records(tuple(record_of(f"n{number}.local", key) for number in numbers)))).code == 0
             await trio.sleep(4)
         assert len(relay.peers.all()) <= HEARD_OF_MAX + 2
-        assert len(await w.nodes[BIRDY].store.peers()) <= HEARD_OF_MAX + 2
-        assert len([info for info in await w.nodes[BIRDY].store.mailboxes() if info.kind]) == 2
+        assert len(await w.nodes[BIRDY].store.read(AllPeers())) <= HEARD_OF_MAX + 2
+        assert len([info for info in await w.nodes[BIRDY].store.read(AllMailboxes()) if info.kind]) == 2
         newcomer = Stranger(w, "newcomer.local")
         await newcomer.dial(BIRDY)
         await w.linked(BIRDY, "newcomer.local")

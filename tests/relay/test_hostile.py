@@ -192,7 +192,7 @@ async def test_a_peer_cannot_fill_a_mailbox_with_news(autojump_clock: trio.testi
             birdy.pump.wake()
             await birdy.until(lambda number=number: len(birdy.settled) == number + 1)  # type: ignore[misc]
         [mailbox] = w.nodes[FINCH].relay.accounts.device_mailboxes(Address.of("bob@finch.local"))
-        assert w.nodes[FINCH].store.usage(mailbox).items <= 51
+        assert w.nodes[FINCH].relay.usages.of(mailbox).items <= 51
 
 
 async def test_a_device_that_reports_is_out_of_order(autojump_clock: trio.testing.MockClock) -> None:

@@ -270,7 +270,9 @@ async def test_a_full_store_refuses_for_now_and_recovers(autojump_clock: trio.te
         track = await w.nodes[BIRDY].relay.tracks.find(last)
         assert (track.state, track.code) == ("waiting", Code.STORE_FULL.number)
         assert track.next_try_ms > w.nodes[BIRDY].clock.wall_ms()
-        assert store.usage(w.nodes[FINCH].relay.accounts.device_mailboxes(Address.of("bob@finch.local"))[0]).items == 3
+        relay = w.nodes[FINCH].relay
+        [mailbox] = relay.accounts.device_mailboxes(Address.of("bob@finch.local"))
+        assert relay.usages.of(mailbox).items == 3
         await bob.connect()
         await bob.until(lambda: len(bob.inbox) == 10, seconds=600)
 

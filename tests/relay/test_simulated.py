@@ -1,5 +1,7 @@
 """What simulations have found in the relay, made as small as can be. See scripts/support/simulate/found.py."""
 
+from typing import TypeVar
+
 import trio
 from tests.relay.stranger import Stranger, record_of
 from tests.relay.world import VirtualClock, world
@@ -12,9 +14,13 @@ from waypost.protocol.frames.messages import Notice, NoticeKind
 from waypost.protocol.frames.session import Noticed
 from waypost.relay.settings import Quotas
 from waypost.storage.memory.engine import MemoryStore
-from waypost.storage.store import Settlement
+from waypost.storage.operations.base import Operation
+from waypost.storage.operations.mail import Settle, Settlement
+from waypost.storage.pending import Pending
 
 BIRDY, FINCH, HERON = "birdy.local", "finch.local", "heron.local"
+
+T = TypeVar("T")
 
 
 class Counting(MemoryStore):
@@ -24,9 +30,10 @@ class Counting(MemoryStore):
         super().__init__()
         self.settlements: list[Settlement] = []
 
-    def settle(self, settlement: Settlement):  # type: ignore[no-untyped-def] # as the verb it wraps
-        self.settlements.append(settlement)
-        return super().settle(settlement)
+    def submit(self, operation: Operation[T]) -> Pending[T]:
+        if isinstance(operation, Settle):
+            self.settlements.append(operation.settlement)
+        return super().submit(operation)
 
 
 async def test_what_expires_on_a_full_disk_is_given_up_once(autojump_clock: trio.testing.MockClock) -> None:
@@ -133,4 +140,4 @@ async def test_no_news_wait_for_a_provider_that_has_left(autojump_clock: trio.te
         await alice.connect()
         await alice.until(lambda: len(alice.inbox) == 1)
         await trio.sleep(60)
-        assert node.store.usage(gone.mailbox).items == 0
+        assert node.relay.usages.of(gone.mailbox).items == 0

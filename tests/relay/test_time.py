@@ -186,4 +186,4 @@ async def test_cancelled_at_any_moment_nothing_acknowledged_is_lost(
         assert acknowledged <= set(bob.ids)
         assert len(bob.ids) == len(set(bob.ids))
         [mailbox] = w.nodes[FINCH].relay.accounts.device_mailboxes(Address.of("bob@finch.local"))
-        assert store.usage(mailbox).items == 0
+        assert w.nodes[FINCH].relay.usages.of(mailbox).items == 0

@@ -26,6 +26,7 @@ from waypost.protocol.directory.bundle import DeviceList, sign_device_list
 from waypost.protocol.directory.invite import parse_invite
 from waypost.protocol.directory.reach import EVERYONE, Reach
 from waypost.protocol.directory.record import RecordEndpoint
+from waypost.protocol.directory.trust import Mode
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.handshake import Handshake, Own
 from waypost.protocol.frames.messages import Answer, Notice, Role, Signal
@@ -43,7 +44,6 @@ from waypost.protocol.frames.session import (
 from waypost.relay.node import Relay
 from waypost.relay.peers import Peer
 from waypost.relay.settings import Dns, Platform, Quotas, Rates, Settings
-from waypost.routing.policy import Mode
 from waypost.storage.memory.engine import MemoryStore
 from waypost.storage.store import Store
 from waypost_lab.clock import LabClock

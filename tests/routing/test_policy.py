@@ -10,8 +10,8 @@ from waypost.crypto.fingerprint import node_fingerprint
 from waypost.errors import Code
 from waypost.ids import Provider
 from waypost.protocol.directory.record import NodeRecord, RecordState
-from waypost.protocol.directory.trust import PeerPolicy, Trust
-from waypost.routing.policy import Admit, Candidate, Deny, DnsEvidence, Mode, Verdict, admit
+from waypost.protocol.directory.trust import Mode, PeerPolicy, Trust
+from waypost.routing.policy import Admit, Candidate, Deny, DnsEvidence, Verdict, admit
 
 OWN = Provider("own.example")
 NAMES = (Provider("peer.local"), Provider("peer.example"), OWN)

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 import trio
+from tests.storage.copies import peer_rows_of, people_of
 from tests.storage.samples import (
     BOB,
     CAROL,
@@ -22,7 +23,7 @@ from tests.storage.samples import (
 
 from waypost.errors import Code, WaypostError
 from waypost.protocol.directory.reach import BY_DEFAULT, NOBODY
-from waypost.storage.caches import peer_rows_of, people_of, usages_of
+from waypost.storage.caches import usages_of
 from waypost.storage.operations.accounts import (
     Account,
     AccountChanged,

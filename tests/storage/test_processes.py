@@ -4,12 +4,13 @@ from random import Random
 
 import pytest
 import trio.testing
+from tests.storage.copies import PeerRows, People, peer_rows_of, people_of
 from tests.storage.generated import USERS, Chance, opened
 from tests.storage.processes import Late, Process, Processes, dropped
 from tests.storage.samples import MANY, NOW, deposit, inbox, item, peer
 from tests.storage.test_twins import result
 
-from waypost.storage.caches import PeerRows, People, Usages, peer_rows_of, people_of, usages_of
+from waypost.storage.caches import Usages, usages_of
 from waypost.storage.operations.accounts import AddAccount, AllAccounts, AllDevices
 from waypost.storage.operations.changes import Subject
 from waypost.storage.operations.mail import Accept, Fetch, Kept, Settle, Settlement

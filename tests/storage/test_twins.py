@@ -10,11 +10,12 @@ from typing import Any, get_args
 
 import pytest
 from tests.storage import engines
+from tests.storage.copies import peer_rows_of, people_of
 from tests.storage.generated import BOXES, USERS, Chance, opened
 from tests.storage.samples import MANY, device, item
 
 from waypost.errors import Refused
-from waypost.storage.caches import peer_rows_of, people_of, usages_of
+from waypost.storage.caches import usages_of
 from waypost.storage.operations.accounts import AccountsOperation, AllAccounts, AllDevices, Invited
 from waypost.storage.operations.base import Operation, Question
 from waypost.storage.operations.changes import Change

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from waypost.cli.node import state_dir
 from waypost.cli.options import Json, State
+from waypost.cli.outcome import print_json, tell
+from waypost.cli.shapes import BackupMade, BackupRestored
+from waypost.cli.words import line, moment, size
+from waypost.daemon.ask import ask_node
+from waypost.daemon.backup import copy_stopped, restore_backup, write_backup
+from waypost.daemon.state import hold
+from waypost.errors import Code, LocalError
+from waypost.protocol.operator import Backup
 
 
 def backup(
@@ -27,15 +37,6 @@ def backup(
     The file can be read by its owner only. It holds the messages that wait, which are encrypted, and, with the key, the
     node's identity: keep it as safe as the node.
     """
-    import time
-
-    from waypost.cli.node import state_dir
-    from waypost.cli.outcome import print_json
-    from waypost.cli.words import line, size
-    from waypost.daemon.backup import copy_stopped, write_backup
-    from waypost.daemon.state import hold
-    from waypost.errors import Code, LocalError
-
     where = state_dir(state)
     target = file.expanduser().absolute()
     now_ms = int(time.time() * 1000)
@@ -49,10 +50,8 @@ def backup(
             raise
         made = write_backup(where, target, _ask_for_copy(where.path), with_keys=not without_keys, now_ms=now_ms)
     length = target.stat().st_size
-    if json:
-        print_json({"file": str(target), "provider": made.provider, "with_keys": made.with_keys, "bytes": length})
-        return
-    line(f"{target}: {size(length)}, {'with' if made.with_keys else 'without'} the node key")
+    found = BackupMade(str(target), made.provider, made.with_keys, length)
+    tell(found, f"{target}: {size(length)}, {'with' if made.with_keys else 'without'} the node key", as_json=json)
 
 
 def restore(
@@ -65,24 +64,10 @@ def restore(
     Messages that came after the backup are lost; apps notice that their published keys may be gone, and publish new
     ones. Never run the restored node and the one that was backed up at the same time.
     """
-    import time
-
-    from waypost.cli.node import state_dir
-    from waypost.cli.outcome import print_json
-    from waypost.cli.words import line, moment
-    from waypost.daemon.backup import restore_backup
-
     where = state_dir(state)
     contents = restore_backup(file.expanduser().absolute(), where, int(time.time() * 1000))
     if json:
-        print_json(
-            {
-                "state": str(where.path),
-                "provider": contents.provider,
-                "made_ms": contents.made_ms,
-                "with_keys": contents.with_keys,
-            }
-        )
+        print_json(BackupRestored(str(where.path), contents.provider, contents.made_ms, contents.with_keys))
         return
     line(f"{where.path} holds {contents.provider} as of {moment(contents.made_ms)}.")
     if not contents.with_keys:
@@ -90,9 +75,6 @@ def restore(
 
 
 def _ask_for_copy(state: Path) -> Callable[[Path], None]:
-    from waypost.cli.node import ask_node, state_dir
-    from waypost.protocol.operator import Backup
-
     def copy(target: Path) -> None:
         # A large database takes its time; the node goes on working meanwhile.
         with ask_node(state_dir(state), timeout_s=None) as node:

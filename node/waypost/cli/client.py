@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
+
+import anyio
+
+from waypost.errors import Code, LocalError
 
 T = TypeVar("T")
 
@@ -30,15 +35,11 @@ def ask_passphrase(question: str) -> str | None:
     """What is typed; None where nobody can be asked."""
     if not sys.stdin.isatty():
         return None
-    import getpass
-
     return getpass.getpass(question) or None
 
 
 def with_passphrase(run: Callable[[str | None], T]) -> T:
     """Run with the passphrase from the environment or none; ask for it if that is not the right one."""
-    from waypost.errors import Code, LocalError
-
     try:
         return run(passphrase())
     except LocalError as error:
@@ -52,6 +53,4 @@ def with_passphrase(run: Callable[[str | None], T]) -> T:
 
 def run_async(work: Callable[[], Awaitable[T]]) -> T:
     """Run SDK code to its end."""
-    import anyio
-
     return anyio.run(work, backend="trio")

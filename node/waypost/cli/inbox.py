@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import anyio
 import typer
+from msgspec import UNSET
 
+from waypost.cli.client import profile_dir, run_async, with_passphrase
 from waypost.cli.options import Json, Profile
-
-if TYPE_CHECKING:
-    from waypost.client import Message
+from waypost.cli.outcome import print_json
+from waypost.cli.shapes import InboxMessage
+from waypost.cli.words import line, moment
+from waypost.client import Message, connect
+from waypost.errors import Code, Refused
 
 _SETTLE_S = 0.7
 
@@ -30,8 +37,6 @@ def inbox(
 
     Exit code 3 if the node cannot be reached and nothing had been fetched before.
     """
-    from waypost.cli.client import profile_dir, run_async, with_passphrase
-
     where = profile_dir(profile)
     with_passphrase(
         lambda secret: run_async(lambda: _show_all((where, secret), None if follow else wait, as_json=json))
@@ -39,12 +44,6 @@ def inbox(
 
 
 async def _show_all(profile: tuple[Path, str | None], wait_s: float | None, *, as_json: bool) -> None:
-    import anyio
-
-    from waypost.cli.words import line
-    from waypost.client import connect
-    from waypost.errors import Code, Refused
-
     shown = 0
     async with connect(*profile) as me:
         if wait_s is None:
@@ -72,25 +71,19 @@ async def _show_all(profile: tuple[Path, str | None], wait_s: float | None, *, a
 
 
 def _show(message: Message, *, as_json: bool) -> None:
-    import base64
-    import sys
-
-    from waypost.cli.outcome import print_json
-    from waypost.cli.words import line, moment
-
     if as_json:
-        body = {"text": message.text} if message.text is not None else {"body": base64.b64encode(message.body).decode()}
         print_json(
-            {
-                "id": message.id,
-                "from": message.sender,
-                "media_type": message.media_type,
-                "sent_ms": message.sent_ms,
-                "received_ms": message.received_ms,
-                "identity_changed": message.identity_changed,
-                "error": message.error,
-                **body,
-            }
+            InboxMessage(
+                id=message.id,
+                sender=message.sender,
+                media_type=message.media_type,
+                sent_ms=message.sent_ms,
+                received_ms=message.received_ms,
+                identity_changed=message.identity_changed,
+                error=message.error,
+                text=UNSET if message.text is None else message.text,
+                body=base64.b64encode(message.body).decode() if message.text is None else UNSET,
+            )
         )
         return
     line(f"{moment(message.sent_ms)}  {message.sender}  ({message.id})")

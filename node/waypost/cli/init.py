@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Annotated
 
 import typer
 
+from waypost.cli.node import state_dir
 from waypost.cli.options import Json, State
+from waypost.cli.outcome import print_json
+from waypost.cli.shapes import NewNode
+from waypost.cli.words import line
+from waypost.crypto.fingerprint import node_fingerprint
+from waypost.crypto.keys import SigningKey, key_text
+from waypost.daemon import config
+from waypost.daemon import state as states
+from waypost.daemon.template import template
+from waypost.discovery.txt import dns_value
+from waypost.ids import is_lan, parse_provider
 
 
 def init(
@@ -27,18 +39,6 @@ def init(
     A .local name is for one network: it needs no DNS and no configuration. Any other name should be one that you have
     in the DNS.
     """
-    import secrets
-
-    from waypost.cli.node import state_dir
-    from waypost.cli.outcome import print_json
-    from waypost.cli.words import line
-    from waypost.crypto.fingerprint import node_fingerprint
-    from waypost.crypto.keys import SigningKey, key_text
-    from waypost.daemon import config
-    from waypost.daemon import state as states
-    from waypost.daemon.template import template
-    from waypost.ids import is_lan, parse_provider
-
     provider = parse_provider(name)
     where = state_dir(state)
     text = template(provider, listen or ())
@@ -47,15 +47,11 @@ def init(
     states.make(where, text, key.seed)
     fingerprint = node_fingerprint(key.public, provider)
     if json:
-        print_json(
-            {"provider": provider, "state": str(where.path), "key": key_text(key.public), "fingerprint": fingerprint}
-        )
+        print_json(NewNode(provider, str(where.path), key_text(key.public), fingerprint))
         return
     line(f"{provider} has its state in {where.path}")
     line(f"Fingerprint: {fingerprint}")
     if not is_lan(provider):
-        from waypost.discovery.txt import dns_value
-
         line(f'For the DNS:  _waypost.{provider}. TXT "{dns_value(key.public)}"')
     option = f" --state {where.path}" if state else ""
     line(f"Next: waypost run{option}, and then, elsewhere: waypost user add NAME{option}")

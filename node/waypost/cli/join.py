@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
+from waypost.cli.client import ask_passphrase, passphrase, profile_dir, run_async
 from waypost.cli.options import Json, Profile
+from waypost.cli.outcome import tell
+from waypost.cli.shapes import Joined
+from waypost.client import join as enter
+from waypost.errors import Code, LocalError
 
 
 def join(
@@ -24,14 +30,6 @@ def join(
 
     With $WAYPOST_PASSPHRASE set, that is the profile's passphrase.
     """
-    import sys
-
-    from waypost.cli.client import ask_passphrase, passphrase, profile_dir, run_async
-    from waypost.cli.outcome import print_json
-    from waypost.cli.words import line
-    from waypost.client import join as enter
-    from waypost.errors import Code, LocalError
-
     where = profile_dir(profile)
     secret = passphrase()
     if locked and secret is None:
@@ -40,7 +38,4 @@ def join(
             raise LocalError(Code.WRONG_PASSPHRASE, "the two differ, or there is none")
     text = sys.stdin.readline() if invite == "-" else invite
     address = run_async(lambda: enter(text, where, label=label, passphrase=secret))
-    if json:
-        print_json({"address": address, "profile": str(where)})
-    else:
-        line(f"You are {address}. The profile is in {where}.")
+    tell(Joined(str(address), str(where)), f"You are {address}. The profile is in {where}.", as_json=json)

@@ -7,32 +7,79 @@ from importlib.metadata import entry_points
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from waypost import __version__
-from waypost.cli import (
-    backup,
-    check,
-    inbox,
-    init,
-    join,
-    leave,
-    peers,
-    queue,
-    reach,
-    run,
-    safety,
-    send,
-    status,
-    user,
-    why,
-)
+from waypost.cli.lazy import LazyGroup, Verb
 from waypost.cli.options import wants_json
 from waypost.cli.outcome import EPILOG, Exit, failure_of, report
 
+VERBS = (
+    Verb("init", "waypost.cli.init:init", "Make the state directory of a new node: its configuration and its key."),
+    Verb("run", "waypost.cli.run:run", "Run the node until SIGTERM or Ctrl-C; a second one ends it at once."),
+    Verb(
+        "user",
+        "waypost.cli.user:app",
+        "Add, list and remove users of this provider, and say who may write to them.",
+    ),
+    Verb(
+        "status",
+        "waypost.cli.status:status",
+        "Show a running node: its peers, what waits for them, and how much passes through.",
+    ),
+    Verb(
+        "peers",
+        "waypost.cli.peers:app",
+        "List the peers; allow, block, pin or forget one; compare fingerprints.",
+    ),
+    Verb("queue", "waypost.cli.queue:app", "Show what waits for each peer; try again now; give it up."),
+    Verb("why", "waypost.cli.why:why", "Tell where a message is, at which hop, since when, and why."),
+    Verb(
+        "check",
+        "waypost.cli.check:check",
+        "Look for everything that could keep the node from running or from being reached, and say how to mend it.",
+    ),
+    Verb(
+        "backup",
+        "waypost.cli.backup:backup",
+        "Write the node's configuration, key and database to one file, also while the node runs.",
+    ),
+    Verb("restore", "waypost.cli.backup:restore", "Fill an empty state directory from a backup."),
+    Verb("leave", "waypost.cli.leave:leave", "Close the provider for good: tell all peers, and stop the node."),
+    Verb(
+        "join",
+        "waypost.cli.join:join",
+        "Join a provider with an invite: makes a profile with keys of its own, which never leave it.",
+    ),
+    Verb(
+        "send",
+        "waypost.cli.send:send",
+        "Send an encrypted message, and tell what becomes of it while waiting.",
+    ),
+    Verb("inbox", "waypost.cli.inbox:inbox", "Fetch and show the messages that have arrived. Each is shown once."),
+    Verb(
+        "reach",
+        "waypost.cli.reach:reach",
+        "Say, or show, from which other providers you can be written to. To all others you do not exist.",
+    ),
+    Verb(
+        "safety",
+        "waypost.cli.safety:safety",
+        "Show the safety number of you and another user: 60 digits, which are the same for both.",
+    ),
+)
 
-class _Verbs(TyperGroup):
+
+def _all_verbs() -> tuple[Verb, ...]:
+    """The product's, and those that others announce: the lab is a package of its own, beside the product."""
+    announced: list[Verb] = [entry.load() for entry in entry_points(group="waypost.verbs")]
+    leading = [verb for verb in announced if verb.leads]
+    return (*leading, *VERBS, *(verb for verb in announced if not verb.leads))
+
+
+class _Verbs(LazyGroup):
     """Turns foreseeable errors into one line and an exit code. What is left is a defect, and shows its traceback."""
+
+    verbs = _all_verbs()
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -76,28 +123,3 @@ def _main(
     ] = False,
 ) -> None:
     pass
-
-
-app.command()(init.init)
-app.command()(run.run)
-app.add_typer(user.app, name="user")
-app.command()(status.status)
-app.add_typer(peers.app, name="peers")
-app.add_typer(queue.app, name="queue")
-app.command()(why.why)
-app.command()(check.check)
-app.command()(backup.backup)
-app.command()(backup.restore)
-app.command()(leave.leave)
-app.command()(join.join)
-app.command()(send.send)
-app.command()(inbox.inbox)
-app.command()(reach.reach)
-app.command()(safety.safety)
-# The lab is a package of its own, beside the product: what it adds is announced, not imported.
-for _entry in entry_points(group="waypost.verbs"):
-    _verb = _entry.load()
-    if isinstance(_verb, typer.Typer):
-        app.add_typer(_verb, name=_entry.name)
-    else:
-        app.command(_entry.name)(_verb)

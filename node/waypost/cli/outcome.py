@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
+
+import msgspec
 
 from waypost.errors import Code, Kind, WaypostError
 
@@ -88,16 +90,22 @@ def report(error: WaypostError | OSError, *, as_json: bool) -> Exit:
     else:
         text, found, outcome = str(error), error.code, exit_of(error.code)
     if as_json:
-        fault: dict[str, Any] = {"text": text}
-        if found is not None:
-            fault = {"code": found.label, "number": found.number, **fault}
-        print_json({"error": fault})
+        fault = {"code": found.label, "number": found.number} if found is not None else {}
+        print_json({"error": {**fault, "text": text}})
     else:
         sys.stderr.write(f"waypost: {text}\n")
     return outcome
 
 
 def print_json(value: object) -> None:
-    """One line, at once, so that a reader of a pipe sees it."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    """A struct, or what JSON knows, in one line; at once, so that a reader of a pipe sees it."""
+    sys.stdout.write(json.dumps(msgspec.to_builtins(value), ensure_ascii=False) + "\n")
     sys.stdout.flush()
+
+
+def tell(found: object, text: str, *, as_json: bool) -> None:
+    """What a verb has to say: to programs, or to people."""
+    if as_json:
+        print_json(found)
+    else:
+        sys.stdout.write(text + "\n")

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
+from msgspec.structs import asdict
 
+from waypost.cli.node import ask
 from waypost.cli.options import Json, State, Yes
+from waypost.cli.outcome import print_json, tell
+from waypost.cli.sentences import TRUST, peer_changed
+from waypost.cli.shapes import KeyShown, PeerTold
+from waypost.cli.tables import show
+from waypost.cli.words import line
+from waypost.errors import Code, LocalError
+from waypost.ids import parse_provider
+from waypost.protocol.operator import GetStatus, ListPeers, PeerAction, SetPeer
 
 app = typer.Typer(
     invoke_without_command=True, help="List the peers; allow, block, pin or forget one; compare fingerprints."
@@ -16,14 +27,6 @@ Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="The peer's na
 
 _KEY_CHARS = 52
 _FINGERPRINT_DIGITS = 60
-
-_TRUST = {
-    "": "only heard of",
-    "first-use": "first use",
-    "pinned": "pinned by you",
-    "dns": "named in its DNS",
-    "succession": "handed over by its old key",
-}
 
 
 @app.callback()
@@ -36,44 +39,34 @@ def peers(context: typer.Context, state: State = None, json: Json = False) -> No
 @app.command("list")
 def list_(state: State = None, json: Json = False) -> None:
     """Show the peers, how their keys are known, and what you decided about them."""
-    from waypost.cli.node import ask_node, state_dir
-    from waypost.cli.outcome import print_json
-    from waypost.cli.tables import show
-    from waypost.cli.words import line
-    from waypost.protocol.operator import ListPeers
-
-    with ask_node(state_dir(state)) as node:
-        found = node.ask(ListPeers())
+    found = ask(state, ListPeers())
     if json:
         print_json(found)
         return
     show(
         ("peer", "state", "key", "your word", "fingerprint"),
-        [
-            (p["provider"], p["state"], _TRUST.get(p["trust"], p["trust"]), p["policy"], p["fingerprint"])
-            for p in found["peers"]
-        ],
+        [(p.provider, p.state.value, TRUST[p.trust], p.policy.value, p.fingerprint) for p in found.peers],
     )
-    if found["left_out"]:
-        line(f"{found['left_out']} more are not shown.")
+    if found.left_out:
+        line(f"{found.left_out} more are not shown.")
 
 
 @app.command("allow")
 def allow(provider: Provider, state: State = None, json: Json = False) -> None:
     """Let a peer link to this node, whatever the policy; its key must still be the right one."""
-    _set(provider, "allow", "", (state, json))
+    _set(state, SetPeer(parse_provider(provider), PeerAction.ALLOW), json=json)
 
 
 @app.command("block")
 def block(provider: Provider, state: State = None, json: Json = False) -> None:
     """Refuse a peer from now on. What waits for it stays and expires."""
-    _set(provider, "block", "", (state, json))
+    _set(state, SetPeer(parse_provider(provider), PeerAction.BLOCK), json=json)
 
 
 @app.command("clear")
 def clear(provider: Provider, state: State = None, json: Json = False) -> None:
     """Take back an allow or a block: the policy decides again."""
-    _set(provider, "clear", "", (state, json))
+    _set(state, SetPeer(parse_provider(provider), PeerAction.CLEAR), json=json)
 
 
 @app.command("forget")
@@ -83,7 +76,7 @@ def forget(provider: Provider, yes: Yes = False, state: State = None, json: Json
         typer.confirm(
             f"Forget the key of {provider}? Whoever comes next with that name may be taken for it.", abort=True
         )
-    _set(provider, "forget", "", (state, json))
+    _set(state, SetPeer(parse_provider(provider), PeerAction.FORGET), json=json)
 
 
 @app.command("pin")
@@ -103,7 +96,7 @@ def pin(
     text = "".join("".join(key).split())
     if not (len(text) == _KEY_CHARS or (text.isdigit() and len(text) == _FINGERPRINT_DIGITS)):
         raise typer.BadParameter(f"write a key of {_KEY_CHARS} characters, or all {_FINGERPRINT_DIGITS} digits")
-    _set(provider, "pin", text, (state, json))
+    _set(state, SetPeer(parse_provider(provider), PeerAction.PIN, text), json=json)
 
 
 @app.command("fingerprint")
@@ -113,41 +106,19 @@ def fingerprint(
     json: Json = False,
 ) -> None:
     """Show the 60 digits to compare with the other operator, by telephone for instance."""
-    from waypost.cli.node import ask_node, state_dir
-    from waypost.cli.outcome import print_json
-    from waypost.cli.words import line
-    from waypost.errors import Code, LocalError
-    from waypost.protocol.operator import GetStatus, ListPeers
-
-    with ask_node(state_dir(state)) as node:
-        if provider is None:
-            found = node.ask(GetStatus())
-        else:
-            from waypost.ids import parse_provider
-
-            name = parse_provider(provider)
-            known = {peer["provider"]: peer for peer in node.ask(ListPeers())["peers"]}
-            if name not in known or not known[name]["fingerprint"]:
-                raise LocalError(Code.PROVIDER_UNKNOWN, f"no key of {name} is known here")
-            found = known[name]
-    if json:
-        print_json({key: found[key] for key in ("provider", "key", "fingerprint")})
+    if provider is None:
+        here = ask(state, GetStatus())
+        found = KeyShown(here.provider, here.key, here.fingerprint)
     else:
-        line(found["fingerprint"])
+        name = parse_provider(provider)
+        known = {peer.provider: peer for peer in ask(state, ListPeers()).peers}
+        if name not in known or not known[name].fingerprint:
+            raise LocalError(Code.PROVIDER_UNKNOWN, f"no key of {name} is known here")
+        found = KeyShown(name, known[name].key, known[name].fingerprint)
+    tell(found, found.fingerprint, as_json=json)
 
 
-def _set(provider: str, action: str, key: str, options: tuple[Any, bool]) -> None:
-    from waypost.cli.node import ask_node, state_dir
-    from waypost.cli.outcome import print_json
-    from waypost.cli.words import line
-    from waypost.ids import parse_provider
-    from waypost.protocol.operator import SetPeer
-
-    state, json = options
-    request = SetPeer(parse_provider(provider), action, key)
-    with ask_node(state_dir(state)) as node:
-        answer = node.ask(request)
-    if json:
-        print_json(answer)
-    else:
-        line(answer["text"])
+def _set(state: Path | None, request: SetPeer, *, json: bool) -> None:
+    found = ask(state, request)
+    text = peer_changed(found)
+    tell(PeerTold(**asdict(found), text=text), text, as_json=json)

@@ -33,7 +33,7 @@ def main() -> int:
     """Run the node; returns the exit code."""
     # structlog loads rich, for tracebacks that a log does not show, if it finds it: 4 MiB.
     sys.modules["rich"] = None  # type: ignore[assignment] # what `import` takes for "not there"
-    from waypost.daemon.supervise import run_node
+    from waypost.daemon.supervise import run_node  # noqa: PLC0415 - once that is said
 
     parser = argparse.ArgumentParser(prog="waypost.cli.process", description=__doc__)
     parser.add_argument("state", type=Path)

@@ -6,8 +6,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec.structs import asdict
 
+from waypost.cli.node import ask
 from waypost.cli.options import Json, State, Yes
+from waypost.cli.outcome import print_json, tell
+from waypost.cli.sentences import queue_changed, trouble
+from waypost.cli.shapes import QueueTold
+from waypost.cli.tables import show
+from waypost.cli.words import line, size, until
+from waypost.ids import parse_provider
+from waypost.protocol.operator import ActOnQueue, ListQueue, QueueAction
 
 app = typer.Typer(invoke_without_command=True, help="Show what waits for each peer; try again now; give it up.")
 
@@ -24,34 +33,26 @@ def queue(context: typer.Context, state: State = None, json: Json = False) -> No
 @app.command("list")
 def list_(state: State = None, json: Json = False) -> None:
     """Show per peer: how much waits, when the next try is, and why the last one failed."""
-    from waypost.cli.node import ask_node, state_dir
-    from waypost.cli.outcome import print_json
-    from waypost.cli.tables import show
-    from waypost.cli.words import line, reason, size, until
-    from waypost.protocol.operator import ListQueue
-
-    with ask_node(state_dir(state)) as node:
-        found = node.ask(ListQueue())
+    found = ask(state, ListQueue())
     if json:
         print_json(found)
         return
-    if not found["queues"]:
+    if not found.queues:
         line("Nothing waits.")
         return
     rows = []
-    for waiting in found["queues"]:
-        due = until(waiting["next_try_ms"]) if waiting["next_try_ms"] else "linked" if waiting["linked"] else "–"
-        why = waiting["error"] or (reason(waiting["code"]) if waiting["code"] else "")
-        rows.append((waiting["provider"], waiting["waiting"], size(waiting["waiting_bytes"]), due, why))
+    for peer in found.queues:
+        due = until(peer.next_try_ms) if peer.next_try_ms else "linked" if peer.linked else "–"
+        rows.append((peer.provider, peer.waiting, size(peer.waiting_bytes), due, trouble(peer)))
     show(("peer", "#waiting", "#bytes", "next try", "last error"), rows)
-    if found["left_out"]:
-        line(f"{found['left_out']} more are not shown.")
+    if found.left_out:
+        line(f"{found.left_out} more are not shown.")
 
 
 @app.command("retry")
 def retry(provider: Provider, state: State = None, json: Json = False) -> None:
     """Try now to reach the peer, instead of waiting for the next turn."""
-    _act(provider, "retry", state, json=json)
+    _act(provider, QueueAction.RETRY, state, json=json)
 
 
 @app.command("drop")
@@ -59,20 +60,10 @@ def drop(provider: Provider, yes: Yes = False, state: State = None, json: Json =
     """Give up all that waits for a peer. Each sender is told that the operator dropped it."""
     if not yes:
         typer.confirm(f"Give up everything that waits for {provider}?", abort=True)
-    _act(provider, "drop", state, json=json)
+    _act(provider, QueueAction.DROP, state, json=json)
 
 
-def _act(provider: str, action: str, state: Path | None, *, json: bool) -> None:
-    from waypost.cli.node import ask_node, state_dir
-    from waypost.cli.outcome import print_json
-    from waypost.cli.words import line
-    from waypost.ids import parse_provider
-    from waypost.protocol.operator import ActOnQueue
-
-    request = ActOnQueue(parse_provider(provider), action)
-    with ask_node(state_dir(state)) as node:
-        answer = node.ask(request)
-    if json:
-        print_json(answer)
-    else:
-        line(answer["text"])
+def _act(provider: str, action: QueueAction, state: Path | None, *, json: bool) -> None:
+    found = ask(state, ActOnQueue(parse_provider(provider), action))
+    text = queue_changed(found)
+    tell(QueueTold(**asdict(found), text=text), text, as_json=json)

@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
+from waypost.cli.client import profile_dir, run_async, with_passphrase
 from waypost.cli.options import Json, Profile
+from waypost.cli.outcome import tell
+from waypost.cli.shapes import ReachShown
+from waypost.cli.user import reach_of
+from waypost.client import connect
+from waypost.protocol.directory.asks import ReachReply
+from waypost.protocol.directory.reach import ReachMode
 
 
 def reach(
@@ -21,25 +28,15 @@ def reach(
 
     Users of your own provider can always write to you.
     """
-    from waypost.cli.client import profile_dir, run_async, with_passphrase
-    from waypost.cli.outcome import print_json
-    from waypost.cli.user import reach_of
-    from waypost.cli.words import line
-    from waypost.client import connect
-    from waypost.protocol.directory.asks import ReachReply
-
-    mode, providers = reach_of(who) if who else ("show", [])
-    if not mode:
+    mode, providers = reach_of(who) if who else (None, [])
+    if mode is ReachMode.DEFAULT:
         raise typer.BadParameter('write "all", "none" or a list of providers')
 
     async def ask(secret: str | None) -> ReachReply:
         async with connect(profile_dir(profile), secret) as me:
-            return await me.reach(mode, providers)
+            return await me.reach(mode or "show", providers)
 
     reply = with_passphrase(lambda secret: run_async(lambda: ask(secret)))
-    if json:
-        print_json({"reach": reply.mode, "providers": list(reply.providers)})
-    elif reply.mode == "some":
-        line(f"You can be written to from: {', '.join(reply.providers)}")
-    else:
-        line(f"You can be written to from: {reply.mode or 'as your provider has decided'}")
+    found = ReachShown(ReachMode(reply.mode), reply.providers)
+    named = ", ".join(found.providers) if found.reach is ReachMode.SOME else found.reach.value
+    tell(found, f"You can be written to from: {named or 'as your provider has decided'}", as_json=json)

@@ -7,7 +7,11 @@ from typing import Annotated, get_args
 import msgspec
 import typer
 
+from waypost.cli.node import state_dir
 from waypost.cli.options import State
+from waypost.cli.process import become
+from waypost.daemon import config as configuration
+from waypost.daemon.plan import Level
 from waypost.errors import Code, LocalError
 
 
@@ -31,11 +35,6 @@ def run(
     It stays in the foreground and logs to the standard error stream. While it runs, node.json in the state directory
     holds its process id and ports.
     """
-    from waypost.cli.node import state_dir
-    from waypost.cli.process import become
-    from waypost.daemon import config as configuration
-    from waypost.daemon.plan import Level
-
     levels = get_args(Level)
     if log_level is not None and log_level not in levels:
         raise LocalError(Code.BAD_REQUEST, f"log level {log_level!r}: write one of {', '.join(levels)}")

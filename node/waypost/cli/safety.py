@@ -6,7 +6,12 @@ from typing import Annotated
 
 import typer
 
+from waypost.cli.client import profile_dir, run_async, with_passphrase
 from waypost.cli.options import Json, Profile
+from waypost.cli.outcome import tell
+from waypost.cli.shapes import SafetyNumber
+from waypost.client import connect
+from waypost.ids import parse_address
 
 
 def safety(
@@ -19,12 +24,6 @@ def safety(
     Compare them in person or by telephone. If they differ, somebody between you has put in a key of their own. If
     the user's identity key has changed, the number is that of the new key.
     """
-    from waypost.cli.client import profile_dir, run_async, with_passphrase
-    from waypost.cli.outcome import print_json
-    from waypost.cli.words import line
-    from waypost.client import connect
-    from waypost.ids import parse_address
-
     theirs = str(parse_address(address))
 
     async def ask(secret: str | None) -> tuple[str, str]:
@@ -32,7 +31,4 @@ def safety(
             return me.address, await me.safety_number(theirs)
 
     mine, number = with_passphrase(lambda secret: run_async(lambda: ask(secret)))
-    if json:
-        print_json({"address": theirs, "you": mine, "safety_number": number})
-    else:
-        line(number)
+    tell(SafetyNumber(theirs, str(mine), number), number, as_json=json)

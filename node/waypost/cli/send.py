@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
+import anyio
 import typer
 
+from waypost.cli.client import profile_dir, run_async, with_passphrase
 from waypost.cli.options import Json, Profile
-from waypost.cli.outcome import Exit
-
-if TYPE_CHECKING:
-    from waypost.client import Client, Sent, Status
+from waypost.cli.outcome import Exit, tell
+from waypost.cli.sentences import news
+from waypost.cli.shapes import SentMessage
+from waypost.cli.words import line, moment
+from waypost.client import Client, Sent, SentState, Status, connect
 
 
 def send(
@@ -34,10 +38,6 @@ def send(
     Exit code 0: delivered, or on its way when the waiting ended; `waypost why ID` then tells where it is. Exit code 1:
     it will not be delivered, and why. What has not left this profile goes with the next verb that connects.
     """
-    import sys
-
-    from waypost.cli.client import profile_dir, run_async, with_passphrase
-
     body = sys.stdin.read() if text == "-" else text
     where = profile_dir(profile)
     raise typer.Exit(
@@ -48,61 +48,23 @@ def send(
 
 
 async def _send(profile: tuple[Path, str | None], to: str, body: str, options: tuple[float, bool, bool]) -> Exit:
-    import anyio
-
-    from waypost.client import connect
-
     wait, accept_new_key, as_json = options
     async with connect(*profile) as me:
         sent = await me.send(to, body, accept_new_key=accept_new_key)
-        last: Status | None = None
         with anyio.move_on_after(wait):
             async for status in sent.states():
-                last = status
                 if not as_json:
-                    _say(status, sent)
-        last = await sent.status()
-        return _conclude(me, sent, last, as_json=as_json)
-
-
-def _say(status: Status, sent: Sent) -> None:
-    from waypost.cli.words import line, moment
-
-    line(f"{moment(status.at_ms)}  {_words(status, sent.recipient)}")
-
-
-def _words(status: Status, recipient: str) -> str:
-    from waypost.cli.words import reason, remedy, until
-
-    match status.state.value:
-        case "queued":
-            return f"written down, on its way to {recipient}"
-        case "waiting":
-            due = f"; next try {until(status.next_try_ms)}" if status.next_try_ms else ""
-            return f"waiting{': ' + reason(status.code) if status.code else ''}{due}"
-        case "accepted":
-            return "accepted by your provider's node"
-        case "held":
-            return "held by the recipient's node"
-        case "delivered":
-            return f"delivered to {recipient}"
-        case other:
-            return f"{other}: {reason(status.code)}. {remedy(status.code)}"
+                    text = news(status.state, str(sent.recipient), status.code, status.next_try_ms)
+                    line(f"{moment(status.at_ms)}  {text}")
+        return _conclude(me, sent, await sent.status(), as_json=as_json)
 
 
 def _conclude(me: Client, sent: Sent, last: Status, *, as_json: bool) -> Exit:
-    from waypost.cli.outcome import print_json
-    from waypost.cli.words import line
-
-    state = last.state.value
-    if as_json:
-        found: dict[str, Any] = {"id": sent.id, "to": sent.recipient, "state": state, "at_ms": last.at_ms}
-        print_json({**found, "code": last.code, "reason": last.reason})
-    else:
-        line(f"id {sent.id}")
-    if state in ("bounced", "expired"):
+    found = SentMessage(sent.id, str(sent.recipient), last.state, last.at_ms, last.code, last.reason)
+    tell(found, f"id {sent.id}", as_json=as_json)
+    if last.state in (SentState.BOUNCED, SentState.EXPIRED):
         return Exit.FAILED
-    if state in ("queued", "waiting") and not me.is_connected and me.trouble is not None:
+    if last.state in (SentState.QUEUED, SentState.WAITING) and not me.is_connected and me.trouble is not None:
         if not as_json:
             line(f"Your node cannot be reached now: {me.trouble}")
         return Exit.ABSENT

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from waypost.cli.client import profile_dir, run_async, with_passphrase
+from waypost.cli.node import ask
 from waypost.cli.options import Json, Profile, State
+from waypost.cli.outcome import print_json
+from waypost.cli.sentences import standing, step
+from waypost.cli.shapes import ProfileStep, ProfileTrace
+from waypost.cli.words import line, moment
+from waypost.client import connect
+from waypost.errors import Code, LocalError, Refused
+from waypost.ids import parse_id
+from waypost.protocol.custody.fate import Event
+from waypost.protocol.custody.fate import State as Fate
+from waypost.protocol.operator import MessageTrace, TraceStep, Why
 
 
 def why(
@@ -23,10 +35,7 @@ def why(
     A node (--state, or the one that runs on the default directory) tells what it knows of any message; a profile
     (--profile, or the default one) asks its own node about messages that it has sent or received.
     """
-    from waypost.cli.outcome import print_json
-    from waypost.cli.words import line, moment, standing, step
-    from waypost.errors import Code, LocalError
-
+    found: MessageTrace | ProfileTrace
     try:
         if profile is not None and state is None:
             raise LocalError(Code.NOT_RUNNING)
@@ -38,60 +47,44 @@ def why(
     if json:
         print_json(found)
         return
-    line(f"Message {found['id']}, as {found['node']} knows it:")
-    for row in found["rows"]:
-        line(f"  {moment(row['at_ms'])}  {step(row)}")
+    line(f"Message {found.id}, as {found.node} knows it:")
+    for row in found.rows:
+        line(f"  {moment(row.at_ms)}  {step(row)}")
     line(standing(found))
 
 
-def _from_node(message: str, state: Path | None) -> dict[str, Any]:
-    from waypost.cli.node import ask_node, state_dir
-    from waypost.ids import parse_id
-    from waypost.protocol.operator import Why
-
+def _from_node(message: str, state: Path | None) -> MessageTrace:
     parse_id(message)
-    with ask_node(state_dir(state)) as node:
-        found: dict[str, Any] = node.ask(Why(message))
-    return found
+    return ask(state, Why(message))
 
 
-def _from_profile(message: str, profile: Path | None) -> dict[str, Any]:
-    from waypost.cli.client import profile_dir, run_async, with_passphrase
-
+def _from_profile(message: str, profile: Path | None) -> MessageTrace | ProfileTrace:
     return with_passphrase(lambda secret: run_async(lambda: _track(message, (profile_dir(profile), secret))))
 
 
-async def _track(message: str, profile: tuple[Path, str | None]) -> dict[str, Any]:
-    from waypost.client import connect
-    from waypost.errors import Code, Refused
-
+async def _track(message: str, profile: tuple[Path, str | None]) -> MessageTrace | ProfileTrace:
     async with connect(*profile) as me:
         try:
             sent = await me.sent(message)
-            last = await sent.status()
         except Refused as error:
             if error.code is not Code.UNKNOWN_MESSAGE:
                 raise
-            sent, last = None, None
+            sent = None
         try:
-            rows = [
-                {"at_ms": row.at_ms, "event": row.event, "party": row.party, "code": row.code}
-                for row in await me.track(message)
-            ]
+            rows = tuple(
+                [TraceStep(row.at_ms, Event(row.event), row.party, row.code) for row in await me.track(message)]
+            )
         except Refused as error:
             if sent is None or error.code is not Code.UNREACHABLE:
                 raise
-            rows = []
+            rows = ()
         node = me.address.rpartition("@")[2]
-        if sent is not None and not rows:
-            # It has no envelope yet, or the node cannot be asked: what this profile knows is better than nothing.
-            node = "this profile"
-            rows = [
-                {"at_ms": each.at_ms, "event": each.state.value, "party": "", "code": each.code}
-                for each in await sent.history()
-            ]
-        if sent is None or last is None:
-            state = {"state": rows[-1]["event"] if rows else "unknown", "code": 0, "next_try_ms": 0}
-        else:
-            state = {"state": last.state.value, "code": last.code, "next_try_ms": last.next_try_ms}
-        return {"id": sent.id if sent else message, "node": node, **state, "rows": rows}
+        if sent is None:
+            state = Fate(rows[-1].event.value) if rows else Fate.OTHER
+            return MessageTrace(message, node, state, 0, 0, rows)
+        last = await sent.status()
+        if rows:
+            return MessageTrace(sent.id, node, last.state, last.code, last.next_try_ms, rows)
+        # It has no envelope yet, or the node cannot be asked: what this profile knows is better than nothing.
+        known = tuple([ProfileStep(each.at_ms, each.state, each.code) for each in await sent.history()])
+        return ProfileTrace(sent.id, "this profile", last.state, last.code, last.next_try_ms, known)

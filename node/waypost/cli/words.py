@@ -1,11 +1,9 @@
-"""Times, sizes and the steps of a message, in words."""
+"""Times, sizes and reasons, in words."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from waypost.errors import code_of, describe
 
@@ -61,54 +59,6 @@ def remedy(number: int) -> str:
     """What can be done about it."""
     code = code_of(number)
     return code.remedy if code else ""
-
-
-def step(row: Mapping[str, Any]) -> str:
-    """One line of a trace: `event`, `party` and `code` as a node keeps them."""
-    party, number = row.get("party") or "", int(row.get("code") or 0)
-    if not party:  # a profile knows the steps, not the parties
-        return str(row["event"]) + (f": {reason(number)}" if number else "")
-    match row["event"]:
-        case "accepted":
-            return f"accepted from {party}: in this node's custody"
-        case "queued":
-            return f"put in the queue for {party}"
-        case "held":
-            return f"handed to {party}, which has confirmed that it holds it"
-        case "delivered":
-            return f"delivered to {party}, whose device has confirmed it"
-        case "bounced":
-            return f"refused for good by {party}: {reason(number)}"
-        case "expired":
-            return f"given up: {reason(number)}"
-        case "deferred":
-            return f"not taken for now by {party}: {reason(number)}; it stays here and is tried again"
-        case other:
-            return f"{other} {party}" + (f": {reason(number)}" if number else "")
-
-
-def standing(found: Mapping[str, Any]) -> str:
-    """Where a message is now: `state`, `code`, `next_try_ms` and `rows` of a trace."""
-    number, next_ms = int(found.get("code") or 0), int(found.get("next_try_ms") or 0)
-    match found["state"]:
-        case "accepted" | "queued":
-            queued = [row["party"] for row in found["rows"] if row["event"] == "queued"]
-            if queued and "@" in queued[-1]:
-                return f"Waiting here until an app of {queued[-1]} connects."
-            return "Accepted: it is on its way to its next hop."
-        case "held":
-            return "Held: the recipient's node has it, and delivers it when the recipient's app connects."
-        case "delivered":
-            return "Delivered."
-        case "bounced":
-            return f"Bounced: {reason(number)}. {remedy(number)}"
-        case "expired":
-            return f"Expired: {remedy(number) or 'send it again if it still matters.'}"
-        case "waiting" | "deferred":
-            due = f"; next try {until(next_ms)}" if next_ms else ""
-            return f"Waiting: {reason(number) if number else 'for its next hop'}{due}."
-        case other:
-            return f"{other}."
 
 
 def line(text: str = "") -> None:

@@ -22,7 +22,7 @@ from waypost.client.profile.at_rest import AtRest
 from waypost.client.profile.database import Database
 from waypost.client.profile.profile import Profile
 from waypost.client.schemes import claimed
-from waypost.client.schemes.seal1 import Seal1
+from waypost.client.schemes.known import schemes_of
 from waypost.client.talk import pins
 from waypost.client.talk.claims import Claims
 from waypost.client.talk.inbox import Inbox, UnreadMail
@@ -30,7 +30,7 @@ from waypost.client.talk.lookup import KeyLookup
 from waypost.client.talk.publisher import Publisher
 from waypost.client.talk.reading import EnvelopeReader
 from waypost.client.talk.sent import Sent
-from waypost.client.talk.writing import Sealer, Writer
+from waypost.client.talk.writing import MessageWriter, Sealer
 from waypost.clock import WallMs
 from waypost.crypto.fingerprint import grouped, safety_number
 from waypost.errors import Code, Refused, WaypostError, code_of
@@ -48,10 +48,11 @@ class Client:
     def __init__(self, profile: Profile, database: Database, parts: Parts) -> None:
         wall_ms, random = parts.wall_ms, parts.random
         at_rest = AtRest(profile.storage_seed, random)
-        scheme = Seal1(profile, at_rest, random)
+        schemes = schemes_of(profile, at_rest, random)
+        scheme = schemes[0]
         journal = Journal(database)
         outgoing = Outgoing(profile.address, at_rest, random)
-        incoming = Incoming(profile.address, at_rest, EnvelopeReader([scheme]))
+        incoming = Incoming(profile.address, at_rest, EnvelopeReader(schemes))
         carrier = Carrier(profile.address, database, journal, outgoing, incoming, wall_ms, random)
         sealer = Sealer(outgoing, scheme)
         lookup = KeyLookup(profile, journal, outgoing, scheme, wall_ms)
@@ -77,7 +78,7 @@ class Client:
         self._lookup = lookup
         self._claims = claims
         self._publisher = publisher
-        self._writer = Writer(journal, outgoing, sealer, wall_ms, random)
+        self._writer = MessageWriter(journal, outgoing, sealer, wall_ms, random)
         self._unread = UnreadMail(database, incoming, carrier.arrivals)
 
     @property

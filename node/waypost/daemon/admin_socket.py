@@ -1,4 +1,4 @@
-"""Local administration: requests of `protocol.admin`, or others like them, over a Unix socket of its owner's."""
+"""Local administration: requests of `protocol.operator`, or others like them, over a Unix socket of its owner's."""
 
 from __future__ import annotations
 
@@ -11,17 +11,25 @@ from typing import Any
 
 import structlog
 import trio
+from msgspec import Struct
 
+from waypost import __version__
 from waypost.daemon.state import socket_address
-from waypost.errors import Code, LocalError, PeerFault
-from waypost.limits import ADMIN_CONNECTIONS_MAX, ADMIN_IDLE_S, ADMIN_REQUEST_MAX_BYTES, FRAME_MAX_BYTES
+from waypost.errors import Code, LocalError, PeerFault, WaypostError
+from waypost.limits import (
+    ADMIN_CONNECTIONS_MAX,
+    ADMIN_IDLE_S,
+    ADMIN_REQUEST_MAX_BYTES,
+    FRAME_MAX_BYTES,
+    TEXT_MAX_CHARS,
+)
 from waypost.protocol.frames.codec import HEADER_BYTES, FrameBuffer, pack, read
-from waypost.protocol.operator import Request, Response
+from waypost.protocol.operator import Response
 
 _log = structlog.get_logger(__name__)
 _CHUNK_BYTES = 4_096
 
-Answer = Callable[[Any], Awaitable[Response]]
+Answer = Callable[[Any], Awaitable[Struct]]
 
 
 def listen(path: Path) -> trio.SocketListener:
@@ -50,10 +58,10 @@ def listen(path: Path) -> trio.SocketListener:
     return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
 
 
-async def serve(listener: trio.SocketListener, path: Path, answer: Answer, requests: Any = Request) -> None:
+async def serve(listener: trio.SocketListener, path: Path, requests: Any, answer: Answer) -> None:
     """Answer requests until cancelled; then the socket is removed. One connection may ask one thing after another.
 
-    `requests`: the union of structs that `answer` takes.
+    `requests`: the union of the structs that `answer` takes. A WaypostError that it raises is an answer too.
     """
     places = trio.CapacityLimiter(ADMIN_CONNECTIONS_MAX)
 
@@ -61,12 +69,13 @@ async def serve(listener: trio.SocketListener, path: Path, answer: Answer, reque
         try:
             places.acquire_nowait()
         except trio.WouldBlock:
-            refusal = Response(Code.BUSY.number, "too many administration commands at once; try again")
             with trio.move_on_after(1), suppress(trio.BrokenResourceError):
-                await stream.send_all(_frame(refusal))
+                await stream.send_all(
+                    _frame(_refusal(Code.BUSY, "too many administration commands at once; try again"))
+                )
             return
         try:
-            await _converse(stream, answer, requests)
+            await _converse(stream, requests, answer)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # whoever asked has gone
         except PeerFault as fault:
@@ -80,7 +89,7 @@ async def serve(listener: trio.SocketListener, path: Path, answer: Answer, reque
         _remove(path)
 
 
-async def _converse(stream: trio.SocketStream, answer: Answer, requests: Any) -> None:
+async def _converse(stream: trio.SocketStream, requests: Any, answer: Answer) -> None:
     buffer = FrameBuffer(ADMIN_REQUEST_MAX_BYTES)
     while True:
         with trio.move_on_after(ADMIN_IDLE_S) as idle:
@@ -90,15 +99,26 @@ async def _converse(stream: trio.SocketStream, answer: Answer, requests: Any) ->
         try:
             frames = buffer.feed(bytes(data))
         except PeerFault as fault:
-            await _say(stream, Response(fault.code.number, str(fault)))
+            await _say(stream, _refusal(fault.code, str(fault)))
             raise
         for frame in frames:
-            try:
-                request = read(frame, requests, Code.BAD_REQUEST)
-            except PeerFault as fault:
-                await _say(stream, Response(fault.code.number, str(fault)))
-                continue
-            await _say(stream, await answer(request))
+            await _say(stream, await _respond(frame, requests, answer))
+
+
+async def _respond(frame: bytes, requests: Any, answer: Answer) -> Response:
+    try:
+        request = read(frame, requests, Code.BAD_REQUEST)
+    except PeerFault as fault:
+        return _refusal(fault.code, str(fault))
+    try:
+        found = await answer(request)
+    except WaypostError as error:
+        return _refusal(error.code, error.detail)
+    return Response(0, "", pack(found), __version__)
+
+
+def _refusal(code: Code, text: str) -> Response:
+    return Response(code.number, text[:TEXT_MAX_CHARS], b"", __version__)
 
 
 def _remove(path: Path) -> None:
@@ -116,5 +136,5 @@ async def _say(stream: trio.SocketStream, response: Response) -> None:
 def _frame(response: Response) -> bytes:
     body = pack(response)
     if len(body) > FRAME_MAX_BYTES:
-        body = pack(Response(Code.INTERNAL.number, "the answer is larger than a frame"))
+        body = pack(_refusal(Code.INTERNAL, "the answer is larger than a frame"))
     return len(body).to_bytes(HEADER_BYTES, "big") + body

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TypeVar
 
-from msgspec import Struct
-
+from waypost import __version__
 from waypost.daemon.state import StateDir, socket_address
 from waypost.errors import Code, LocalError, PeerFault, Refused, WaypostError, code_of
 from waypost.limits import FRAME_MAX_BYTES
 from waypost.protocol.frames.codec import HEADER_BYTES, FrameBuffer, pack, read
-from waypost.protocol.operator import Response
+from waypost.protocol.operator import OperatorRequest, Response, answer_type
+
+A = TypeVar("A")
 
 _TIMEOUT_S = 30.0
 
@@ -26,21 +26,21 @@ class Node:
         self._connection = connection
         self._buffer = FrameBuffer(FRAME_MAX_BYTES)
 
-    def ask(self, request: Struct) -> Any:
-        """The answer's JSON, parsed. Raises what the node answered, or LocalError(NOT_RUNNING) if it has ended."""
+    def ask(self, request: OperatorRequest[A]) -> A:
+        """The answer. Raises what the node answered, or LocalError(NOT_RUNNING | OTHER_VERSION)."""
         body = pack(request)
         try:
             self._connection.sendall(len(body).to_bytes(HEADER_BYTES, "big") + body)
             response = read(self._receive(), Response)
+            if not response.code:
+                return read(response.answer, answer_type(type(request)))
         except TimeoutError:
             raise Refused(Code.TIMED_OUT, f"the node has not answered for {_TIMEOUT_S:.0f} s") from None
         except OSError as error:
             raise LocalError(Code.NOT_RUNNING, f"it ended while it was asked ({error.strerror or error})") from None
         except PeerFault as fault:
-            raise LocalError(Code.NOT_RUNNING, f"what answers there is another version ({fault.detail})") from None
-        if response.code:
-            raise _refusal(response)
-        return json.loads(response.json) if response.json else {}
+            raise LocalError(Code.OTHER_VERSION, f"this is {__version__}; {fault.detail}") from None
+        raise _refusal(response)
 
     def _receive(self) -> bytes:
         while True:
@@ -53,9 +53,12 @@ class Node:
 
 def _refusal(response: Response) -> WaypostError:
     code = code_of(response.code)
-    if code is None:
-        return Refused(Code.INTERNAL, f"error {response.code} of a newer node: {response.text}")
-    return Refused(code, response.text)
+    if response.version != __version__ and (code is None or code is Code.BAD_REQUEST):
+        # A request, or a word in one, that only one of the two knows.
+        return LocalError(
+            Code.OTHER_VERSION, f"that is {response.version}, this is {__version__}; it answers: {response.text}"
+        )
+    return Refused(code or Code.INTERNAL, response.text)
 
 
 @contextmanager

@@ -31,11 +31,11 @@ from waypost.links import tcp
 from waypost.links.tls import TlsConfig, TlsStream
 from waypost.protocol.directory.reach import reach_of
 from waypost.protocol.directory.record import RecordEndpoint
+from waypost.protocol.directory.trust import Mode
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.signed import Signed
 from waypost.relay.node import Relay
 from waypost.relay.settings import ConfiguredPeer, Dns, Platform, Quotas, Rates, Settings
-from waypost.routing.policy import Mode
 from waypost.storage.sqlite.engine import open_store
 
 _CERTIFICATE_DAYS: Final = 3_650

@@ -44,7 +44,7 @@ _CHECKED_MAX_BYTES: Final = 1024 * MIB
 _PEER_TIMEOUT_S: Final = 5.0
 
 
-class State(Enum):
+class Severity(Enum):
     OK = "ok"
     NOTE = "note"  #: worth knowing; nothing has to be done
     FAULT = "fault"
@@ -55,17 +55,17 @@ class Finding:
     """One thing that was looked at."""
 
     subject: str
-    state: State
+    state: Severity
     detail: str
     remedy: str = ""
 
 
 def _ok(subject: str, detail: str) -> Finding:
-    return Finding(subject, State.OK, detail)
+    return Finding(subject, Severity.OK, detail)
 
 
 def _fault(subject: str, detail: str, remedy: str) -> Finding:
-    return Finding(subject, State.FAULT, detail, remedy)
+    return Finding(subject, Severity.FAULT, detail, remedy)
 
 
 def check(state: StateDir) -> list[Finding]:
@@ -139,7 +139,7 @@ def _disk(state: StateDir) -> Iterator[Finding]:
 
 def _database(state: StateDir) -> Iterator[Finding]:
     if not state.database.exists():
-        yield Finding("database", State.NOTE, "none yet; the first run makes it")
+        yield Finding("database", Severity.NOTE, "none yet; the first run makes it")
         return
     newest = max(schema.scripts())
     try:
@@ -233,7 +233,7 @@ async def _in_dns(state: StateDir, config: Config, found: list[Finding]) -> None
     except Refused as error:
         found.append(_fault(subject, error.detail, "Check the DNS server of this machine"))
     except LocalError as error:
-        found.append(Finding(subject, State.NOTE, error.detail))
+        found.append(Finding(subject, Severity.NOTE, error.detail))
     else:
         record = f'_waypost.{config.provider}. TXT "{dns_value(own)}"'
         if sighting is None:

@@ -21,6 +21,7 @@ from waypost.daemon import admin_socket, log
 from waypost.daemon.build import Built, built
 from waypost.daemon.plan import Plan
 from waypost.daemon.state import StateDir, announced, hold
+from waypost.protocol.operator import Request
 from waypost.relay.operator import answer
 
 #: For the answer to whoever asked the node to stop.
@@ -58,7 +59,7 @@ async def _main(state: StateDir, plan: Plan, ready_fd: int | None) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(node.relay.run)
             around.start_soon(node.serve)
-            around.start_soon(admin_socket.serve, administration, state.socket, partial(answer, node.relay))
+            around.start_soon(admin_socket.serve, administration, state.socket, Request, partial(answer, node.relay))
             # What starting up has made stays for good: the collector need not look at it again and again.
             gc.collect()
             gc.freeze()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from waypost.errors import Code
 from waypost.ids import Address, Provider, User
 from waypost.protocol.directory.reach import Reach
 from waypost.relay.link import Link
 from waypost.relay.settings import Settings
-from waypost.storage.store import Account, Device, Store
+from waypost.relay.tasks import Surroundings
+from waypost.storage.caches import Again
+from waypost.storage.operations.accounts import Account, AccountChanged, AccountsTold, ChangeReach, Device, TellAccounts
+from waypost.storage.operations.changes import Change, Look, Subject
 
 
 @dataclass(slots=True)
@@ -25,57 +28,69 @@ class LocalUser:
 
 
 class Accounts:
-    """What `store` says, kept true by whoever changes it there."""
+    """What the store says, by its changes."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, around: Surroundings) -> None:
         self._settings = settings
-        self._store = store
+        self._store = around.store
+        self._usages = around.usages
         self._users: dict[str, LocalUser] = {}
-        self._devices: dict[bytes, LocalUser] = {}
+        self._by_key: dict[bytes, LocalUser] = {}
         self._by_mailbox: dict[int, LocalUser] = {}
+        self._again = Again(lambda: around.store.submit(TellAccounts()))
+        around.store.changes(self._take)
 
     async def load(self) -> None:
         """Everything from the store."""
-        for account in await self._store.accounts():
-            self.put(account)
-        for device in await self._store.devices():
-            self.put_device(device)
+        await self._store.submit(TellAccounts())
 
-    # ── kept true ───────────────────────────────────────────────────────────────────────────────────────────────────
+    def _take(self, changes: tuple[Change, ...]) -> None:
+        for change in changes:
+            match change:
+                case AccountChanged(user, account, devices):
+                    self._put(user, account, devices)
+                case AccountsTold(accounts, devices):
+                    self._put_all(accounts, devices)
+                case Look(Subject.ACCOUNTS):
+                    self._again.ask()
+                case _:
+                    pass
 
-    def put(self, account: Account) -> None:
-        """A new account, or one that has changed."""
-        known = self._users.get(account.user)
+    def _put_all(self, accounts: Sequence[Account], devices: Sequence[Device]) -> None:
+        of_user: dict[str, list[Device]] = {account.user: [] for account in accounts}
+        for device in devices:
+            of_user[device.user].append(device)
+        for user in [user for user in self._users if user not in of_user]:
+            self._put(User(user), None, ())
+        for account in accounts:
+            self._put(account.user, account, of_user[account.user])
+
+    def _put(self, user: User, account: Account | None, devices: Sequence[Device]) -> None:
+        """How it is now; None: it is gone. Links of devices that the account does not have any more end."""
+        known = self._users.get(user)
         if known is None:
-            address = Address(account.user, self._settings.provider)
-            self._users[account.user] = LocalUser(account, address)
+            if account is None:
+                return
+            known = self._users[user] = LocalUser(account, Address(user, self._settings.provider))
+        for device in known.devices.values():
+            self._by_key.pop(device.key, None)
+            self._by_mailbox.pop(device.mailbox, None)
+        if account is None:
+            del self._users[user]
         else:
             known.account = account
-
-    def put_device(self, device: Device) -> None:
-        user = self._users[device.user]
-        user.devices[device.key] = device
-        user.mailboxes = tuple(each.mailbox for each in user.devices.values())
-        self._devices[device.key] = user
-        self._by_mailbox[device.mailbox] = user
-
-    def put_device_list(self, user: User, device_list: bytes) -> None:
-        self._users[user].account = replace(self._users[user].account, device_list=device_list)
+        known.devices = {device.key: device for device in devices}
+        known.mailboxes = tuple(device.mailbox for device in devices)
+        for device in devices:
+            self._by_key[device.key] = known
+            self._by_mailbox[device.mailbox] = known
+        for key, link in known.links.items():
+            if key not in known.devices:
+                link.close(Code.UNKNOWN_DEVICE)
 
     async def change_reach(self, user: LocalUser, reach: Reach) -> None:
-        """Who may write to the account from other providers."""
-        await self._store.set_reach(user.account.user, reach.mode, reach.providers)
-        self.put(replace(user.account, reach=reach))
-
-    def remove(self, user: User) -> tuple[Link, ...]:
-        """The links of its devices."""
-        gone = self._users.pop(user, None)
-        if gone is None:
-            return ()
-        for device in gone.devices.values():
-            del self._devices[device.key]
-            del self._by_mailbox[device.mailbox]
-        return tuple(gone.links.values())
+        """Who may write to the account from other providers. Raises Refused(NOT_FOUND)."""
+        await self._store.submit(ChangeReach(user.account.user, reach))
 
     # ── asked ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -89,7 +104,7 @@ class Accounts:
         return self._users.get(user)
 
     def of_device(self, key: bytes) -> LocalUser | None:
-        return self._devices.get(key)
+        return self._by_key.get(key)
 
     def at(self, address: Address) -> LocalUser | None:
         """Whose address it is; None for any other provider's."""
@@ -115,7 +130,7 @@ class Accounts:
         return user.address if user else None
 
     def _is_full(self, mailbox: int) -> bool:
-        usage, quotas = self._store.usage(mailbox), self._settings.quotas
+        usage, quotas = self._usages.of(mailbox), self._settings.quotas
         return usage.items >= quotas.mailbox_envelopes or usage.bytes >= quotas.mailbox_bytes
 
     def may_reach(self, user: LocalUser, provider: Provider) -> bool:

@@ -14,13 +14,11 @@ from waypost.ids import Address, User, is_canonical_provider, parse_user
 from waypost.limits import INVITE_LIFETIME_MS, RECEIPT_TIMEOUT_S, UPKEEP_EVERY_S
 from waypost.links.stream import Stream
 from waypost.protocol.directory.invite import Invite, invite_text, token_hash
-from waypost.protocol.directory.reach import BY_DEFAULT
 from waypost.protocol.directory.record import RecordEndpoint, RecordState
 from waypost.relay.accounts import Accounts
 from waypost.relay.custody.couriers import Couriers, EarlyOffers
 from waypost.relay.custody.intake import Intake
-from waypost.relay.custody.ledger import Ledger
-from waypost.relay.custody.outcomes import Outcomes
+from waypost.relay.custody.outcomes import Outcomes, Settlements
 from waypost.relay.custody.upkeep import Upkeep
 from waypost.relay.devices.devices import Devices
 from waypost.relay.devices.signals import Signals
@@ -48,7 +46,10 @@ from waypost.relay.services.service import Services
 from waypost.relay.services.tracks import Tracks
 from waypost.relay.settings import Platform, Settings
 from waypost.relay.tasks import Surroundings, Tasks
-from waypost.storage.store import Account, Store
+from waypost.storage.caches import Usages
+from waypost.storage.operations.accounts import AddAccount, AddInvite, RemoveAccount
+from waypost.storage.operations.mailboxes import TellUsage
+from waypost.storage.store import Store
 
 _CLOSE_S = 3.0  #: to say goodbye to everyone
 
@@ -67,20 +68,21 @@ class Relay:
 
         # What is known of users and of other nodes.
         self._tasks = Tasks(log)
-        around = Surroundings(clock, log, store, self._tasks)
+        self.usages = Usages(store)
+        around = Surroundings(clock, log, store, self._tasks, self.usages)
         self.own = OwnRecord(provider, key, clock, settings.endpoints)
-        self.accounts = Accounts(settings, store)
+        self.accounts = Accounts(settings, around)
         self.peers = Peers(settings, around)
         lookup = Lookup(around, platform.dns, self.peers)
 
         # Custody: taken in, kept, handed on.
-        self._ledger = Ledger(around)
-        outcomes = Outcomes(provider, self.accounts, self.peers, self._ledger, clock)
-        self.couriers = Couriers(around, self.peers, self._ledger, outcomes)
+        settlements = Settlements(around)
+        outcomes = Outcomes(provider, self.accounts, self.peers, settlements, clock)
+        self.couriers = Couriers(around, self.peers, outcomes)
         early = EarlyOffers(self.couriers)
-        routes = Routes(settings, store, self.accounts, self.peers, lookup)
-        self.intake = Intake(around, self._ledger, outcomes, early, self.peers, routes)
-        self.upkeep = Upkeep(around, self.accounts, self._ledger, outcomes)
+        routes = Routes(settings, self.usages, self.accounts, self.peers, lookup)
+        self.intake = Intake(around, outcomes, early, self.peers, routes)
+        self.upkeep = Upkeep(around, self.accounts, settlements, outcomes)
 
         # Who is connected.
         self.devices = Devices(settings, self.accounts, self.couriers)
@@ -117,11 +119,11 @@ class Relay:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled, or until `stop`."""
         async with self._tasks.open() as nursery:
+            await self.store.submit(TellUsage())
             await self.accounts.load()
             await self.peers.load()
             self._records.load()
             self.started_ms = self.platform.clock.wall_ms()
-            nursery.start_soon(self._ledger.run)
             nursery.start_soon(self.upkeep.run, lambda: self.intake.accepted)
             nursery.start_soon(self._delays.run)
             nursery.start_soon(self._watch)
@@ -198,7 +200,7 @@ class Relay:
             raise Refused(Code.BAD_REQUEST, f"{moved_to!r} is no provider name")
         self.intake.close()
         self.announce((), RecordState.MOVED if moved_to else RecordState.GONE, moved_to)
-        left_behind = await Leaving(self.store, self.accounts, self.peers, self.upkeep).hand_back()
+        left_behind = await Leaving(self.usages, self.accounts, self.peers, self.upkeep).hand_back()
         await self.stop()
         return left_behind
 
@@ -210,11 +212,10 @@ class Relay:
         user = parse_user(name)
         now_ms = self.platform.clock.wall_ms()
         if not (again and self.accounts.get(user)):
-            await self.store.add_account(user, now_ms)
-            self.accounts.put(Account(user, now_ms, b"", BY_DEFAULT))
+            await self.store.submit(AddAccount(user, now_ms))
         token = secrets.token_bytes(16)
         expires_ms = now_ms + INVITE_LIFETIME_MS
-        await self.store.add_invite(token_hash(token), user, expires_ms)
+        await self.store.submit(AddInvite(token_hash(token), user, expires_ms))
         if not self.own.endpoints:
             raise Refused(Code.BAD_REQUEST, "the node announces no endpoint, so no app could find it")
         address = str(Address(user, self.settings.provider))
@@ -223,8 +224,5 @@ class Relay:
     async def remove_user(self, name: str) -> None:
         """Remove account, devices and keys; what waits for them bounces. Raises Refused(NOT_FOUND)."""
         user = User(name)
-        mailboxes = await self.store.remove_account(user)
-        for link in self.accounts.remove(user):
-            link.close(Code.UNKNOWN_DEVICE)
-        for mailbox in mailboxes:
+        for mailbox in await self.store.submit(RemoveAccount(user)):
             await self.upkeep.give_up(mailbox, Code.ACCOUNT_REMOVED, Address(user, self.settings.provider))

@@ -10,7 +10,7 @@ import trio
 
 from waypost.clock import DAY_MS, NEVER, Instant, WallMs
 from waypost.discovery.source import Endpoint, Sighting
-from waypost.errors import Code, Refused, WaypostError
+from waypost.errors import Code, PeerFault, Refused, WaypostError
 from waypost.ids import Provider, is_canonical_provider
 from waypost.limits import (
     HEARD_OF_MAX,
@@ -20,7 +20,7 @@ from waypost.limits import (
     RECORD_ENDPOINTS_MAX,
     REFUSED_KEYS_MAX,
 )
-from waypost.protocol.directory.record import NodeRecord, RecordState
+from waypost.protocol.directory.record import NodeRecord, RecordState, open_record
 from waypost.protocol.directory.trust import PeerPolicy, Trust
 from waypost.protocol.frames.handshake import PeerIdentity
 from waypost.relay.link import Link
@@ -29,7 +29,11 @@ from waypost.relay.tasks import Surroundings
 from waypost.routing.peering import PeerEvent, Peering, after
 from waypost.routing.quota import TokenBucket
 from waypost.routing.retry import Backoff
-from waypost.storage.store import MailboxKind, PeerRow
+from waypost.storage.caches import Again
+from waypost.storage.operations.base import Operation
+from waypost.storage.operations.changes import Change, Look, Subject
+from waypost.storage.operations.mailboxes import AllMailboxes, MailboxKind, OpenMailbox
+from waypost.storage.operations.peers import ForgetPeer, PeerChanged, PeerRow, PeersTold, SavePeer, TellPeers
 
 #: A peer that was heard of within this time is dialled at start, so that what it holds for us comes at once.
 _RECENT_MS = 7 * DAY_MS
@@ -74,6 +78,8 @@ class Peer:
     mailbox: int = 0  #: 0: not opened yet; a peer that was merely heard of has none
     needed: bool = False  #: its outbox: somebody has mail for it, or it is at the door
     opening: bool = False  #: its outbox is being opened
+    stored: bool = False  #: its row is in the store
+    writes: int = 0  #: of its row that have not been answered
     link: Link | None = None
     linked_at: Instant = 0.0
     backoff: Backoff = field(default_factory=Backoff)
@@ -144,25 +150,25 @@ class Peers:
         self._clock = around.clock
         self._log = around.log
         self._store = around.store
+        self._usages = around.usages
         self._tasks = around.tasks
         self._peers: dict[Provider, Peer] = {}
         self._by_mailbox: dict[int, Peer] = {}
         self._refused_keys: OrderedDict[Provider, bytes] = OrderedDict()
         self._unserved: dict[Peer, None] = {}
         self._some_unserved = trio.Event()
+        self._again = Again(lambda: around.store.submit(TellPeers()))
+        around.store.changes(self._take)
 
     async def load(self) -> None:
         """Peers from the store and from the configuration; those heard of lately are woken, or that mail waits for."""
-        now_ms = self._clock.wall_ms()
-        for row in await self._store.peers():
-            peer = self._make(row.provider, row)
-            peer.eager = bool(row.key) and row.heard_ms > now_ms - _RECENT_MS
+        await self._store.submit(TellPeers())
         for configured in self._settings.peers:
             peer = self._peers.get(configured.provider) or self._make(configured.provider)
             peer.configured_key = configured.key
             peer.endpoints["static"] = tuple(Endpoint(e.host, e.port) for e in configured.endpoints)
             peer.configured = peer.eager = True
-        for info in await self._store.mailboxes():
+        for info in await self._store.read(AllMailboxes()):
             if info.kind is not MailboxKind.PEER or not is_canonical_provider(info.owner):
                 continue
             known = self._peers.get(Provider(info.owner))
@@ -193,7 +199,7 @@ class Peers:
 
     def has_mail(self, peer: Peer) -> bool:
         """Whether something waits in its outbox."""
-        return bool(peer.mailbox) and self._store.usage(peer.mailbox).items > 0
+        return bool(peer.mailbox) and self._usages.of(peer.mailbox).items > 0
 
     def is_needed(self, peer: Peer) -> bool:
         """Whether a link to it is of use."""
@@ -240,7 +246,7 @@ class Peers:
                 self._log.warning("too many peers", refused=provider)
                 return None
             self._drop(idle)
-            self._tasks.start_soon(self._written, self._store.forget_peer(idle.provider), idle.provider)
+            self._write(idle, ForgetPeer(idle.provider))
         return self._make(provider)
 
     def admitted(self, peer: Peer, identity: PeerIdentity, trust: Trust) -> None:
@@ -300,7 +306,7 @@ class Peers:
         if peer.link is not None:
             peer.link.close(Code.NOT_ADMITTED)
         self._drop(peer)
-        await self._store.forget_peer(provider)
+        await self._store.submit(ForgetPeer(provider))
 
     # ── kept ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -327,7 +333,7 @@ class Peers:
     async def _open_mailbox(self, peer: Peer) -> None:
         while self._peers.get(peer.provider) is peer:
             try:
-                mailbox = await self._store.open_mailbox(MailboxKind.PEER, peer.provider)
+                mailbox = await self._store.submit(OpenMailbox(MailboxKind.PEER, peer.provider))
             except WaypostError as error:
                 self._log.warning("no outbox", peer=peer.provider, reason=str(error))
                 await trio.sleep(_OPEN_AGAIN_S)
@@ -340,13 +346,62 @@ class Peers:
     def save(self, peer: Peer) -> None:
         """Write down what is to be remembered of it."""
         if self._peers.get(peer.provider) is peer:
-            self._tasks.start_soon(self._written, self._store.save_peer(peer.row), peer.provider)
+            self._write(peer, SavePeer(peer.row))
 
-    async def _written(self, pending: object, provider: Provider) -> None:
-        try:
-            await pending  # type: ignore[misc] # a verb of the store; called before, so that the order is kept
-        except WaypostError as error:
-            self._log.warning("peer not saved", peer=provider, reason=str(error))
+    def _write(self, peer: Peer, operation: Operation[None]) -> None:
+        peer.writes += 1
+
+        def done(_: None) -> None:
+            peer.writes -= 1
+
+        def failed(error: WaypostError) -> None:
+            peer.writes -= 1
+            self._log.warning("peer not saved", peer=peer.provider, reason=str(error))
+
+        self._store.submit(operation).then(done, failed)
+
+    # ── changes of the store ────────────────────────────────────────────────────────────────────────────────────────
+
+    def _take(self, changes: tuple[Change, ...]) -> None:
+        for change in changes:
+            match change:
+                case PeerChanged(provider, row):
+                    self._put(provider, row)
+                case PeersTold(rows):
+                    told = {row.provider for row in rows}
+                    for provider in [peer.provider for peer in self._peers.values() if peer.provider not in told]:
+                        self._put(provider, None)
+                    for row in rows:
+                        self._put(row.provider, row)
+                case Look(Subject.PEERS):
+                    self._again.ask()
+                case _:
+                    pass
+
+    def _put(self, provider: Provider, row: PeerRow | None) -> None:
+        """What another process has written is taken over; what this one has, it has in memory, or something newer."""
+        peer = self._peers.get(provider)
+        if peer is None:
+            if row is not None and provider != self._settings.provider:
+                peer = self._make(provider, row)
+                peer.stored = True
+                peer.eager = bool(row.key) and row.heard_ms > self._clock.wall_ms() - _RECENT_MS
+        elif peer.writes:
+            peer.stored = row is not None
+        elif row is not None:
+            peer.stored = True
+            self._take_over(peer, row)
+        elif peer.stored and not peer.configured and peer.link is None and not self.has_mail(peer):
+            self._drop(peer)
+
+    def _take_over(self, peer: Peer, row: PeerRow) -> None:
+        if row == peer.row:
+            return
+        peer.row, peer.record = row, _remembered(row, self._clock.wall_ms())
+        peer.stand()
+        if peer.link is not None and (peer.blocked or (row.key and peer.link.peer.key != row.key)):
+            peer.link.close(Code.BLOCKED if peer.blocked else Code.KEY_CHANGED)
+        self.retry(peer)
 
     def _make(self, provider: Provider, row: PeerRow | None = None) -> Peer:
         now_ms = self._clock.wall_ms()
@@ -370,3 +425,11 @@ class Peers:
         peer.mailbox = mailbox
         self._by_mailbox[mailbox] = peer
         peer.opened.set()
+
+
+def _remembered(row: PeerRow, now_ms: WallMs) -> NodeRecord | None:
+    """The record in a row; None if there is none, or one that has expired."""
+    try:
+        return open_record(row.record, now_ms).record if row.record else None
+    except PeerFault:
+        return None

@@ -14,7 +14,7 @@ from waypost.ids import Provider
 from waypost.links.stream import Stream
 from waypost.protocol.directory.reach import NOBODY, Reach
 from waypost.protocol.directory.record import RecordEndpoint
-from waypost.routing.policy import Mode
+from waypost.protocol.directory.trust import Mode
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import trio
 
 from waypost.clock import Clock
 from waypost.errors import Code, Refused
+from waypost.storage.caches import Usages
 from waypost.storage.store import Store
 
 Ts = TypeVarTuple("Ts")
@@ -97,3 +98,4 @@ class Surroundings:
     log: Any  #: a structlog logger
     store: Store
     tasks: Tasks
+    usages: Usages

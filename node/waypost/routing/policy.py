@@ -15,15 +15,7 @@ from waypost.crypto.fingerprint import node_fingerprint
 from waypost.errors import Code
 from waypost.ids import Provider, is_lan
 from waypost.protocol.directory.record import NodeRecord, RecordState
-from waypost.protocol.directory.trust import PeerPolicy, Trust
-
-
-class Mode(Enum):
-    """Which peers are taken; blocked ones never are."""
-
-    OPEN = "open"  #: anyone; a key that nothing vouches for is pinned at first use
-    KNOWN = "known"  #: pinned, or verifiable by DNS or by the operator's configuration
-    ALLOWLIST = "allowlist"  #: those that the operator has allowed, and only with the right key
+from waypost.protocol.directory.trust import Mode, PeerPolicy, Trust
 
 
 class DnsEvidence(Enum):

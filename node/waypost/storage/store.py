@@ -15,48 +15,19 @@ another process has committed is only hinted at. `caches` has what feeds so.
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TypeVar
 
-from waypost.storage.caches import Usages
 from waypost.storage.feed import Feed
-from waypost.storage.operations.accounts import Account, Device
 from waypost.storage.operations.base import Operation, Question
 from waypost.storage.operations.changes import Take
-from waypost.storage.operations.keys import Issued, StoredPackage
-from waypost.storage.operations.mail import Accepted, Deposit, Item, Keep, Parcel, ParcelKind, Placed, Settlement, Trace
-from waypost.storage.operations.mailboxes import MailboxInfo, MailboxKind, Usage
-from waypost.storage.operations.peers import PeerRow
 from waypost.storage.pending import Pending, Report, to_stderr
-from waypost.storage.verbs import Verbs
-
-#: For the time being, for those who import the values from here.
-__all__ = [
-    "Accepted",
-    "Account",
-    "Deposit",
-    "Device",
-    "Issued",
-    "Item",
-    "Keep",
-    "MailboxInfo",
-    "MailboxKind",
-    "Parcel",
-    "ParcelKind",
-    "PeerRow",
-    "Placed",
-    "Settlement",
-    "Store",
-    "StoredPackage",
-    "Trace",
-    "Usage",
-]
 
 T = TypeVar("T")
 
 
-class Store(Verbs):
+class Store(ABC):
     """See the module.
 
     `epoch` changes when the state was restored from a backup: what devices believe to be published may be gone.
@@ -66,7 +37,6 @@ class Store(Verbs):
     def __init__(self, epoch: int, report: Report = to_stderr) -> None:
         self.epoch = epoch
         self._feed = Feed(report)
-        self._usages = Usages(self)  # for `Verbs.usage`; goes with it
 
     @abstractmethod
     def submit(self, operation: Operation[T]) -> Pending[T]:

@@ -220,7 +220,7 @@ class Box:
         running = [member for member in self.members.values() if member.process.is_running]
         for member in running:
             status = await member.process.ask(GetStatus())
-            linked |= {(member.name, peer["provider"]) for peer in status["peers"] if peer["linked"]}
+            linked |= {(member.name, peer.provider) for peer in status.peers if peer.linked}
         names = sorted(member.name for member in running)
         cut = {frozenset(pair) for pair, way in self.network.faults().items() if way.cut}
         pairs = ((a, b) for a in names for b in names if a < b and frozenset((a, b)) not in cut)
@@ -233,7 +233,7 @@ class Box:
 
         async def enter(member: Member, user: str) -> None:
             async with places:
-                invite = (await member.process.ask(AddUser(user)))["invite"]
+                invite = (await member.process.ask(AddUser(user))).invite
                 self.accounts.append(await join(invite, os.urandom(32)))
                 progress(f"{len(self.accounts)} of {len(wanted)} users have joined")
 

@@ -112,8 +112,8 @@ def end(home: Home, *, keep: bool) -> Ended:
     if home.runs:
         with suppress(WaypostError), ask_node(home.control) as node:
             told = node.ask(EndLab(keep))
-            nodes = told["pids"]
-            pids = {"supervisor": told["pid"]}
+            nodes = told.pids
+            pids = {"supervisor": told.pid}
         _wait(lambda: not home.runs)
     if home.is_lab:
         nodes |= homes.sweep(home)

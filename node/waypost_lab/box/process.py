@@ -10,15 +10,17 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import trio
-from msgspec import Struct
 
 from waypost.daemon import state as states
 from waypost.daemon.ask import ask_node
 from waypost.daemon.state import StateDir
 from waypost.errors import Code, LocalError
+from waypost.protocol.operator import OperatorRequest
+
+A = TypeVar("A")
 
 _START_S: Final = 60.0  #: many start at once on a small machine
 _STOP_S: Final = 10.0
@@ -123,10 +125,10 @@ class NodeProcess:
                 process.kill()
             process.wait()
 
-    async def ask(self, request: Struct) -> Any:
+    async def ask(self, request: OperatorRequest[A]) -> A:
         """Ask it as the operator's verbs do. Raises LocalError(NOT_RUNNING) and whatever the node answers."""
 
-        def ask() -> Any:
+        def ask() -> A:
             with ask_node(self.state, _ASK_S) as node:
                 return node.ask(request)
 

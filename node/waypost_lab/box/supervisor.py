@@ -22,9 +22,9 @@ import trio
 
 from waypost.daemon import admin_socket
 from waypost.errors import Code, WaypostError
-from waypost.limits import TEXT_MAX_CHARS
-from waypost.protocol.operator import Response
+from waypost.protocol.operator import Shape
 from waypost_lab.box import home as homes
+from waypost_lab.box.answers import Healed, LabEnds, LinkShaped, NodeDone
 from waypost_lab.box.box import Box, opened
 from waypost_lab.box.control import EndLab, Request, ShowLab
 from waypost_lab.box.home import Home
@@ -67,7 +67,7 @@ class Supervisor:
             nursery.start_soon(self._obey_signals)
             nursery.start_soon(self._mind_starter)
             path = self._home.control.socket
-            nursery.start_soon(admin_socket.serve, admin_socket.listen(path), path, self.answer, Request)
+            nursery.start_soon(admin_socket.serve, admin_socket.listen(path), path, Request, self.answer)
             if recorder is not None:
                 nursery.start_soon(View(self._box).record)
             nursery.start_soon(self._start)
@@ -117,15 +117,8 @@ class Supervisor:
 
     # ── control ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def answer(self, request: Request) -> Response:
-        """Do what is asked. A refusal is an answer too."""
-        try:
-            found = await self._do(request)
-        except WaypostError as error:
-            return Response(error.code.number, error.detail[:TEXT_MAX_CHARS])
-        return Response(0, "", json.dumps(found, ensure_ascii=False))
-
-    async def _do(self, request: Request) -> dict[str, Any]:
+    async def answer(self, request: Request) -> Shape:
+        """Do what is asked. Raises WaypostError."""
         box = self._box
         match request:
             case ShowLab():
@@ -133,18 +126,18 @@ class Supervisor:
             case Kill(given) | Stop(given) | Start(given):
                 name, action = box.find(given).name, type(request).__name__.lower()
                 await box.do(request)
-                return {"node": name, "action": action, "text": f"{name} {_DONE[action]}."}
+                return NodeDone(name, action, text=f"{name} {_DONE[action]}.")
             case Cut() | Mend() | Slow() | Loss():
                 pairs = box.faults.do(request)
                 text = "\n".join(f"{a} → {b}: {box.network.way(a, b).words() or 'clear'}" for a, b in pairs)
-                return {"from": pairs[0][0], "to": pairs[0][1], "one_way": request.one_way, "text": text}
+                return LinkShaped(*pairs[0], request.one_way, text=text)
             case Heal():
                 healed = box.faults.heal(request)
-                return {"healed": healed, "text": "\n".join(healed) if healed else "There was nothing to heal."}
+                return Healed(tuple(healed), text="\n".join(healed) if healed else "There was nothing to heal.")
             case EndLab(keep):
                 self._keep = keep
                 self._ending.set()
-                return {"pid": os.getpid(), "pids": self._pids()}
+                return LabEnds(os.getpid(), self._pids())
             case _:
                 assert_never(request)
 

@@ -17,6 +17,7 @@ from waypost.daemon.build import SystemClock
 from waypost.errors import Code, WaypostError, describe
 from waypost.links import tcp
 from waypost.links.tls import TlsStream
+from waypost.protocol.custody.fate import State
 from waypost.protocol.operator import Why
 from waypost_lab.app import App
 from waypost_lab.book import Book
@@ -214,13 +215,13 @@ def _whereabouts(home: Home, id_: bytes, sender: str, recipient: str) -> str:
                 trace = asked.ask(Why(id_.hex()))
         except WaypostError as error:
             return "lost" if error.code is Code.UNKNOWN_MESSAGE else f"{node} does not run"
-        match trace["state"]:
-            case "accepted" | "queued" | "waiting" | "deferred":
-                reason = f": {describe(trace['code'])}" if trace["code"] else ""
+        match trace.state:
+            case State.ACCEPTED | State.QUEUED | State.WAITING | State.DEFERRED:
+                reason = f": {describe(trace.code)}" if trace.code else ""
                 return f"waits at {node}{reason}"
-            case "bounced" | "expired":
+            case State.BOUNCED | State.EXPIRED:
                 return "bounced, its sender has not heard yet"
-            case "held":
+            case State.HELD:
                 continue  # the other node has it
             case _:
                 return "lost"

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
 import typer
-from msgspec import Struct
 
-from waypost.cli.outcome import print_json
-from waypost.cli.words import line
+from waypost.cli import outcome
 from waypost.daemon.ask import Node, ask_node
 from waypost.errors import Code, LocalError
+from waypost.protocol.operator import OperatorRequest
+from waypost_lab.box.answers import Done
 from waypost_lab.box.home import Home, default_home
+
+D = TypeVar("D", bound=Done)
 
 Directory = Annotated[
     Path | None,
@@ -59,11 +61,8 @@ def value(parse: Callable[[str], float], text: str) -> float:
         raise LocalError(Code.BAD_REQUEST, f"{problem}. {remedy}") from None
 
 
-def tell(directory: Path | None, request: Struct, *, json: bool) -> None:
+def tell(directory: Path | None, request: OperatorRequest[D], *, json: bool) -> None:
     """Ask one thing, and show the answer."""
     with asked(directory) as node:
-        found: dict[str, Any] = node.ask(request)
-    if json:
-        print_json(found)
-    else:
-        line(found["text"])
+        found = node.ask(request)
+    outcome.tell(found, found.text, as_json=json)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Annotated
 
+import trio
 import typer
 
 from waypost.cli.options import Json
+from waypost.cli.outcome import Exit, print_json
+from waypost_lab.cli.demo_play import Play
+from waypost_lab.cli.interrupt import interruptible
 
 
 def demo(
@@ -23,16 +30,6 @@ def demo(
     Everything happens on this machine's loopback interface and in a temporary directory, which is removed at the end.
     Takes less than 30 seconds. Exit code 1 if any message did not end as it should.
     """
-    import shutil
-    import tempfile
-    from pathlib import Path
-
-    import trio
-
-    from waypost.cli.outcome import Exit, print_json
-    from waypost_lab.cli.demo_play import Play
-    from waypost_lab.cli.interrupt import interruptible
-
     place = Path(tempfile.mkdtemp(prefix="waypost-demo-"))
     play = Play(place, quiet=json, stay=stay, static=static)
     try:

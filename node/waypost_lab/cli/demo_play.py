@@ -10,11 +10,13 @@ from typing import Any, Final
 
 import trio
 
+from waypost.cli.sentences import step
+from waypost.cli.shapes import ProfileStep
 from waypost.cli.tables import console, table
-from waypost.cli.words import moment, reason, remedy, step
+from waypost.cli.words import moment, reason, remedy
 from waypost.client import Client, Sent, SentState, connect, join
 from waypost.errors import Code, LocalError, WaypostError
-from waypost.protocol.operator import AddUser, GetStatus, Why
+from waypost.protocol.operator import AddUser, GetStatus, TraceStep, Why
 from waypost_lab.box.process import NodeProcess
 
 _DISCOVERY_S: Final = 5.0
@@ -37,7 +39,7 @@ class Sending:
     state: str = "lost"
     code: int = 0
     seconds: float = 0.0
-    trace: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    trace: dict[str, tuple[TraceStep, ...] | tuple[ProfileStep, ...]] = field(default_factory=dict)
 
     @property
     def is_good(self) -> bool:
@@ -128,7 +130,7 @@ class Play:
         for node in self._nodes:
             status = await node.ask(GetStatus())
             self._say(f"{node.name} listens at 127.0.0.1 port {node.port}; its key has the fingerprint")
-            self._say(f"  {status['fingerprint']}")
+            self._say(f"  {status.fingerprint}")
         self._title("They find each other")
         begun = trio.current_time()
         if not self._static:
@@ -156,7 +158,7 @@ class Play:
         with trio.move_on_after(within_s):
             while True:
                 found = [await node.ask(GetStatus()) for node in self._nodes]
-                if all(any(peer["linked"] for peer in status["peers"]) for status in found):
+                if all(any(peer.linked for peer in status.peers) for status in found):
                     return True
                 await trio.sleep(0.05)
         return False
@@ -165,7 +167,7 @@ class Play:
         self._title("Each provider invites a user, whose app joins")
         for node, user in zip(self._nodes, ("alice", "bob"), strict=True):
             added = await node.ask(AddUser(user))
-            address = await join(added["invite"], self._place / user, label="demo")
+            address = await join(added.invite, self._place / user, label="demo")
             self._say(f"{address} has joined by invite and published key packages; the keys were made by the app.")
 
     # ── one message ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -223,16 +225,15 @@ class Play:
     async def _trace(self, result: Sending, sent: Sent) -> None:
         for node in self._nodes:
             try:
-                result.trace[node.name] = (await node.ask(Why(result.id)))["rows"]
+                result.trace[node.name] = (await node.ask(Why(result.id))).rows
             except WaypostError as error:
                 if error.code is not Code.UNKNOWN_MESSAGE:
                     raise
         if not any(result.trace.values()):
             # Without the recipient's keys there is no envelope, so only the app knows of it.
             history = await sent.history()
-            told = [{"at_ms": each.at_ms, "event": each.state.value, "code": each.code} for each in history]
-            result.trace["app"] = told
-        lines = [(row["at_ms"], name, step(row)) for name, rows in result.trace.items() for row in rows]
+            result.trace["app"] = tuple(ProfileStep(each.at_ms, each.state, each.code) for each in history)
+        lines = [(row.at_ms, name, step(row)) for name, rows in result.trace.items() for row in rows]
         self._say(f"  The trace of {result.id}:")
         for at_ms, name, words in sorted(lines, key=lambda line: line[0]):
             self._say(f"    {moment(at_ms)}  {'the app' if name == 'app' else name:12}  {words}", style="dim")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 from rich.console import Group, RenderableType
@@ -15,6 +16,7 @@ from waypost.cli.outcome import print_json
 from waypost.cli.tables import console, table
 from waypost.cli.words import duration, size
 from waypost.daemon.ask import Node
+from waypost_lab.box.answers import LabLink, LabNode, LabNow
 from waypost_lab.box.control import ShowLab
 from waypost_lab.cli.asking import Directory, asked
 
@@ -49,14 +51,13 @@ def follow(node: Node) -> None:
             live.update(view(node.ask(ShowLab())), refresh=True)
 
 
-def view(found: dict[str, Any]) -> RenderableType:
+def view(found: LabNow) -> RenderableType:
     """Nodes, and those links that have something to tell."""
-    nodes, links = found["nodes"], found["links"]
-    running = [node for node in nodes if node["state"] == "up"]
-    linked = sum(link["linked"] for link in links if link["from"] < link["to"])
+    running = [node for node in found.nodes if node.state == "up"]
+    linked = sum(link.linked for link in found.links if link.source < link.to)
     head = (
-        f"[bold]{escape(found['title'])}[/bold]  up {duration(found['uptime_s'])}  {escape(found['directory'])}",
-        f"{len(running)} of {len(nodes)} nodes run, {linked} links, {found['users']} users; {_memory(running)}",
+        f"[bold]{escape(found.title)}[/bold]  up {duration(found.uptime_s)}  {escape(found.directory)}",
+        f"{len(running)} of {len(found.nodes)} nodes run, {linked} links, {found.users} users; {_memory(running)}",
     )
     columns = (
         "node",
@@ -72,10 +73,10 @@ def view(found: dict[str, Any]) -> RenderableType:
         "#PSS",
         "",
     )
-    parts: list[RenderableType] = [*head, table(columns, map(_node_row, nodes))]
-    telling = [link for link in links if link["fault"] or link["waiting"] or link["error"]]
+    parts: list[RenderableType] = [*head, table(columns, map(_node_row, found.nodes))]
+    telling = [link for link in found.links if link.fault or link.waiting or link.error]
     if telling:
-        telling.sort(key=lambda link: (not link["fault"], -link["waiting"]))
+        telling.sort(key=lambda link: (not link.fault, -link.waiting))
         parts.append(
             table(("from", "to", "state", "#waiting", "#out/s", "fault", ""), map(_link_row, telling[:_LINKS_SHOWN]))
         )
@@ -84,35 +85,34 @@ def view(found: dict[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
-def _node_row(node: dict[str, Any]) -> tuple[object, ...]:
-    colour = {"up": "green", "starting": "yellow"}.get(node["state"], "red")
+def _node_row(node: LabNode) -> tuple[object, ...]:
+    colour = {"up": "green", "starting": "yellow"}.get(node.state, "red")
     return (
-        node["name"],
-        f"[{colour}]{node['state']}[/{colour}]",
-        node["links"],
-        node["devices"],
-        node["accepted"],
-        node["accepted_per_s"],
-        node["given_per_s"],
-        node["waiting"],
-        node["stored"],
-        size(node["rss"]),
-        size(node["pss"]) if node["pss"] else "–",
-        escape(node["error"]),
+        node.name,
+        f"[{colour}]{node.state}[/{colour}]",
+        node.links,
+        node.devices,
+        node.accepted,
+        node.accepted_per_s,
+        node.given_per_s,
+        node.waiting,
+        node.stored,
+        size(node.rss),
+        size(node.pss) if node.pss else "–",
+        escape(node.error),
     )
 
 
-def _link_row(link: dict[str, Any]) -> tuple[object, ...]:
-    fault = f"[red]{link['fault']}[/red]" if link["fault"] else ""
-    columns = (link["from"], link["to"], link["state"], link["waiting"], link["given_per_s"], fault)
-    return (*columns, escape(link["error"]))
+def _link_row(link: LabLink) -> tuple[object, ...]:
+    fault = f"[red]{link.fault}[/red]" if link.fault else ""
+    return (link.source, link.to, link.state, link.waiting, link.given_per_s, fault, escape(link.error))
 
 
-def _memory(nodes: list[dict[str, Any]]) -> str:
+def _memory(nodes: Sequence[LabNode]) -> str:
     """Resident memory, most and mean."""
-    held = [node["rss"] for node in nodes if node["rss"]]
+    held = [node.rss for node in nodes if node.rss]
     if not held:
         return "memory unknown"
-    shared = sum(node["pss"] for node in nodes)
+    shared = sum(node.pss for node in nodes)
     together = f", {size(shared)} together" if shared else ""
     return f"RSS {size(max(held))} at most, {size(sum(held) / len(held))} each{together}"

@@ -15,7 +15,7 @@ from waypost.cli.words import line
 from waypost_lab.simulate.plan import Kind, Plan
 from waypost_lab.simulate.run import Result
 from waypost_lab.simulate.run import simulate as play
-from waypost_lab.simulate.shrink import shrink
+from waypost_lab.simulate.shrink import shrink as smaller
 from waypost_lab.timeline import Recorder
 
 _EVENTS_SHOWN = 20
@@ -89,7 +89,7 @@ def _explain(result: Result, budget_s: float) -> None:
     for violation in result.violations[:_EVENTS_SHOWN]:
         line(f"at {violation.at_s:.3f} s  {violation.promise}: {violation.text}")
     if budget_s:
-        smallest = shrink(result, play, budget_s)
+        smallest = smaller(result, play, budget_s)
         if smallest is not result:
             line(f"\nLess that fails too, at event {smallest.broken_at}:  {smallest.plan.command()}")
             result = smallest

@@ -42,7 +42,7 @@ def up(
     Everything is on the loopback interface and in one directory. Ctrl-C, or waypost lab down, ends it and removes that.
     """
     text = _plan_text(nodes, users, file)
-    home = _home(directory)
+    home = home_of(directory)
     homes.make(home, text)
     lab = launch(home, record, _progress(quiet=json))
     if detach:
@@ -66,11 +66,7 @@ def down(
     json: Json = False,
 ) -> None:
     """Stop all nodes of a lab, remove what it has made, and see that nothing is left. Exit code 1 if something is."""
-    _end(_home(directory), keep=keep, json=json)
-
-
-def _home(directory: Path | None) -> Home:
-    return home_of(directory)
+    _end(home_of(directory), keep=keep, json=json)
 
 
 def _plan_text(nodes: int | None, users: int | None, file: Path | None) -> str:

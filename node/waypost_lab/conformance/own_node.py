@@ -34,7 +34,7 @@ class OwnNode(NodeProcess):
     async def invites(self) -> list[str]:
         """For alice, for bob, and a further one for alice."""
         asked = (AddUser("alice"), AddUser("bob"), AddUser("alice", again=True))
-        return [str((await self.ask(each))["invite"]) for each in asked]
+        return [(await self.ask(each)).invite for each in asked]
 
 
 @asynccontextmanager

@@ -5,46 +5,42 @@ They are also what `waypost lab` says to a running lab, so each has a number tha
 
 from __future__ import annotations
 
-from msgspec import Struct
-
 from waypost.protocol.frames.fields import Name
+from waypost.protocol.operator import OperatorRequest
+from waypost_lab.box.answers import Done, Healed, LinkShaped, NodeDone
 
 
-class _Fault(Struct, frozen=True, array_like=True, gc=False):
-    """Base of all; holds the encoding options in one place."""
-
-
-class Kill(_Fault, frozen=True, tag=10):
+class Kill(OperatorRequest[NodeDone], frozen=True, tag=10):
     """As `kill -9`: what was not committed is gone, and the kernel closes the connections."""
 
     node: Name
 
 
-class PowerLoss(_Fault, frozen=True, tag=11):
+class PowerLoss(OperatorRequest[Done], frozen=True, tag=11):
     """As `Kill`, and nobody is told: connections stay half-open on the other side."""
 
     node: Name
 
 
-class Stop(_Fault, frozen=True, tag=12):
+class Stop(OperatorRequest[NodeDone], frozen=True, tag=12):
     """In good order, as SIGTERM does."""
 
     node: Name
 
 
-class Start(_Fault, frozen=True, tag=13):
+class Start(OperatorRequest[NodeDone], frozen=True, tag=13):
     """Again, with what its disk holds."""
 
     node: Name
 
 
-class Leave(_Fault, frozen=True, tag=14):
+class Leave(OperatorRequest[Done], frozen=True, tag=14):
     """For good, with a tombstone."""
 
     node: Name
 
 
-class Cut(_Fault, frozen=True, tag=20):
+class Cut(OperatorRequest[LinkShaped], frozen=True, tag=20):
     """Nothing passes any more from `a` to `b`, nor back unless `one_way`; nobody is told."""
 
     a: Name
@@ -52,7 +48,7 @@ class Cut(_Fault, frozen=True, tag=20):
     one_way: bool = False
 
 
-class Mend(_Fault, frozen=True, tag=21):
+class Mend(OperatorRequest[LinkShaped], frozen=True, tag=21):
     """The way is no longer cut; what else is wrong with it stays."""
 
     a: Name
@@ -60,7 +56,7 @@ class Mend(_Fault, frozen=True, tag=21):
     one_way: bool = False
 
 
-class Slow(_Fault, frozen=True, tag=22):
+class Slow(OperatorRequest[LinkShaped], frozen=True, tag=22):
     """Everything takes so long in each direction, and up to `jitter_s` more; 0 takes it back."""
 
     a: Name
@@ -70,7 +66,7 @@ class Slow(_Fault, frozen=True, tag=22):
     one_way: bool = False
 
 
-class Loss(_Fault, frozen=True, tag=23):
+class Loss(OperatorRequest[LinkShaped], frozen=True, tag=23):
     """This share of what is sent (0 to 1) is lost, and must be sent again; 0 takes it back."""
 
     a: Name
@@ -79,52 +75,52 @@ class Loss(_Fault, frozen=True, tag=23):
     one_way: bool = False
 
 
-class Heal(_Fault, frozen=True, tag=24):
+class Heal(OperatorRequest[Healed], frozen=True, tag=24):
     """All ways between two are open and perfect again, both ways; between all if none are named."""
 
     a: Name = ""
     b: Name = ""
 
 
-class FullDisk(_Fault, frozen=True, tag=30):
+class FullDisk(OperatorRequest[Done], frozen=True, tag=30):
     """There is no room for more than the node's disk holds now."""
 
     node: Name
 
 
-class FreeDisk(_Fault, frozen=True, tag=31):
+class FreeDisk(OperatorRequest[Done], frozen=True, tag=31):
     """There is room again."""
 
     node: Name
 
 
-class SlowDisk(_Fault, frozen=True, tag=32):
+class SlowDisk(OperatorRequest[Done], frozen=True, tag=32):
     """A commit takes so long from now on; 0: as long as on a good disk."""
 
     node: Name
     commit_s: float = 0.0
 
 
-class Skew(_Fault, frozen=True, tag=33):
+class Skew(OperatorRequest[Done], frozen=True, tag=33):
     """How far the clock of a node or of a user's machine is ahead; negative: behind; 0: it is right."""
 
     who: Name
     seconds: float = 0.0
 
 
-class LoseKey(_Fault, frozen=True, tag=34):
+class LoseKey(OperatorRequest[Done], frozen=True, tag=34):
     """While the node is down: its key is gone, and it comes back with a new one."""
 
     node: Name
 
 
-class Backup(_Fault, frozen=True, tag=35):
+class Backup(OperatorRequest[Done], frozen=True, tag=35):
     """As `waypost backup`; the last one counts."""
 
     node: Name
 
 
-class Restore(_Fault, frozen=True, tag=36):
+class Restore(OperatorRequest[Done], frozen=True, tag=36):
     """As `waypost restore`, while the node is down: the state of its backup, under a new epoch."""
 
     node: Name

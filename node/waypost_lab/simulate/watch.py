@@ -89,7 +89,7 @@ class Watch:
         to = self._world.apps[letter.recipient]
         relay = self._world.machines[to.node].relay
         boxes = relay.accounts.device_mailboxes(Address.of(letter.recipient))
-        return any(relay.store.usage(box).items >= relay.settings.quotas.mailbox_envelopes // 2 for box in boxes)
+        return any(relay.usages.of(box).items >= relay.settings.quotas.mailbox_envelopes // 2 for box in boxes)
 
     # ── links after a start ─────────────────────────────────────────────────────────────────────────────────────────
 

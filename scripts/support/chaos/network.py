@@ -12,7 +12,7 @@ from typing import Any
 import trio
 from scripts.support.chaos.runs import LIMITS, Say, opened_with
 
-from waypost.protocol.operator import ActOnQueue
+from waypost.protocol.operator import ActOnQueue, QueueAction
 from waypost_lab.app import App
 from waypost_lab.box import home as homes
 from waypost_lab.box.box import Box
@@ -165,4 +165,4 @@ async def _retry(box: Box) -> None:
     for member in box.members.values():
         for other in box.plan.names:
             if other != member.name:
-                await member.process.ask(ActOnQueue(other, "retry"))
+                await member.process.ask(ActOnQueue(other, QueueAction.RETRY))

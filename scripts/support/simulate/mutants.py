@@ -33,8 +33,6 @@ class Mutant:
         return source
 
 
-_SETTLEMENT = "from waypost.storage.store import Keep, Parcel, ParcelKind, Placed"
-
 MUTANTS = (
     Mutant(
         "dedup",
@@ -78,10 +76,9 @@ MUTANTS = (
         "what has expired is deleted, and nobody is told",
         "waypost.relay.custody.upkeep",
         (
-            (_SETTLEMENT, _SETTLEMENT + ", Settlement"),
             (
                 "self._outcomes.give_up(mailbox, parcel, expired, Code.EXPIRED, owner, keep)",
-                "self._ledger.settle(Settlement(mailbox, [parcel.seq]))",
+                "self._outcomes.give_up(mailbox, parcel, (), Code.EXPIRED, owner)",
             ),
         ),
     ),
@@ -95,7 +92,7 @@ MUTANTS = (
         "claims-burn",
         "a claim that is repeated is answered anew",
         "waypost.relay.services.keys",
-        (("given = await self._store.answered(request, digest)", "given = None"),),
+        (("given = await self._store.read(AnswerTo(request, digest))", "given = None"),),
     ),
     # What simulations have found in the relay, put back.
     Mutant(

@@ -108,8 +108,8 @@ async def test_nodes_that_do_not_run_are_shown_as_such(tmp_path: Path) -> None:
     async with box(tmp_path) as (made, _):
         made.faults.do(Cut("birdy", "finch"))
         seen = await View(made).look()
-    assert {node["state"] for node in seen["nodes"]} == {"down"}
-    assert {node["pid"] for node in seen["nodes"]} == {None}
-    assert len(seen["links"]) == 6
-    cut = {(link["from"], link["to"]) for link in seen["links"] if link["fault"] == "cut"}
+    assert {node.state for node in seen.nodes} == {"down"}
+    assert {node.pid for node in seen.nodes} == {None}
+    assert len(seen.links) == 6
+    cut = {(link.source, link.to) for link in seen.links if link.fault == "cut"}
     assert cut == {(BIRDY, FINCH), (FINCH, BIRDY)}

@@ -11,8 +11,8 @@ from waypost.clock import MINUTE_MS
 from waypost.errors import LocalError
 from waypost.limits import MIB
 from waypost.links import pump
+from waypost.protocol.directory.trust import Mode
 from waypost.relay.federation import own_record
-from waypost.routing.policy import Mode
 from waypost_lab.conformance.bench import Bench
 from waypost_lab.conformance.check import Check, Need, Ruling, Verdict
 

@@ -5,28 +5,25 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 
 from waypost.client.mail import history
+from waypost.client.mail.chance import spread
 from waypost.client.mail.incoming import Incoming
 from waypost.client.mail.journal import Journal
 from waypost.client.mail.link import Handler, OpenLink
 from waypost.client.mail.outgoing import Outgoing, Ready
-from waypost.client.mail.retry import resend_after_ms
-from waypost.client.mail.waking import Changes, Wakeup
+from waypost.client.mail.waking import ChangeEvents, Wakeup
 from waypost.client.profile.database import Database
-from waypost.clock import SECOND_MS, Instant, WallMs
-from waypost.errors import Code
+from waypost.clock import SECOND_MS, WallMs
 from waypost.ids import Address
 from waypost.limits import CLIENT_UPKEEP_S
+from waypost.protocol.custody.app import Offering
 from waypost.protocol.custody.messages import Outcome, Refusal
+from waypost.protocol.custody.transfer import Room
 from waypost.protocol.frames.messages import Notice, NoticeKind
-
-#: Refusals that are about the node as a whole: the rest of the mail would only be refused as well.
-_NODE_CODES = frozenset(
-    code.number for code in (Code.STORE_FULL, Code.RATE_LIMITED, Code.INTERNAL, Code.BUSY, Code.CLOSING)
-)
 
 #: The one name in `Carrier.arrivals`.
 ARRIVED = b"inbox"
@@ -52,12 +49,10 @@ class Carrier(Handler):
         self._incoming = incoming
         self._wall_ms = wall_ms
         self._random = random
-        self._in_flight: set[int] = set()
-        self._pauses = 0
-        self._paused_until: Instant = 0.0
+        self._offering: Offering[int] = Offering()
         self.offers = Wakeup()  #: for whoever has put a message into an envelope
         self.keys_low = Wakeup()  #: called when the node runs out of keys of this device
-        self.arrivals = Changes()  #: by ARRIVED
+        self.arrivals = ChangeEvents()  #: by ARRIVED
 
     # ── events of the link ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -68,16 +63,12 @@ class Carrier(Handler):
         return refusals
 
     async def settled(self, token: object, at_ms: WallMs, refusals: Sequence[Refusal]) -> None:
-        if not isinstance(token, _Offer):
+        if not isinstance(token, _OfferedMail):
             return
         times = at_ms, self._wall_ms()
         changed = await self._database.run(lambda conn: self._outgoing.settle(conn, token.ready, refusals, times))
-        self._in_flight -= {ready.row for ready in token.ready}
-        if any(refusal.code in _NODE_CODES for refusal in refusals):
-            self._paused_until = anyio.current_time() + resend_after_ms(self._pauses, self._random) / SECOND_MS
-            self._pauses += 1
-        else:
-            self._pauses = 0
+        rows = [ready.row for ready in token.ready]
+        self._offering.settled(rows, refusals, anyio.current_time(), spread(self._random))
         self._journal.tell(changed)
         self.offers.call()
 
@@ -95,30 +86,19 @@ class Carrier(Handler):
 
     async def offer(self, link: OpenLink) -> None:
         """For ever, beside a link."""
-        self._in_flight.clear()
-        self._paused_until, self._pauses = 0.0, 0
+        offering = self._offering = Offering()
         while True:
-            now = anyio.current_time()
+            now, now_ms = anyio.current_time(), self._wall_ms()
             room = link.session.room
             wait_s = CLIENT_UPKEEP_S
-            if now < self._paused_until:
-                wait_s = self._paused_until - now
+            if now < offering.paused_until:
+                wait_s = offering.paused_until - now
             elif room.envelopes and room.bytes:
-                now_ms = self._wall_ms()
-
-                def choose(
-                    conn: sqlite3.Connection,
-                    now_ms: WallMs = now_ms,
-                    items: int = room.envelopes,
-                    size: int = room.bytes,
-                ) -> tuple[list[Ready], WallMs | None]:
-                    ready = self._outgoing.ready(conn, now_ms, items, size, self._in_flight)
-                    return ready, self._outgoing.next_due(conn, now_ms)
-
-                ready, due_ms = await self._database.run(choose)
+                ready, due_ms = await self._database.run(partial(self._choose, now_ms, room))
                 if ready and not link.session.closed:
-                    self._in_flight.update(item.row for item in ready)
-                    link.session.offer([item.envelope for item in ready], [item.id for item in ready], _Offer(ready))
+                    offering.offered(item.row for item in ready)
+                    envelopes, ids = [item.envelope for item in ready], [item.id for item in ready]
+                    link.session.offer(envelopes, ids, _OfferedMail(ready))
                     link.wake()
                     continue
                 if due_ms is not None:
@@ -126,9 +106,12 @@ class Carrier(Handler):
             # More room comes with a receipt, which calls.
             await self.offers.wait(wait_s)
 
+    def _choose(self, now_ms: WallMs, room: Room, conn: sqlite3.Connection) -> tuple[list[Ready], WallMs | None]:
+        return self._outgoing.ready(conn, now_ms, room, self._offering), self._outgoing.next_due(conn, now_ms)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Offer:
+class _OfferedMail:
     """What a receipt is about."""
 
     ready: Sequence[Ready]

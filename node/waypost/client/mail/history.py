@@ -13,9 +13,9 @@ from enum import IntEnum
 
 from waypost.client.mail.status import Status, follows
 from waypost.clock import WallMs
-from waypost.errors import Code
 from waypost.ids import Address, parse_address
 from waypost.limits import JOURNAL_LIFETIME_MS, STATUSES_PER_MESSAGE_MAX
+from waypost.protocol.custody.app import end_of
 from waypost.protocol.custody.fate import State
 from waypost.protocol.custody.messages import Outcome
 from waypost.protocol.frames.fields import ID_BYTES
@@ -25,7 +25,7 @@ from waypost.protocol.frames.messages import Notice, NoticeKind
 Changed = list[bytes]
 
 
-class Stage(IntEnum):
+class SendStage(IntEnum):
     """How far a message is for one recipient, as the database has it.
 
     Where SQL spells the number, a partial index is used: it would not be for a bound value.
@@ -78,22 +78,26 @@ def note(conn: sqlite3.Connection, recipient: int, status: Status) -> Changed:
     else:
         _write(conn, recipient, n + 1 if n + 1 < STATUSES_PER_MESSAGE_MAX else n, status)
     if status.state.is_final:
-        conn.execute("UPDATE recipient SET stage = ? WHERE id = ?", (Stage.ENDED, recipient))
-        release(conn, message)
+        conn.execute("UPDATE recipient SET stage = ? WHERE id = ?", (SendStage.ENDED, recipient))
+        release_content(conn, message)
+        _release_envelopes(conn, message)
     return [local]
 
 
-def release(conn: sqlite3.Connection, message: int) -> None:
-    """Take out of the database what no recipient needs any more: the content, and envelopes."""
+def release_content(conn: sqlite3.Connection, message: int) -> None:
+    """Take a content out of the database that no recipient needs any more."""
     conn.execute(
         "UPDATE message SET content = NULL, size = 0 WHERE id = ? AND size > 0"
         " AND NOT EXISTS (SELECT 1 FROM recipient WHERE message = message.id AND stage = ?)",
-        (message, Stage.UNSEALED),
+        (message, SendStage.UNSEALED),
     )
+
+
+def _release_envelopes(conn: sqlite3.Connection, message: int) -> None:
     conn.execute(
         "UPDATE envelope SET data = NULL, due_ms = NULL WHERE message = ? AND due_ms IS NOT NULL"
         " AND NOT EXISTS (SELECT 1 FROM recipient WHERE envelope = envelope.id AND stage = ?)",
-        (message, Stage.SEALED),
+        (message, SendStage.SEALED),
     )
 
 
@@ -108,7 +112,7 @@ def noticed(conn: sqlite3.Connection, notice: Notice, now_ms: WallMs) -> Changed
         rows = conn.execute(
             "SELECT recipient.id FROM envelope JOIN recipient ON recipient.envelope = envelope.id"
             " WHERE envelope_id = ? AND stage IN (?, ?) ORDER BY recipient.id",
-            (id_, Stage.SEALED, Stage.TAKEN),
+            (id_, SendStage.SEALED, SendStage.TAKEN),
         ).fetchall()
         for (recipient,) in rows:
             changed += note(conn, recipient, status)
@@ -121,7 +125,7 @@ def reported(conn: sqlite3.Connection, me: Address, outcomes: Iterable[Outcome])
     for outcome in outcomes:
         if outcome.sender not in (me.user, str(me)):
             continue
-        status = Status(_end_of(outcome.code), outcome.at_ms, outcome.code)
+        status = Status(end_of(outcome.code), outcome.at_ms, outcome.code)
         for id_ in split(outcome.ids):
             row = conn.execute(
                 "SELECT recipient.id FROM envelope JOIN recipient ON recipient.envelope = envelope.id"
@@ -175,12 +179,6 @@ def forget(conn: sqlite3.Connection, now_ms: WallMs) -> None:
 def split(ids: bytes) -> list[bytes]:
     """Whole ids, one after the other; a rest that is none is left out."""
     return [ids[at : at + ID_BYTES] for at in range(0, len(ids) - ID_BYTES + 1, ID_BYTES)]
-
-
-def _end_of(code: int) -> State:
-    if code == 0:
-        return State.DELIVERED
-    return State.EXPIRED if code == Code.EXPIRED.number else State.BOUNCED
 
 
 def _write(conn: sqlite3.Connection, recipient: int, n: int, status: Status) -> None:

@@ -10,18 +10,16 @@ from typing import Annotated, Protocol
 from msgspec import Meta, Struct
 
 from waypost.client.profile.at_rest import AtRest
-from waypost.clock import SECOND_MS, WallMs
+from waypost.clock import WallMs
 from waypost.errors import Code, PeerFault
 from waypost.ids import Address, id_text
 from waypost.limits import (
     BODY_MAX_BYTES,
-    CLOCK_TOLERANCE_MS,
-    EXPIRY_MAX_S,
-    SEEN_EXTRA_MS,
     UNREAD_MAX_BYTES,
     UNREAD_MAX_MESSAGES,
 )
-from waypost.protocol.custody.envelope import Envelope, decode_envelope, sender_of
+from waypost.protocol.custody.app import fault_of, known_until_ms
+from waypost.protocol.custody.envelope import Envelope, decode_envelope
 from waypost.protocol.custody.messages import Refusal
 from waypost.protocol.frames.codec import pack, read
 from waypost.protocol.frames.fields import Name
@@ -49,7 +47,7 @@ class Message:
         return self.body.decode("utf-8", "replace")
 
 
-class Stored(Struct, frozen=True, array_like=True):
+class StoredMessage(Struct, frozen=True, array_like=True):
     """A received message as the database has it, encrypted."""
 
     sender: Name
@@ -62,23 +60,23 @@ class Stored(Struct, frozen=True, array_like=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadEnvelope:
     """What an envelope was found to say. `digest`: the content's, whatever envelope it came in; None: not readable."""
 
-    message: Stored
+    message: StoredMessage
     digest: bytes | None
 
 
-class Read(Protocol):
+class EnvelopeOpener(Protocol):
     """Opens an envelope; what cannot be opened is a message too. Raises LocalError(STATE_DAMAGED)."""
 
-    def __call__(self, conn: sqlite3.Connection, envelope: Envelope, now_ms: WallMs, /) -> Reading: ...
+    def __call__(self, conn: sqlite3.Connection, envelope: Envelope, now_ms: WallMs, /) -> ReadEnvelope: ...
 
 
 class Incoming:
     """Everything works inside a transaction."""
 
-    def __init__(self, address: Address, at_rest: AtRest, read_envelope: Read) -> None:
+    def __init__(self, address: Address, at_rest: AtRest, read_envelope: EnvelopeOpener) -> None:
         self._address = address
         self._at_rest = at_rest
         self._read = read_envelope
@@ -110,26 +108,17 @@ class Incoming:
             envelope = decode_envelope(data)
         except PeerFault as fault:
             return fault.code
-        if envelope.provider != self._address.provider or self._address.user not in envelope.users:
-            return Code.NOT_OURS
-        if sender_of(envelope) is None:
-            return Code.MALFORMED_ENVELOPE
-        # Ids are forgotten after this time: later, a duplicate would not be recognised.
-        if envelope.expires_ms + SEEN_EXTRA_MS <= now_ms:
-            return Code.EXPIRED
-        # Ids are kept until a time counted from this one. Sender, node and device may differ by a tolerance each.
-        if envelope.created_ms > now_ms + 2 * CLOCK_TOLERANCE_MS:
-            return Code.FROM_FUTURE
+        if (code := fault_of(envelope, self._address, now_ms)) is not None:
+            return code
         reading = self._read(conn, envelope, now_ms)
         digest = reading.digest
         # The same content in another envelope is a replay by somebody on the way.
         if digest and conn.execute("SELECT 1 FROM inbox WHERE digest = ?", (digest,)).fetchone():
             return None
         locked = self._at_rest.lock(pack(reading.message), b"inbox " + envelope_id)
-        forget_ms = envelope.created_ms + EXPIRY_MAX_S * SECOND_MS + SEEN_EXTRA_MS
         conn.execute(
             "INSERT INTO inbox (envelope_id, digest, received_ms, forget_ms, size, message) VALUES (?, ?, ?, ?, ?, ?)",
-            (envelope_id, digest, now_ms, forget_ms, len(locked), locked),
+            (envelope_id, digest, now_ms, known_until_ms(envelope), len(locked), locked),
         )
         return None
 
@@ -143,7 +132,7 @@ class Incoming:
         if row is None:
             return None
         number, envelope_id, received_ms, locked = row
-        stored = read(self._at_rest.unlock(locked, b"inbox " + envelope_id), Stored, Code.STATE_DAMAGED)
+        stored = read(self._at_rest.unlock(locked, b"inbox " + envelope_id), StoredMessage, Code.STATE_DAMAGED)
         return number, Message(
             id_text(envelope_id),
             stored.sender,

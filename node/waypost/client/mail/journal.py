@@ -9,7 +9,7 @@ import anyio
 
 from waypost.client.mail import history
 from waypost.client.mail.history import Changed, SentRecord
-from waypost.client.mail.waking import Changes
+from waypost.client.mail.waking import ChangeEvents
 from waypost.client.profile.database import Database
 
 
@@ -18,7 +18,7 @@ class Journal:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._changes = Changes()
+        self._changes = ChangeEvents()
 
     async def change(self, work: Callable[[sqlite3.Connection], Changed]) -> Changed:
         """`work` in one transaction (see `Database.run`); those who wait for what it has changed are woken."""

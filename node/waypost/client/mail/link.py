@@ -7,6 +7,7 @@ from typing import Protocol
 
 import anyio
 
+from waypost.client.mail.chance import spread
 from waypost.client.profile.database import Offload
 from waypost.client.profile.profile import Profile
 from waypost.clock import WallMs
@@ -215,7 +216,7 @@ class LinkKeeper:
                 if self._closing:
                     return
                 failures = 0 if well else min(failures + 1, len(RECONNECT_S) - 1)
-                await anyio.sleep(RECONNECT_S[failures] * (1 - int.from_bytes(self._random(2), "big") / 2**17))
+                await anyio.sleep(RECONNECT_S[failures] * (1 - spread(self._random) / 2))
 
     async def up(self) -> OpenLink:
         """The link, as soon as there is one."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from waypost.client.mail import history
-from waypost.client.mail.history import Changed, Stage
-from waypost.client.mail.retry import RESEND_MAX_MS, resend_after_ms
+from waypost.client.mail.chance import spread
+from waypost.client.mail.history import Changed, SendStage
 from waypost.client.mail.status import Status
 from waypost.client.profile.at_rest import AtRest
 from waypost.clock import SECOND_MS, WallMs
@@ -20,9 +20,11 @@ from waypost.crypto.keys import envelope_id
 from waypost.errors import Code, Refused, is_for_good
 from waypost.ids import Address, parse_address
 from waypost.limits import SEAL_AT_ONCE, UNSENT_MAX_BYTES, UNSENT_MAX_MESSAGES
+from waypost.protocol.custody.app import Ended, Offering, Taken, Waits, verdict_on
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
 from waypost.protocol.custody.fate import State
 from waypost.protocol.custody.messages import Refusal
+from waypost.protocol.custody.transfer import Room
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Outgoing:
         for address in draft.recipients:
             recipient = conn.execute(
                 "INSERT INTO recipient (message, address, stage) VALUES (?, ?, ?)",
-                (message, str(address), Stage.UNSEALED),
+                (message, str(address), SendStage.UNSEALED),
             ).lastrowid
             history.begin(conn, recipient or 0, Status(State.QUEUED, draft.created_ms))
 
@@ -137,9 +139,9 @@ class Outgoing:
         ).lastrowid
         conn.executemany(
             "UPDATE recipient SET envelope = ?, stage = ? WHERE id = ?",
-            [(envelope, Stage.SEALED, recipient) for recipient in recipients],
+            [(envelope, SendStage.SEALED, recipient) for recipient in recipients],
         )
-        history.release(conn, message)
+        history.release_content(conn, message)
         return [local]
 
     def no_keys(self, conn: sqlite3.Connection, address: Address, code: int, times: tuple[WallMs, WallMs]) -> Changed:
@@ -164,24 +166,14 @@ class Outgoing:
 
     # ── with an envelope ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def ready(
-        self, conn: sqlite3.Connection, now_ms: WallMs, max_items: int, max_bytes: int, in_flight: set[int]
-    ) -> list[Ready]:
+    def ready(self, conn: sqlite3.Connection, now_ms: WallMs, room: Room, offering: Offering[int]) -> list[Ready]:
         """The next to be offered, in the order in which they were sent."""
-        chosen: list[int] = []
-        rows = conn.execute(
+        due = conn.execute(
             "SELECT id, size FROM envelope WHERE due_ms <= ? ORDER BY message, id LIMIT ?",
-            (now_ms, max_items + len(in_flight)),
+            (now_ms, room.envelopes + offering.in_flight),
         ).fetchall()
-        for row, size in rows:
-            if row in in_flight:
-                continue
-            max_bytes -= size
-            if max_bytes < 0 or len(chosen) >= max_items:
-                break
-            chosen.append(row)
         select = "SELECT id, envelope_id, data FROM envelope WHERE id = ?"
-        return [Ready(*conn.execute(select, (row,)).fetchone()) for row in chosen]
+        return [Ready(*conn.execute(select, (row,)).fetchone()) for row in offering.choose(due, room)]
 
     def next_due(self, conn: sqlite3.Connection, now_ms: WallMs) -> WallMs | None:
         """When the next message that waits is due."""
@@ -200,41 +192,39 @@ class Outgoing:
         by_index = {refusal.index: refusal for refusal in refusals}
         changed: list[bytes] = []
         for index, ready in enumerate(batch):
-            refusal = by_index.get(index)
-            if refusal is None:
-                changed += self._taken(conn, ready.row, Status(State.ACCEPTED, at_ms))
-            elif is_for_good(refusal.code):
-                state = State.EXPIRED if refusal.code == Code.EXPIRED.number else State.BOUNCED
-                changed += self._note_envelope(conn, ready.row, Status(state, now_ms, refusal.code))
-            else:
-                changed += self._defer(conn, ready.row, refusal, now_ms)
+            (tries,) = conn.execute("SELECT tries FROM envelope WHERE id = ?", (ready.row,)).fetchone()
+            match verdict_on(by_index.get(index), tries, spread(self._random)):
+                case Taken():
+                    self._take_out(conn, ready.row)
+                    status = Status(State.ACCEPTED, at_ms)
+                case Ended(state, code):
+                    status = Status(state, now_ms, code)
+                case Waits(code, wait_ms):
+                    self._defer(conn, ready.row, now_ms + wait_ms)
+                    status = Status(State.WAITING, now_ms, code, now_ms + wait_ms)
+            changed += self._note_envelope(conn, ready.row, status)
         return changed
 
     def expire(self, conn: sqlite3.Connection, now_ms: WallMs) -> Changed:
         """End what has waited here too long."""
         rows = conn.execute(
             "SELECT recipient.id FROM recipient JOIN message ON message.id = message"
-            " WHERE stage < 2 /* TAKEN */ AND expires_ms <= ? ORDER BY recipient.id",
+            " WHERE stage < 2 /* TAKEN */ AND expires_ms <= ?",
             (now_ms,),
         ).fetchall()
         return _note_all(conn, rows, Status(State.EXPIRED, now_ms, Code.EXPIRED.number))
 
-    def _taken(self, conn: sqlite3.Connection, envelope: int, status: Status) -> Changed:
+    def _take_out(self, conn: sqlite3.Connection, envelope: int) -> None:
         conn.execute(
-            "UPDATE recipient SET stage = ? WHERE envelope = ? AND stage = ?", (Stage.TAKEN, envelope, Stage.SEALED)
+            "UPDATE recipient SET stage = ? WHERE envelope = ? AND stage = ?",
+            (SendStage.TAKEN, envelope, SendStage.SEALED),
         )
         conn.execute("UPDATE envelope SET data = NULL, due_ms = NULL WHERE id = ?", (envelope,))
-        return self._note_envelope(conn, envelope, status)
 
-    def _defer(self, conn: sqlite3.Connection, envelope: int, refusal: Refusal, now_ms: WallMs) -> Changed:
-        (tries,) = conn.execute("SELECT tries FROM envelope WHERE id = ?", (envelope,)).fetchone()
-        # The node may ask for patience, but not for so much that the message never goes.
-        wait_ms = min(refusal.retry_s * SECOND_MS, RESEND_MAX_MS) or resend_after_ms(tries, self._random)
+    def _defer(self, conn: sqlite3.Connection, envelope: int, due_ms: WallMs) -> None:
         conn.execute(
-            "UPDATE envelope SET tries = tries + 1, due_ms = ? WHERE id = ? AND due_ms IS NOT NULL",
-            (now_ms + wait_ms, envelope),
+            "UPDATE envelope SET tries = tries + 1, due_ms = ? WHERE id = ? AND due_ms IS NOT NULL", (due_ms, envelope)
         )
-        return self._note_envelope(conn, envelope, Status(State.WAITING, now_ms, refusal.code, now_ms + wait_ms))
 
     def _note_envelope(self, conn: sqlite3.Connection, envelope: int, status: Status) -> Changed:
         rows = conn.execute("SELECT id FROM recipient WHERE envelope = ? ORDER BY id", (envelope,)).fetchall()

@@ -23,7 +23,7 @@ class Wakeup:
         self._called = anyio.Event()
 
 
-class Changes:
+class ChangeEvents:
     """Lets tasks wait until something about a name changes."""
 
     def __init__(self) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import anyio
 
+from waypost.client.mail.chance import spread
 from waypost.client.mail.journal import Journal
 from waypost.client.mail.link import OpenLink
 from waypost.client.mail.outgoing import Outgoing
-from waypost.client.mail.retry import resend_after_ms
 from waypost.client.mail.waking import Wakeup
 from waypost.client.profile.database import Database
 from waypost.client.talk.lookup import KeyLookup
@@ -19,6 +19,7 @@ from waypost.clock import NEVER, SECOND_MS, Instant, WallMs
 from waypost.errors import Code, PeerFault, Refused
 from waypost.ids import Address
 from waypost.limits import CLAIMS_AT_ONCE, CLIENT_UPKEEP_S
+from waypost.protocol.custody.app import resend_after_ms
 from waypost.protocol.frames.fields import ID_BYTES
 
 
@@ -113,7 +114,7 @@ class Claims:
 
     async def _failed(self, address: Address, attempt: _Attempt, code: int) -> None:
         now_ms = self._wall_ms()
-        wait_ms = resend_after_ms(attempt.tries, self._random)
+        wait_ms = resend_after_ms(attempt.tries, spread(self._random))
         attempt.tries += 1
         attempt.due = anyio.current_time() + wait_ms / SECOND_MS
         times = now_ms, now_ms + wait_ms

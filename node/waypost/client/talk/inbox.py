@@ -8,14 +8,14 @@ import anyio
 
 from waypost.client.mail.carrier import ARRIVED
 from waypost.client.mail.incoming import Incoming, Message
-from waypost.client.mail.waking import Changes
+from waypost.client.mail.waking import ChangeEvents
 from waypost.client.profile.database import Database
 
 
 class UnreadMail:
     """What the inbox loops of one client share: a message in the app's hands is not marked as shown yet."""
 
-    def __init__(self, database: Database, incoming: Incoming, arrivals: Changes) -> None:
+    def __init__(self, database: Database, incoming: Incoming, arrivals: ChangeEvents) -> None:
         self._database = database
         self._incoming = incoming
         self._arrivals = arrivals

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from waypost.client.mail.content import PLAIN_TEXT
-from waypost.client.mail.incoming import Read, Reading, Stored
+from waypost.client.mail.incoming import EnvelopeOpener, ReadEnvelope, StoredMessage
 from waypost.client.schemes.scheme import OpenedMessage, Scheme
 from waypost.client.talk import pins
 from waypost.client.talk.pins import KeyMatch
@@ -15,21 +15,21 @@ from waypost.errors import Code, LocalError, PeerFault, WaypostError
 from waypost.protocol.custody.envelope import Envelope
 
 
-class EnvelopeReader(Read):
+class EnvelopeReader(EnvelopeOpener):
     """`schemes`: those that this device knows."""
 
     def __init__(self, schemes: Iterable[Scheme]) -> None:
         self._schemes = {scheme.suite: scheme for scheme in schemes}
 
-    def __call__(self, conn: sqlite3.Connection, envelope: Envelope, now_ms: WallMs, /) -> Reading:
+    def __call__(self, conn: sqlite3.Connection, envelope: Envelope, now_ms: WallMs, /) -> ReadEnvelope:
         try:
             opened = self._open(conn, envelope)
             match = pins.heard(conn, opened.devices, opened.device_list, opened.device, now_ms)
         except (PeerFault, LocalError) as error:
             if error.code is Code.STATE_DAMAGED:
                 raise
-            return Reading(_unreadable(envelope, error), None)
-        return Reading(_said(opened, changed=match is KeyMatch.CHANGED), opened.digest)
+            return ReadEnvelope(_unreadable(envelope, error), None)
+        return ReadEnvelope(_said(opened, changed=match is KeyMatch.CHANGED), opened.digest)
 
     def _open(self, conn: sqlite3.Connection, envelope: Envelope) -> OpenedMessage:
         scheme = self._schemes.get(envelope.suite)
@@ -38,11 +38,11 @@ class EnvelopeReader(Read):
         return scheme.open(conn, envelope)
 
 
-def _said(opened: OpenedMessage, *, changed: bool) -> Stored:
+def _said(opened: OpenedMessage, *, changed: bool) -> StoredMessage:
     content = opened.content
     reply = bytes.fromhex(content.in_reply_to or "")
-    return Stored(str(opened.sender), content.media_type, content.body, opened.created_ms, reply, changed, "")
+    return StoredMessage(str(opened.sender), content.media_type, content.body, opened.created_ms, reply, changed, "")
 
 
-def _unreadable(envelope: Envelope, error: WaypostError) -> Stored:
-    return Stored(envelope.sender, PLAIN_TEXT, b"", envelope.created_ms, b"", False, str(error))
+def _unreadable(envelope: Envelope, error: WaypostError) -> StoredMessage:
+    return StoredMessage(envelope.sender, PLAIN_TEXT, b"", envelope.created_ms, b"", False, str(error))

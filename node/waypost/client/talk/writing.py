@@ -46,7 +46,7 @@ class Sealer:
         return changed
 
 
-class Writer:
+class MessageWriter:
     """What `Client.send` does."""
 
     def __init__(

@@ -6,16 +6,36 @@ The store has everything; this holds a bounded part of it in memory, in order, w
           └─ fetch (older) ─────────┴→ waiting ── take ──→ in flight ── settle ──→ done | kept | refused
                                           └───────── put back, pause ─────────┘
 
+Two ways lead from the store into `waiting`, and a mailbox keeps its order only if never both are open. Which one is, is
+the outbox's state:
+
+    state     | what is committed (`add`) | the store is read            | goes on to
+    DETACHED  | is left to the store      | never                        | BEHIND by attach
+    FED       | is appended               | never: memory has it all     | BEHIND by an add without room, or a look
+    BEHIND    | is left to the store      | as soon as there is room     | READING by `wants_fetch`
+    READING   | is left to the store      | a read is under way          | MISSED by an add or a look; FED if it finds
+              |                           |                              | nothing, else BEHIND, as if it has failed
+    MISSED    | is left to the store      | a read is under way that may | BEHIND, whatever the read finds
+              |                           | have begun too early         |
+
+Every state goes to DETACHED by detach. The law behind it: FED is entered only by a read that has found nothing and
+during which nothing was added, since only then is memory known to have all that the store has.
+
 An entry is a parcel of the store. If a window is small, an entry goes out in several chunks; it is finished when the
 last of them has been settled. A refusal that is about one recipient keeps that item alone for later; a refusal that is
 about the whole next hop puts everything back and pauses, since trying the rest would only be refused as well.
+
+Where several processes share a store, another one may have placed something behind what was read here. `look_again`
+reads the mailbox anew from its beginning and passes over what memory has. What is just being struck off may so be
+offered once more; its receiver knows it.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
 from waypost.clock import Instant
@@ -93,6 +113,16 @@ class Allowance:
     left: int = FEEDS_MAX_BYTES
 
 
+class OutboxState(Enum):
+    """See the module."""
+
+    DETACHED = "detached"
+    FED = "fed"
+    BEHIND = "behind"
+    READING = "reading"
+    MISSED = "missed"
+
+
 @dataclass(slots=True)
 class _Progress:
     left: int
@@ -109,26 +139,16 @@ class Outbox(Generic[E]):
         self._charged: dict[int, int] = {}  #: seq → size of each entry in memory, waiting or in flight
         self._max_items = max_items
         self._max_bytes = max_bytes
-        self._attached = False
+        self.state = OutboxState.DETACHED
         self._waiting: deque[Chunk[E]] = deque()
         self._items = 0
         self._bytes = 0
         self._reached = 0  #: everything up to this seq is, or was, in memory
-        self._behind = False  #: the store has more than memory
-        self._missed = False  #: something was added while a fetch was under way
-        self._fetching = False
+        self._again: int | None = None  #: the mailbox is to be read anew, from behind this seq
+        self._reading_again: int | None = None  #: the read under way does so
         self._progress: dict[int, _Progress] = {}
         self._paused_until: Instant = 0.0
         self._generation = 0
-
-    @property
-    def attached(self) -> bool:
-        return self._attached
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Bytes in memory that are not in flight."""
-        return self._bytes
 
     @property
     def paused_until(self) -> Instant:
@@ -138,16 +158,17 @@ class Outbox(Generic[E]):
     def attach(self) -> None:
         """Somebody is there to take it. Everything not settled is read from the store again."""
         self.detach()
-        self._attached = self._behind = True
+        self.state = OutboxState.BEHIND
 
     def detach(self) -> None:
         """Nobody is there any more; what was in flight is still the store's."""
-        self._attached = self._behind = self._missed = self._fetching = False
+        self.state = OutboxState.DETACHED
         self._waiting.clear()
         self._progress.clear()
         self._allowance.left += sum(self._charged.values())
         self._charged.clear()
         self._items = self._bytes = self._reached = 0
+        self._again = self._reading_again = None
         self._paused_until = 0.0
         self._generation += 1
 
@@ -155,22 +176,32 @@ class Outbox(Generic[E]):
 
     def add(self, entry: E) -> None:
         """A parcel has just been committed; call in the order of commits."""
-        if not self._attached or entry.seq <= self._reached:
+        if self.state is OutboxState.DETACHED or entry.seq <= self._reached:
             return
         full = self._items >= self._max_items or self._bytes >= self._max_bytes
-        if self._behind or full or (self._charged and self._allowance.left < entry.size):
-            self._behind = self._missed = True
-            return
-        self._append(entry)
+        if self.state is not OutboxState.FED or full or (self._charged and self._allowance.left < entry.size):
+            self._fall_behind()
+        else:
+            self._append(entry)
+
+    def look_again(self) -> None:
+        """The store may have what was not added here, anywhere in the order."""
+        if self.state is not OutboxState.DETACHED:
+            self._again = 0
+            self._fall_behind()
+
+    def _fall_behind(self) -> None:
+        reading = self.state in (OutboxState.READING, OutboxState.MISSED)
+        self.state = OutboxState.MISSED if reading else OutboxState.BEHIND
 
     @property
     def idle(self) -> bool:
         """Everything that the store has is, or was, in memory, and nothing of it waits."""
-        return self._attached and not self._behind and not self._waiting
+        return self.state is OutboxState.FED and not self._waiting
 
     def passed(self, seq: int) -> bool:
         """A parcel has just been committed whose items are in flight already; False: it will be read like others."""
-        if not self._attached or self._behind or seq <= self._reached:
+        if self.state is not OutboxState.FED or seq <= self._reached:
             return False
         self._reached = seq
         return True
@@ -178,42 +209,46 @@ class Outbox(Generic[E]):
     def wants_fetch(self) -> tuple[int, int] | None:
         """`(generation, after)` when the store should be read, once: answer with `fetched`."""
         if (
-            not self._behind
-            or self._fetching
+            self.state is not OutboxState.BEHIND
             or self._items > self._max_items // 2
             or self._bytes > self._max_bytes // 2
             or (self._charged and self._allowance.left <= 0)
         ):
             return None
-        self._fetching, self._missed = True, False
-        return self._generation, self._reached
+        self.state = OutboxState.READING
+        self._reading_again, self._again = self._again, None
+        return self._generation, self._reached if self._reading_again is None else self._reading_again
 
     @property
     def fetch_bytes(self) -> int:
         """How much to read at once."""
         return FETCH_MAX_BYTES if self._allowance.left >= FETCH_MAX_BYTES else FEED_FLOOR_BYTES
 
-    def fetched(self, generation: int, entries: Iterable[E]) -> None:
+    def fetched(self, generation: int, entries: Sequence[E]) -> None:
         """The store's parcels after that seq, in order; none means that there are no more."""
         if generation != self._generation:
             return
-        self._fetching = False
-        found = [entry for entry in entries if entry.seq > self._reached]
-        for entry in found:
-            self._append(entry)
-        if not found and not self._missed:
-            self._behind = False
+        reached, again = self._reached, self._reading_again is not None
+        for entry in entries:
+            if entry.seq > reached or (again and entry.seq not in self._charged):
+                self._append(entry)
+        if again and entries and entries[-1].seq < reached and self._again is None:
+            self._again = entries[-1].seq
+        nothing_more = not entries and self.state is OutboxState.READING
+        self.state = OutboxState.FED if nothing_more else OutboxState.BEHIND
 
     def fetch_failed(self, generation: int) -> None:
         """The store could not be read; `wants_fetch` will say so again."""
         if generation == self._generation:
-            self._fetching = False
+            self.state = OutboxState.BEHIND
+            if self._again is None:
+                self._again = self._reading_again
 
     def _append(self, entry: E) -> None:
         self._waiting.append(Chunk(entry, 0, len(entry.items)))
         self._items += len(entry.items)
         self._bytes += entry.size
-        self._reached = entry.seq
+        self._reached = max(self._reached, entry.seq)
         self._charged[entry.seq] = entry.size
         self._allowance.left -= entry.size
 
@@ -316,10 +351,6 @@ class Outbox(Generic[E]):
     def pause(self, until: Instant) -> None:
         """Take nothing before then."""
         self._paused_until = max(self._paused_until, until)
-
-    def resume(self) -> None:
-        """Try now after all."""
-        self._paused_until = 0.0
 
     def _progress_of(self, entry: E) -> _Progress:
         return self._progress.setdefault(entry.seq, _Progress(len(entry.items)))

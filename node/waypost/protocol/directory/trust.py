@@ -1,8 +1,16 @@
-"""What a provider makes of another: how its key was learnt, and the operator's word."""
+"""What a provider makes of others: whom it takes, how a key was learnt, and the operator's word."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """Which peers are taken; blocked ones never are."""
+
+    OPEN = "open"  #: anyone; a key that nothing vouches for is pinned at first use
+    KNOWN = "known"  #: pinned, or verifiable by DNS or by the operator's configuration
+    ALLOWLIST = "allowlist"  #: those that the operator has allowed, and only with the right key
 
 
 class Trust(StrEnum):

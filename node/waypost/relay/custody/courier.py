@@ -37,7 +37,7 @@ from waypost.protocol.frames.codec import read
 from waypost.relay.custody.outcomes import Outcomes
 from waypost.relay.link import Link
 from waypost.relay.tasks import Surroundings
-from waypost.storage.store import Parcel, ParcelKind
+from waypost.storage.operations.mail import Fetch, Parcel, ParcelKind
 
 PAUSE_S = 2.0  #: after a refusal that is about the whole next hop and names no time
 _FETCH_RETRY_S = 1.0
@@ -50,6 +50,7 @@ class _Early:
     ids: tuple[bytes, ...]
     parcel: Parcel | None = None
     refusals: Sequence[Refusal] | None = None
+    acknowledged: bool = False
 
 
 class Courier:
@@ -91,9 +92,12 @@ class Courier:
             self._outbox.add(parcel)
         elif self._outbox.passed(parcel.seq):
             early.parcel = parcel
-            self._conclude_early(early)
         else:
             del self._early[parcel.ids]
+
+    def look_again(self) -> None:
+        """Another process may have placed something here; `flush` follows."""
+        self._outbox.look_again()
 
     def offer_early(self, ids: tuple[bytes, ...], envelopes: tuple[bytes, ...]) -> bool:
         """Offer envelopes while they are being committed, so that a lone message waits for no disk on its way.
@@ -117,12 +121,19 @@ class Courier:
         link.wake()
         return True
 
+    def committed(self, ids: tuple[bytes, ...]) -> None:
+        """What was offered early has been committed, and whoever gave it to us has been told."""
+        early = self._early.get(ids)
+        if early is not None:
+            early.acknowledged = True
+            self._conclude_early(early)
+
     def withdraw(self, ids: tuple[bytes, ...]) -> None:
         """What was offered early has not been committed; there is nothing to settle."""
         self._early.pop(ids, None)
 
     def _conclude_early(self, early: _Early) -> None:
-        if early.parcel is None or early.refusals is None:
+        if early.parcel is None or early.refusals is None or not early.acknowledged:
             return
         del self._early[early.ids]
         self._apply([Chunk(early.parcel, 0, len(early.ids))], early.refusals)
@@ -205,7 +216,7 @@ class Courier:
 
     async def _fetch(self, generation: int, after: int) -> None:
         try:
-            parcels = await self._store.fetch(self.mailbox, after, FETCH_MAX_ENVELOPES, self._outbox.fetch_bytes)
+            parcels = await self._store.read(Fetch(self.mailbox, after, FETCH_MAX_ENVELOPES, self._outbox.fetch_bytes))
         except WaypostError as error:
             self._log.warning("mailbox cannot be read", mailbox=self.mailbox, reason=str(error))
             await trio.sleep(_FETCH_RETRY_S)

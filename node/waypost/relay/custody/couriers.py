@@ -17,25 +17,24 @@ from waypost.limits import EARLY_ENVELOPES_MAX, EARLY_RECENT_IDS
 from waypost.protocol.custody.messages import Refusal
 from waypost.protocol.custody.outbox import Allowance
 from waypost.relay.custody.courier import Courier
-from waypost.relay.custody.ledger import Ledger
 from waypost.relay.custody.outcomes import Outcomes
 from waypost.relay.link import Link
 from waypost.relay.peers import Peers
 from waypost.relay.tasks import Surroundings
-from waypost.storage.store import Item, Placed
+from waypost.storage.operations.changes import Change, Look, Subject
+from waypost.storage.operations.mail import Item, Placed
 
 
 class Couriers:
     """See the module. Links are attached and detached; what is committed finds its way to them by itself."""
 
-    def __init__(self, around: Surroundings, peers: Peers, ledger: Ledger, outcomes: Outcomes) -> None:
+    def __init__(self, around: Surroundings, peers: Peers, outcomes: Outcomes) -> None:
         self._around = around
         self._peers = peers
         self._outcomes = outcomes
         self._allowance = Allowance()
         self._couriers: dict[int, Courier] = {}
-        self._changed: dict[Courier, None] = {}
-        ledger.changes(self._take, self._flush)
+        around.store.changes(self._take)
 
     def attach(self, mailbox: int, link: Link) -> None:
         """From now on everything goes over this link; what was in flight on another goes again."""
@@ -51,7 +50,6 @@ class Couriers:
         courier = self._couriers.get(mailbox)
         if courier is not None and courier.link is link:
             courier.end()
-            self._changed.pop(courier, None)
             del self._couriers[mailbox]
 
     def get(self, mailbox: int) -> Courier | None:
@@ -82,16 +80,24 @@ class Couriers:
             return paused[0], self._around.clock.wall_ms() + round(paused[1] * 1000)
         return self._peers.waits(peer.mailbox)
 
-    def _take(self, placed: Placed) -> None:
-        courier = self._couriers.get(placed.mailbox)
-        if courier is not None:
-            courier.add(placed.parcel)
-            self._changed[courier] = None
-        elif (peer := self._peers.of_mailbox(placed.mailbox)) is not None:
-            self._peers.wake(peer)
-
-    def _flush(self) -> None:
-        changed, self._changed = self._changed, {}
+    def _take(self, changes: tuple[Change, ...]) -> None:
+        """Couriers go on only when all that one commit brought is known: so batches form by themselves."""
+        changed: dict[Courier, None] = {}
+        for change in changes:
+            match change:
+                case Placed(mailbox, parcel):
+                    courier = self._couriers.get(mailbox)
+                    if courier is not None:
+                        courier.add(parcel)
+                        changed[courier] = None
+                    elif (peer := self._peers.of_mailbox(mailbox)) is not None:
+                        self._peers.wake(peer)
+                case Look(Subject.MAIL):
+                    for courier in self._couriers.values():
+                        courier.look_again()
+                        changed[courier] = None
+                case _:
+                    pass
         for courier in changed:
             courier.flush()
 
@@ -131,7 +137,9 @@ class EarlyOffers:
         if deposit.offers:
             committed = {(mailbox, parcel.ids) for mailbox, parcel in placed}
             for courier, ids in deposit.offers:
-                if (courier.mailbox, ids) not in committed:
+                if (courier.mailbox, ids) in committed:
+                    courier.committed(ids)
+                else:
                     courier.withdraw(ids)
 
     def _is_lone(self, items: Sequence[Item]) -> bool:

@@ -14,14 +14,13 @@ from waypost.protocol.custody.fate import State
 from waypost.protocol.custody.messages import Refusal
 from waypost.protocol.frames.session import Offered, Reported
 from waypost.relay.custody.couriers import EarlyOffers
-from waypost.relay.custody.ledger import Ledger
 from waypost.relay.custody.outcomes import Outcomes
 from waypost.relay.link import Link
 from waypost.relay.peers import Peers
 from waypost.relay.tasks import Surroundings
 from waypost.routing.quota import TokenBucket
 from waypost.routing.router import Origin, Refuse, Route, View, route
-from waypost.storage.store import Accepted, Deposit, Item, Placed, Settlement
+from waypost.storage.operations.mail import Accept, Accepted, Deposit, Item, Placed, Settle, Settlement
 
 #: At the brim small messages fit and large ones do not: a full disk is over once nothing was refused for so long.
 CALM_S: Final = 60.0
@@ -40,13 +39,10 @@ class _Judged:
 class Intake:
     """See the module. `view`: what the router asks of the node."""
 
-    def __init__(
-        self, around: Surroundings, ledger: Ledger, outcomes: Outcomes, early: EarlyOffers, peers: Peers, view: View
-    ) -> None:
+    def __init__(self, around: Surroundings, outcomes: Outcomes, early: EarlyOffers, peers: Peers, view: View) -> None:
         self._clock = around.clock
         self._log = around.log
         self._store = around.store
-        self._ledger = ledger
         self._outcomes = outcomes
         self._early = early
         self._peers = peers
@@ -68,10 +64,8 @@ class Intake:
             self._acknowledge(link, offered.batch, judged)
             return
         early = self._early.begin(judged.items)
-        pending = self._store.accept(Deposit(link.source, self._clock.wall_ms(), judged.items))
 
-        def then(accepted: Accepted) -> Iterable[Placed]:
-            self._early.end(early, accepted.placed)
+        def done(accepted: Accepted) -> None:
             fresh = len(judged.items) - accepted.duplicates
             if fresh:
                 self._alarm.stored()
@@ -81,7 +75,7 @@ class Intake:
             if not judged.missing:
                 self._acknowledge(link, offered.batch, judged)
             self._tell_waiting(link, accepted.placed)
-            return accepted.placed
+            self._early.end(early, accepted.placed)
 
         def failed(error: WaypostError) -> None:
             self._early.end(early)
@@ -89,7 +83,8 @@ class Intake:
             self._acknowledge(link, offered.batch, judged)
             judged.missing.clear()
 
-        self._ledger.submit(pending, then, failed)
+        deposit = Deposit(link.source, self._clock.wall_ms(), judged.items)
+        self._store.submit(Accept(deposit)).then(done, failed)
         if judged.missing:
             self._settle_missing(link, offered.batch, judged)
 
@@ -102,17 +97,16 @@ class Intake:
             report_expires_ms=max(part.report_expires_ms for part in parts),
         )
 
-        def then(placed: tuple[Placed, ...]) -> Iterable[Placed]:
+        def done(_: object) -> None:
             if judged.missing:
                 self._acknowledge(link, batch, judged)
-            return placed
 
         def failed(error: WaypostError) -> None:
             if judged.missing:
                 self._refuse(error, judged)
                 self._acknowledge(link, batch, judged)
 
-        self._ledger.submit(self._store.settle(settlement), then, failed)
+        self._store.submit(Settle(settlement)).then(done, failed)
 
     def _refuse(self, error: WaypostError, judged: _Judged) -> None:
         """Nothing could be stored: what was to be taken is refused for now."""
@@ -131,10 +125,9 @@ class Intake:
         """A peer tells what became of envelopes; its receipt goes out after the commit."""
         settlement, refused = self._outcomes.reported(Provider(link.source), reported.outcomes)
 
-        def then(placed: tuple[Placed, ...]) -> Iterable[Placed]:
+        def done(_: object) -> None:
             link.session.receipt(reported.batch, refused, self._clock.wall_ms())
             link.wake()
-            return placed
 
         def failed(error: WaypostError) -> None:
             count = len(reported.outcomes)
@@ -143,7 +136,7 @@ class Intake:
             link.session.receipt(reported.batch, refusals, self._clock.wall_ms())
             link.wake()
 
-        self._ledger.submit(self._store.settle(settlement), then, failed)
+        self._store.submit(Settle(settlement)).then(done, failed)
 
     def _judge(self, offered: Offered, origin: Origin, bucket: TokenBucket) -> _Judged:
         now_ms = self._clock.wall_ms()

@@ -7,10 +7,13 @@ own devices, or their node, learn of it by outcomes, which are kept in custody l
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+import trio
+
 from waypost.clock import SECOND_MS, Clock, WallMs
-from waypost.errors import Code, PeerFault
+from waypost.errors import Code, PeerFault, WaypostError
 from waypost.ids import Address, Provider, User
 from waypost.limits import (
     BATCH_MAX_ENVELOPES,
@@ -24,9 +27,66 @@ from waypost.protocol.custody.fate import Event, State
 from waypost.protocol.custody.messages import Outcome, Refusal
 from waypost.protocol.custody.outbox import Verdict
 from waypost.relay.accounts import Accounts
-from waypost.relay.custody.ledger import Ledger
 from waypost.relay.peers import Peers
-from waypost.storage.store import Keep, Parcel, ParcelKind, Settlement, Trace
+from waypost.relay.tasks import Surroundings
+from waypost.storage.operations.mail import Keep, Parcel, ParcelKind, Placed, Settle, Settlement, Trace
+from waypost.storage.pending import Pending
+
+_RETRY_S = 1.0  #: a settlement that a full disk refused is tried again
+_RETRIED_MAX = 4_096
+
+
+class Settlements:
+    """Applies settlements; those that a full disk refuses again until they can be."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._store = around.store
+        self._log = around.log
+        self._tasks = around.tasks
+        self._last: Pending[tuple[Placed, ...]] | None = None
+        self._refused: list[Settlement] = []
+        self._behind = 0  #: that have been refused and are still to be applied
+
+    @property
+    def behind(self) -> bool:
+        """Whether settlements that a full disk has refused are still to be applied."""
+        return self._behind > 0
+
+    def settle(self, settlement: Settlement) -> None:
+        """Apply it, now or later."""
+        self._settle(settlement, 0)
+
+    def _settle(self, settlement: Settlement, refused: int) -> None:
+        """`refused`: 1 if it was before, and counts among those that are behind."""
+
+        def done(_: object) -> None:
+            self._behind -= refused
+
+        def failed(error: WaypostError) -> None:
+            self._behind -= refused
+            if error.code is Code.STORE_FULL and self._behind < _RETRIED_MAX:
+                self._behind += 1
+                self._refused.append(settlement)
+                if len(self._refused) == 1:
+                    self._tasks.start_soon(self._try_again)
+            else:
+                # The parcels are still there and will be offered again; the receiver knows them.
+                self._log.error("settlement lost", mailbox=settlement.mailbox, reason=str(error))
+
+        self._last = self._store.submit(Settle(settlement))
+        self._last.then(done, failed)
+
+    async def _try_again(self) -> None:
+        await trio.sleep(_RETRY_S)
+        refused, self._refused = self._refused, []
+        for settlement in refused:
+            self._settle(settlement, 1)
+
+    async def applied(self) -> None:
+        """Until all settlements so far have been applied or refused."""
+        if self._last is not None:
+            with suppress(WaypostError):
+                await self._last
 
 
 @dataclass(slots=True)
@@ -46,11 +106,13 @@ class News:
 class Outcomes:
     """See the module."""
 
-    def __init__(self, provider: Provider, accounts: Accounts, peers: Peers, ledger: Ledger, clock: Clock) -> None:
+    def __init__(
+        self, provider: Provider, accounts: Accounts, peers: Peers, settlements: Settlements, clock: Clock
+    ) -> None:
         self._provider = provider
         self._accounts = accounts
         self._peers = peers
-        self._ledger = ledger
+        self._settlements = settlements
         self._clock = clock
 
     # ── after a receipt ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -91,7 +153,7 @@ class Outcomes:
             traces += self._defer(verdict, str(owner), now_ms)
             keep = [Keep(seq, indexes, self._due_ms(verdict, now_ms)) for seq, indexes in verdict.keep]
         if verdict.done or keep or traces or news.by_mailbox:
-            self._ledger.settle(
+            self._settlements.settle(
                 Settlement(mailbox, verdict.done, keep, traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS)
             )
 
@@ -140,7 +202,7 @@ class Outcomes:
         refused = ((parcel, index, code.number) for index in indexes) if parcel.kind is ParcelKind.ENVELOPES else ()
         traces = self._bounce(news, refused, str(recipient or self._provider), recipient, now_ms)
         done, kept = ((), (keep,)) if keep else ((parcel.seq,), ())
-        self._ledger.settle(
+        self._settlements.settle(
             Settlement(mailbox, done, kept, traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS)
         )
 

@@ -14,7 +14,7 @@ from waypost.protocol.custody.fate import State
 from waypost.relay.custody.outcomes import Outcomes
 from waypost.relay.peers import Peer, Peers
 from waypost.relay.tasks import Surroundings
-from waypost.storage.store import Parcel, ParcelKind
+from waypost.storage.operations.mail import Fetch, Parcel, ParcelKind
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Delays:
     async def lost(self, peer: Peer) -> None:
         """The link is lost: what it held up is told of at once, as much as one page has."""
         try:
-            parcels = await self._store.fetch(peer.mailbox, 0, FETCH_MAX_ENVELOPES, FETCH_MAX_BYTES)
+            parcels = await self._store.read(Fetch(peer.mailbox, 0, FETCH_MAX_ENVELOPES, FETCH_MAX_BYTES))
         except WaypostError as error:
             self._log.warning("mailbox cannot be read", mailbox=peer.mailbox, reason=str(error))
             return
@@ -68,7 +68,7 @@ class Delays:
                 await self._read_on(mailbox, mark, round(age_s * SECOND_MS))
 
     async def _read_on(self, mailbox: int, mark: _Mark, age_ms: int) -> None:
-        parcels = await self._store.fetch(mailbox, mark.seq, FETCH_MAX_ENVELOPES, FETCH_MAX_BYTES)
+        parcels = await self._store.read(Fetch(mailbox, mark.seq, FETCH_MAX_ENVELOPES, FETCH_MAX_BYTES))
         now_ms = self._clock.wall_ms()
         for parcel in parcels:
             made_ms = _made_ms(parcel)

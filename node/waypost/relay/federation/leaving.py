@@ -11,7 +11,7 @@ from waypost.limits import LEAVE_S
 from waypost.relay.accounts import Accounts
 from waypost.relay.custody.upkeep import Upkeep
 from waypost.relay.peers import Peers
-from waypost.storage.store import Store
+from waypost.storage.caches import Usages
 
 _LOOK_S = 0.05
 
@@ -19,8 +19,8 @@ _LOOK_S = 0.05
 class Leaving:
     """See the module. New mail must be refused by now, or there would be no end of it."""
 
-    def __init__(self, store: Store, accounts: Accounts, peers: Peers, upkeep: Upkeep) -> None:
-        self._store = store
+    def __init__(self, usages: Usages, accounts: Accounts, peers: Peers, upkeep: Upkeep) -> None:
+        self._usages = usages
         self._accounts = accounts
         self._peers = peers
         self._upkeep = upkeep
@@ -55,4 +55,4 @@ class Leaving:
                 yield peer.mailbox
 
     def _items(self, mailbox: int) -> int:
-        return self._store.usage(mailbox).items
+        return self._usages.of(mailbox).items

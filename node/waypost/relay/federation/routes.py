@@ -8,17 +8,17 @@ from waypost.relay.accounts import Accounts
 from waypost.relay.federation.lookup import Lookup
 from waypost.relay.peers import Peers
 from waypost.relay.settings import Settings
-from waypost.storage.store import Store
+from waypost.storage.caches import Usages
 
 
 class Routes:
     """A `routing.router.View`."""
 
-    def __init__(self, settings: Settings, store: Store, accounts: Accounts, peers: Peers, lookup: Lookup) -> None:
+    def __init__(self, settings: Settings, usages: Usages, accounts: Accounts, peers: Peers, lookup: Lookup) -> None:
         self.provider = settings.provider
         self.user_mailboxes = accounts.user_mailboxes
         self._quotas = settings.quotas
-        self._store = store
+        self._usages = usages
         self._peers = peers
         self._lookup = lookup
 
@@ -35,7 +35,7 @@ class Routes:
             peer.needed = True
             self._peers.wake(peer)
             return Code.UNREACHABLE
-        usage = self._store.usage(peer.mailbox)
+        usage = self._usages.of(peer.mailbox)
         if usage.items >= self._quotas.outbox_envelopes or usage.bytes >= self._quotas.outbox_bytes:
             return Code.QUEUE_FULL
         return peer.mailbox

@@ -12,7 +12,7 @@ from waypost.relay.accounts import Accounts, LocalUser
 from waypost.relay.federation.own_record import OwnRecord
 from waypost.relay.services.service import Asker, Caller, Reply, Service, Table, reply
 from waypost.relay.tasks import Surroundings
-from waypost.storage.store import Device
+from waypost.storage.operations.accounts import AddDevice, Device, Invited
 
 
 class Joining:
@@ -35,15 +35,14 @@ class Joining:
     async def _admit(self, caller: Caller, ask: Join, devices: DeviceList) -> Reply:
         store, now_ms = self._store, self._clock.wall_ms()
         hashed = token_hash(ask.token)
-        invited = await store.invited(hashed, now_ms)
+        invited = await store.read(Invited(hashed, now_ms))
         # A device that has joined may ask again: the answer was lost, or its list has grown.
         user = self._accounts.get(invited) if invited is not None else self._accounts.of_device(caller.key)
         if user is None or str(user.address) != caller.source or caller.key not in devices.devices:
             raise Refused(Code.INVITE_INVALID)
         _check_follows(user, devices)
-        device = await store.join(hashed, Device(caller.key, user.account.user, ask.label, now_ms, 0), ask.device_list)
-        self._accounts.put_device(device)
-        self._accounts.put_device_list(user.account.user, ask.device_list)
+        device = Device(caller.key, user.account.user, ask.label, now_ms, 0)
+        await store.submit(AddDevice(hashed, device, ask.device_list))
         return reply(JoinReply(str(user.address), self._own.signed, store.epoch))
 
 

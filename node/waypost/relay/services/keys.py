@@ -9,7 +9,7 @@ import trio
 from waypost.clock import MINUTE_MS, WallMs
 from waypost.crypto.keys import Purpose, SigningKey
 from waypost.errors import Code, Refused, code_of
-from waypost.ids import Address, Provider
+from waypost.ids import Address, Provider, User
 from waypost.limits import BUNDLE_MAX_BYTES, CLAIM_BURST, CLAIM_RATE_PER_S
 from waypost.protocol.directory.asks import Claim, ClaimAnswer, ClaimReply, DeviceKeys, Publish, PublishReply
 from waypost.protocol.directory.bundle import open_package
@@ -22,7 +22,14 @@ from waypost.relay.federation.requests import Requests
 from waypost.relay.services.service import BUCKETS_MAX, Asker, Caller, Rate, Reply, Service, Table, reply
 from waypost.relay.tasks import Surroundings
 from waypost.routing.quota import Buckets
-from waypost.storage.store import StoredPackage
+from waypost.storage.operations.keys import (
+    AddPackages,
+    AnswerTo,
+    IssuePackages,
+    PackagesLeft,
+    RememberAnswer,
+    StoredPackage,
+)
 
 
 class Keys:
@@ -63,11 +70,11 @@ class Keys:
         store, now_ms = self._store, self._clock.wall_ms()
         if ask.epoch != store.epoch:
             # What the device believes to be here may be gone: it is told the epoch and starts anew.
-            left = await store.packages_left(caller.key, now_ms)
+            left = await store.read(PackagesLeft(caller.key, now_ms))
             return reply(PublishReply(left, store.epoch))
         packages = [_package(data, caller.key, now_ms, last_resort=False) for data in ask.packages]
         last = _package(ask.last_resort, caller.key, now_ms, last_resort=True) if ask.last_resort else None
-        left = await store.publish(caller.key, ask.upload, now_ms, packages, last)
+        left = await store.submit(AddPackages(caller.key, ask.upload, now_ms, packages, last))
         return reply(PublishReply(left, store.epoch))
 
     async def _claim(self, caller: Caller, ask: Claim) -> Reply:
@@ -103,10 +110,10 @@ class Keys:
             await self._issuing[request].wait()
         issuing = self._issuing[request] = trio.Event()
         try:
-            given = await self._store.answered(request, digest)
+            given = await self._store.read(AnswerTo(request, digest))
             if given is None:
                 given = await self._issue(caller, ask, now_ms)
-                await self._store.remember_answer(request, digest, given, now_ms)
+                await self._store.submit(RememberAnswer(request, digest, given, now_ms))
         finally:
             del self._issuing[request]
             issuing.set()
@@ -117,8 +124,8 @@ class Keys:
         found = self._accounts.get(Address.of(ask.address).user)
         if found is not None and not self._accounts.may_reach(found, caller.provider):
             found = None
-        name = found.account.user if found else ""
-        issued = await self._store.claim(name, ask.suites, now_ms)  # type: ignore[arg-type] # "" is nobody's
+        name = found.account.user if found else User("")  # nobody's
+        issued = await self._store.submit(IssuePackages(name, ask.suites, now_ms))
         if found is None:
             return b""
         if not issued:

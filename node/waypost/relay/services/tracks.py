@@ -9,6 +9,7 @@ from waypost.protocol.directory.asks import Track, TrackReply, TrackRow
 from waypost.relay.accounts import Accounts
 from waypost.relay.custody.couriers import Couriers
 from waypost.relay.services.service import Asker, Caller, Reply, Service, Table, reply
+from waypost.storage.operations.mail import TraceOf
 from waypost.storage.store import Store
 
 
@@ -29,7 +30,7 @@ class Tracks:
 
         Raises Refused(UNKNOWN_MESSAGE).
         """
-        rows = await self._store.trace(id_)
+        rows = await self._store.read(TraceOf(id_))
         named = [row._replace(party=self._name_of(row.party)) if row.event == Event.QUEUED else row for row in rows]
         if not rows or (of and all(row.party != of for row in named)):
             raise Refused(Code.UNKNOWN_MESSAGE)

@@ -25,9 +25,9 @@ CREATE TABLE envelope (
     data        BLOB
 ) STRICT;
 CREATE INDEX envelope_message ON envelope (message);
-CREATE INDEX envelope_due ON envelope (due_ms, message, size) WHERE due_ms IS NOT NULL;
+CREATE INDEX envelope_unsent ON envelope (message, id, due_ms, size) WHERE due_ms IS NOT NULL;
 
--- stage: see Stage in mail/history.py.
+-- stage: see SendStage in mail/history.py.
 CREATE TABLE recipient (
     id       INTEGER NOT NULL PRIMARY KEY,
     message  INTEGER NOT NULL REFERENCES message (id) ON DELETE CASCADE,
@@ -36,9 +36,9 @@ CREATE TABLE recipient (
     stage    INTEGER NOT NULL CHECK (stage IN (0, 1, 2, 3)),
     UNIQUE (message, address)
 ) STRICT;
-CREATE INDEX recipient_envelope ON recipient (envelope);
+CREATE INDEX recipient_envelope ON recipient (envelope) WHERE envelope IS NOT NULL;
 CREATE INDEX recipient_unsealed ON recipient (address, message) WHERE stage = 0;
-CREATE INDEX recipient_unsent ON recipient (message) WHERE stage < 2;
+CREATE INDEX recipient_unsent ON recipient (stage, message) WHERE stage < 2;
 
 INSERT INTO message (id, local, created_ms, expires_ms, accepts_key, size, content)
     SELECT id, local, created_ms, expires_ms, accepts_key, iif(content IS NULL, 0, size), content FROM sent;
