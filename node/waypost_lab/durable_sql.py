@@ -23,10 +23,10 @@ from waypost.storage.operations.mailboxes import AllMailboxes, MailboxInfo
 from waypost.storage.pending import Pending
 from waypost.storage.sqlite import schema
 from waypost.storage.sqlite.apply import answer
-from waypost.storage.sqlite.commit import Connection, Failed, Outcome, Transactions, in_thread
-from waypost.storage.sqlite.commit import Disk as Room
 from waypost.storage.sqlite.engine import SqliteStore
 from waypost.storage.sqlite.keys import epoch, set_epoch
+from waypost.storage.sqlite.transactions import Connection, Failed, Outcome, Transactions, in_thread
+from waypost.storage.sqlite.transactions import Disk as Room
 from waypost_lab.durable import COMMIT_S, Observer
 
 T = TypeVar("T")

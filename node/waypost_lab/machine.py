@@ -63,7 +63,9 @@ class Machine:
         self.disk: Disk | SqlDisk = SqlDisk() if make.engine is Engine.SQLITE else Disk()
         self.observer: Observer | None = None
         self.log: Log = _ignore
-        self.stopped: Callable[[int], None] = lambda _unanswered: None  #: after a good end: verbs without an answer
+        self.stopped: Callable[[int], None] = lambda _unanswered: (
+            None
+        )  #: after a good end: operations without an answer
         self.starts = 0
         self._fabric = fabric
         self._host = fabric.host(make.name)
@@ -81,7 +83,7 @@ class Machine:
 
     @property
     def written(self) -> int:
-        """Verbs that the run under way has written."""
+        """Operations that the run under way has written."""
         return self._store.written if self._store is not None else 0
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec import inspect as types
 
-from waypost.cli.shapes import SHAPES, Failed
+from waypost.cli.shapes import SHAPES, VerbFailed
 
 _HEAD = """# What `--json` prints
 
@@ -17,8 +17,8 @@ Generated from `node/waypost/protocol/operator.py` and `node/waypost/cli/shapes.
 edit.
 
 One object, in one line; `status --watch` and `inbox` print one for each line. Names and meanings stay as they are; a
-newer version may add fields. With an exit code other than 0 it may be a [Failed](#failed) instead; `check` and `send`
-print their own object then too. The objects of `waypost lab` are in [lab.md](lab.md).
+newer version may add fields. With an exit code other than 0 it may be a [VerbFailed](#verbfailed) instead; `check` and
+`send` print their own object then too. The objects of `waypost lab` are in [lab.md](lab.md).
 
 What ends in `_ms` is milliseconds since 1970, 0 for never; in `_s` seconds; in `bytes` bytes. All other numbers are
 counts, where nothing else is said.
@@ -32,7 +32,7 @@ def json_page() -> str:
     rows = [f"| `{verb}` | {' or '.join(map(_link, shapes))} |" for verb, shapes in SHAPES.items()]
     parts = [_HEAD, "\n| verb | object |\n|---|---|\n", "\n".join(rows), "\n"]
     every = [shape for shapes in SHAPES.values() for shape in shapes]
-    return "".join([*parts, *map(_section, _with_parts([*every, Failed]))])
+    return "".join([*parts, *map(_section, _with_parts([*every, VerbFailed]))])
 
 
 def _with_parts(kinds: list[type[Struct]]) -> Iterator[type[Struct]]:

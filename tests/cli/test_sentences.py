@@ -13,12 +13,12 @@ from waypost.protocol.custody.fate import Event, State
 from waypost.protocol.directory.reach import ReachMode
 from waypost.protocol.directory.trust import Mode, Trust
 from waypost.protocol.operator import (
-    Left,
     MessageTrace,
+    PeerActed,
     PeerAction,
-    PeerChanged,
+    ProviderLeft,
+    QueueActed,
     QueueAction,
-    QueueChanged,
     TraceStep,
     UserNow,
 )
@@ -67,12 +67,12 @@ def test_every_word_of_the_protocol_has_its_sentence() -> None:
     assert all(sentences.standing(trace(state)) for state in State)
     assert all(sentences.news(state, "bob@finch.local", 0, 0) for state in State)
     for action in PeerAction:
-        assert "finch.local" in sentences.peer_changed(PeerChanged("finch.local", action, Mode.OPEN, "1 2"))
+        assert "finch.local" in sentences.peer_changed(PeerActed("finch.local", action, Mode.OPEN, "1 2"))
     for deed in QueueAction:
-        assert "finch.local" in sentences.queue_changed(QueueChanged("finch.local", deed, 3, linked=False))
-    assert sentences.queue_changed(QueueChanged("finch.local", QueueAction.RETRY, 3, linked=True)).endswith("linked.")
-    assert "1 2" in sentences.peer_changed(PeerChanged("finch.local", PeerAction.PIN, Mode.OPEN, "1 2"))
-    assert "allowlist" in sentences.peer_changed(PeerChanged("finch.local", PeerAction.CLEAR, Mode.ALLOWLIST, ""))
+        assert "finch.local" in sentences.queue_changed(QueueActed("finch.local", deed, 3, linked=False))
+    assert sentences.queue_changed(QueueActed("finch.local", QueueAction.RETRY, 3, linked=True)).endswith("linked.")
+    assert "1 2" in sentences.peer_changed(PeerActed("finch.local", PeerAction.PIN, Mode.OPEN, "1 2"))
+    assert "allowlist" in sentences.peer_changed(PeerActed("finch.local", PeerAction.CLEAR, Mode.ALLOWLIST, ""))
 
 
 def test_who_may_write() -> None:
@@ -84,8 +84,8 @@ def test_who_may_write() -> None:
 
 
 def test_a_provider_that_left_with_reports() -> None:
-    assert sentences.left(Left("birdy.local", 1, "", 0)).startswith("birdy.local has told one linked peer,")
-    assert "\n2 reports" in sentences.left(Left("birdy.local", 3, "", 2))
+    assert sentences.left(ProviderLeft("birdy.local", 1, "", 0)).startswith("birdy.local has told one linked peer,")
+    assert "\n2 reports" in sentences.left(ProviderLeft("birdy.local", 3, "", 2))
 
 
 def test_a_page_can_use_them() -> None:

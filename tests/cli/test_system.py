@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from waypost.cli.main import app
 from waypost.cli.outcome import Exit
-from waypost.cli.shapes import SHAPES, Failed
+from waypost.cli.shapes import SHAPES, VerbFailed
 from waypost.daemon.state import StateDir
 from waypost.errors import Code
 
@@ -38,7 +38,7 @@ def run_json(*words: str | Path, code: int = 0) -> Any:
     found = json.loads(run(*words, "--json", code=code))
     verb = " ".join(map(str, words[:2]))
     shapes = SHAPES[verb if verb in SHAPES else str(words[0])]
-    either: tuple[type[Struct], ...] = (*shapes, Failed) if code else shapes
+    either: tuple[type[Struct], ...] = (*shapes, VerbFailed) if code else shapes
     assert any(is_whole(found, shape) for shape in either), found
     return found
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.inspect import StructType, type_info
 
 from waypost.cli.main import VERBS
-from waypost.cli.shapes import SHAPES, Failed
+from waypost.cli.shapes import SHAPES, VerbFailed
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
 
@@ -38,7 +38,7 @@ def test_every_verb_that_takes_json_has_its_object() -> None:
 
 
 @pytest.mark.parametrize(
-    "shape", {*(one for some in SHAPES.values() for one in some), Failed}, ids=lambda one: one.__name__
+    "shape", {*(one for some in SHAPES.values() for one in some), VerbFailed}, ids=lambda one: one.__name__
 )
 def test_every_field_is_listed_and_no_other(shape: type[Struct]) -> None:
     _, _, rest = PAGE.partition(f"\n## {shape.__name__}\n")

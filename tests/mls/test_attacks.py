@@ -4,8 +4,9 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from scripts.support.mls.members import GROUP_ID, LIFETIME, NOW, bundle, content, signer
 from tests.mls.test_joining_refusals import Forged
-from tests.mls.world import GROUP_ID, LIFETIME, NOW, PUBLIC, World, bundle, commit_in, content, forge, refused, signer
+from tests.mls.world import PUBLIC, World, commit_in, forge, refused
 
 from waypost.mls.base.bounds import COMMIT_PROPOSALS_MAX, Rules
 from waypost.mls.base.errors import MlsFault

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.mls.world import Seeded, refused
+from scripts.support.mls.members import Seeded
+from tests.mls.world import refused
 from tests.vectors import load_vectors
 
 from waypost.mls.base.codec import opaque

@@ -1,5 +1,6 @@
 import pytest
-from tests.mls.world import GROUP_ID, NOW, Seeded, World, bundle, content, proposal, refused, signer, staged
+from scripts.support.mls.members import GROUP_ID, NOW, Seeded, bundle, content, signer
+from tests.mls.world import World, proposal, refused, staged
 
 from waypost.mls.base.errors import MlsFault
 from waypost.mls.base.suites import SUITES, CipherSuite

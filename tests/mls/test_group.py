@@ -1,21 +1,8 @@
 from functools import partial
 
 import pytest
-from tests.mls.world import (
-    GROUP_ID,
-    LIFETIME,
-    NOW,
-    PUBLIC,
-    Seeded,
-    World,
-    application,
-    bundle,
-    content,
-    proposal,
-    refused,
-    signer,
-    staged,
-)
+from scripts.support.mls.members import GROUP_ID, LIFETIME, NOW, Seeded, bundle, content, signer
+from tests.mls.world import PUBLIC, World, application, proposal, refused, staged
 
 from waypost.mls.base.bounds import Rules
 from waypost.mls.base.errors import MlsFault

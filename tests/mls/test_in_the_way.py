@@ -4,21 +4,8 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from tests.mls.world import (
-    GROUP_ID,
-    LIFETIME,
-    NOW,
-    PUBLIC,
-    Seeded,
-    World,
-    bundle,
-    commit_in,
-    content,
-    forge,
-    proposal,
-    refused,
-    signer,
-)
+from scripts.support.mls.members import GROUP_ID, LIFETIME, NOW, Seeded, bundle, content, signer
+from tests.mls.world import PUBLIC, World, commit_in, forge, proposal, refused
 
 from waypost.mls.base import signing
 from waypost.mls.base.bounds import NEW_MEMBER_PROPOSALS_MAX, NEW_MEMBER_PROPOSALS_MAX_BYTES, PROPOSALS_MAX_BYTES

@@ -4,19 +4,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import pytest
-from tests.mls.world import (
-    GROUP_ID,
-    LIFETIME,
-    NOW,
-    Seeded,
-    World,
-    bundle,
-    content,
-    create,
-    greasy,
-    refused,
-    signer,
-)
+from scripts.support.mls.members import GROUP_ID, LIFETIME, NOW, Seeded, bundle, content, create, signer
+from tests.mls.world import World, greasy, refused
 
 from waypost.mls.base.codec import Reader
 from waypost.mls.base.errors import MlsFault

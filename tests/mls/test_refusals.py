@@ -5,23 +5,8 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from tests.mls.world import (
-    GROUP_ID,
-    LIFETIME,
-    NOW,
-    PUBLIC,
-    World,
-    application,
-    bundle,
-    content,
-    forge,
-    forged_commit,
-    greasy,
-    proposal,
-    refused,
-    signer,
-    staged,
-)
+from scripts.support.mls.members import GROUP_ID, LIFETIME, NOW, bundle, content, signer
+from tests.mls.world import PUBLIC, World, application, forge, forged_commit, greasy, proposal, refused, staged
 
 from waypost.mls.base.bounds import MESSAGE_MAX_BYTES, SKIPPED_PER_RATCHET_MAX, Rules
 from waypost.mls.base.errors import MlsFault

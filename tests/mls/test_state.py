@@ -6,7 +6,8 @@ from functools import partial
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.mls.world import LIFETIME, NOW, Seeded, World, application, bundle, refused, signer, staged
+from scripts.support.mls.members import LIFETIME, NOW, Seeded, bundle, signer
+from tests.mls.world import World, application, refused, staged
 
 from waypost.mls.base.bounds import MESSAGE_MAX_BYTES, Rules
 from waypost.mls.base.errors import MlsError, MlsFault

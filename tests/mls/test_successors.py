@@ -1,7 +1,8 @@
 from functools import partial
 
 import pytest
-from tests.mls.world import GROUP_ID, LIFETIME, NOW, World, bundle, content, refused, signer
+from scripts.support.mls.members import GROUP_ID, LIFETIME, NOW, bundle, content, signer
+from tests.mls.world import World, refused
 
 from waypost.mls.base.errors import MlsFault
 from waypost.mls.base.registry import ResumptionPskUsage

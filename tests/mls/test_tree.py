@@ -4,7 +4,8 @@ from functools import partial
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.mls.world import GROUP_ID, World, bundle, refused
+from scripts.support.mls.members import GROUP_ID, bundle
+from tests.mls.world import World, refused
 
 from waypost.mls.base import bounds, tree_math
 from waypost.mls.base.codec import decode, vector

@@ -1,71 +1,30 @@
-"""Members, groups and repeatable randomness for the tests of MLS."""
+"""Groups whose members hear each other, and messages that break the rules, for the tests of MLS."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from scripts.support.mls.members import NOW, Seeded, bundle, content, create
 
 from waypost.mls.base.bounds import Rules
 from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.registry import WireFormat
-from waypost.mls.base.signing import SignatureKey
 from waypost.mls.base.suites import X25519_AES128, CipherSuite
 from waypost.mls.group import ApplicationMessage, Group, ProposalMessage, StagedCommit
 from waypost.mls.objects.commit import Commit, ProposalOrRef
-from waypost.mls.objects.credentials import BasicCredential
 from waypost.mls.objects.extensions import Extensions
 from waypost.mls.objects.framing import Content, PublicMessage, decode_message
-from waypost.mls.objects.key_package import KeyPackageBundle, KeyPackageSpec, make_key_package
-from waypost.mls.objects.leaf_node import LeafNodeContent, Lifetime
+from waypost.mls.objects.leaf_node import LeafNodeContent
 from waypost.mls.objects.proposals import Add
 from waypost.mls.objects.psk import Psks
 from waypost.mls.steps.committing import CommitOptions
-from waypost.mls.steps.creating import GroupSpec
 from waypost.mls.steps.sending import Framing, protect, sign
 
-NOW = 1_700_000_000
-LIFETIME = Lifetime(NOW - 3_600, NOW + 86_400)
 PUBLIC = Framing(WireFormat.PUBLIC_MESSAGE)
-GROUP_ID = b"a group of the tests"
-
-
-class Seeded:
-    """A repeatable source of random bytes."""
-
-    def __init__(self, seed: int = 0) -> None:
-        self._seed, self._count = seed, 0
-
-    def __call__(self, size: int) -> bytes:
-        self._count += 1
-        return hashlib.shake_128(f"{self._seed} {self._count}".encode()).digest(size)
-
-
-def content(name: str) -> LeafNodeContent:
-    return LeafNodeContent(BasicCredential(name.encode()))
-
-
-def signer(name: str) -> SignatureKey:
-    return SignatureKey(hashlib.sha256(name.encode()).digest())
-
-
-def bundle(name: str, random: Seeded, suite: CipherSuite = X25519_AES128) -> KeyPackageBundle:
-    return make_key_package(KeyPackageSpec(suite, content(name), LIFETIME), signer(name), random)
-
-
-def create(
-    name: str,
-    random: Seeded,
-    suite: CipherSuite = X25519_AES128,
-    extensions: Extensions = (),
-    rules: Rules | None = None,
-) -> Group:
-    spec = GroupSpec(GROUP_ID, suite, content(name), LIFETIME, extensions)
-    return Group.create(spec, signer(name), random, rules or Rules())
 
 
 class World:

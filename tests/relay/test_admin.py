@@ -26,8 +26,8 @@ from waypost.protocol.operator import (
     ListPeers,
     ListQueue,
     ListUsers,
+    OperatorRequest,
     PeerAction,
-    Question,
     QueueAction,
     RemoveUser,
     Request,
@@ -42,7 +42,7 @@ from waypost.relay.operator import HANDLERS, answer
 A = TypeVar("A")
 
 
-async def ask(node: Node, request: Question[A]) -> A:
+async def ask(node: Node, request: OperatorRequest[A]) -> A:
     """By way of the bytes that the socket carries."""
     found = await answer(node.relay, read(pack(request), type(request)))
     kind = answer_type(type(request))
@@ -51,7 +51,7 @@ async def ask(node: Node, request: Question[A]) -> A:
     return found
 
 
-async def refusal(node: Node, request: Question[Any]) -> int:
+async def refusal(node: Node, request: OperatorRequest[Any]) -> int:
     with pytest.raises(WaypostError) as caught:
         await answer(node.relay, read(pack(request), type(request), Code.BAD_REQUEST))
     return caught.value.code.number

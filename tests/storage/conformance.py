@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 
-from tests.storage import check_changes, check_directory, check_mail, check_restart
+from tests.storage import check_accounts, check_changes, check_keys, check_mail, check_restart
 from tests.storage.samples import watch_usage
 
 from waypost.storage.store import Store
@@ -13,7 +13,7 @@ from waypost.storage.store import Store
 #: Opens the store in that file; one that keeps nothing may ignore the path.
 Make = Callable[[Path], AbstractAsyncContextManager[Store]]
 
-CHECKS = [*check_mail.CHECKS, *check_directory.CHECKS, *check_changes.CHECKS]
+CHECKS = [*check_mail.CHECKS, *check_accounts.CHECKS, *check_keys.CHECKS, *check_changes.CHECKS]
 #: For stores that outlive the process: they take the maker and the path.
 RESTART_CHECKS = check_restart.CHECKS
 

@@ -119,6 +119,6 @@ def refused(code: Code) -> Iterator[None]:
 
 
 async def refuses(code: Code, pending: Awaitable[object]) -> None:
-    """The verb is refused; that it changes nothing is for the caller to see."""
+    """The operation is refused; that it changes nothing is for the caller to see."""
     with refused(code):
         await pending

@@ -10,7 +10,7 @@ from tests.storage.samples import BOB, CAROL, NOW
 
 from waypost.storage.operations.accounts import AccountChanged, AddAccount
 from waypost.storage.sqlite import schema
-from waypost.storage.sqlite.commit import Disk, Transactions
+from waypost.storage.sqlite.transactions import Disk, Transactions
 
 
 class TroubledDisk(Disk):

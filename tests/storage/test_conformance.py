@@ -53,7 +53,7 @@ async def test_a_memory_store_has_no_backup(tmp_path: Path) -> None:
     assert caught.value.code is Code.UNSUPPORTED
 
 
-async def test_a_verb_takes_effect_when_it_is_called() -> None:
+async def test_an_operation_takes_effect_when_it_is_submitted() -> None:
     store = MemoryStore()
     store.submit(OpenMailbox(MailboxKind.PEER, "finch.example"))
     assert [info.owner for info in await store.read(AllMailboxes())] == ["finch.example"]

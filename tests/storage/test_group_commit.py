@@ -19,16 +19,9 @@ from waypost.storage.operations.base import Operation
 from waypost.storage.operations.changes import Change, Look, Subject
 from waypost.storage.pending import Pending, to_stderr
 from waypost.storage.sqlite import schema, seam
-from waypost.storage.sqlite.commit import (
-    COMPANY_S,
-    Connection,
-    Disk,
-    GroupCommit,
-    Haste,
-    Transactions,
-    in_thread,
-)
+from waypost.storage.sqlite.commit import COMPANY_S, GroupCommit, Haste
 from waypost.storage.sqlite.mail_state import MailState
+from waypost.storage.sqlite.transactions import Connection, Disk, Transactions, in_thread
 
 
 class Own(Operation[Any]):

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from waypost.daemon.ask import ask_node
 from waypost.daemon.state import StateDir, default_state
-from waypost.protocol.operator import Question
+from waypost.protocol.operator import OperatorRequest
 
 A = TypeVar("A")
 
@@ -17,7 +17,7 @@ def state_dir(path: Path | None) -> StateDir:
     return StateDir((path or default_state()).expanduser().absolute())
 
 
-def ask(path: Path | None, request: Question[A]) -> A:
+def ask(path: Path | None, request: OperatorRequest[A]) -> A:
     """The answer of the node on that directory. Raises what the node answers, and as `ask_node`."""
     with ask_node(state_dir(path)) as node:
         return node.ask(request)

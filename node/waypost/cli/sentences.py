@@ -13,13 +13,13 @@ from waypost.protocol.custody.fate import Event, State
 from waypost.protocol.directory.reach import ReachMode
 from waypost.protocol.directory.trust import Trust
 from waypost.protocol.operator import (
-    Left,
     MessageTrace,
+    PeerActed,
     PeerAction,
-    PeerChanged,
     PeerNow,
+    ProviderLeft,
+    QueueActed,
     QueueAction,
-    QueueChanged,
     TraceStep,
     UserNow,
     UserRemoved,
@@ -124,7 +124,7 @@ def user_removed(found: UserRemoved) -> str:
 # ── peers and queues ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def peer_changed(found: PeerChanged) -> str:
+def peer_changed(found: PeerActed) -> str:
     """What was done about a peer."""
     match found.action:
         case PeerAction.ALLOW:
@@ -144,7 +144,7 @@ def trouble(peer: PeerNow) -> str:
     return peer.error or (reason(peer.code) if peer.code else "")
 
 
-def queue_changed(found: QueueChanged) -> str:
+def queue_changed(found: QueueActed) -> str:
     """What was done about what waits for a peer."""
     match found.action:
         case QueueAction.RETRY:
@@ -155,7 +155,7 @@ def queue_changed(found: QueueChanged) -> str:
             return f"{found.count} messages for {found.provider} are given up; their senders are told."
 
 
-def left(found: Left) -> str:
+def left(found: ProviderLeft) -> str:
     """How a provider was closed; one line or two."""
     peers = "one linked peer" if found.told == 1 else f"{found.told} linked peers"
     lines = [f"{found.provider} has told {peers}, and stops. Others learn it from them."]

@@ -12,50 +12,50 @@ from msgspec import UNSET, Struct, UnsetType, field
 from waypost.protocol.custody.fate import State
 from waypost.protocol.directory.reach import ReachMode
 from waypost.protocol.operator import (
-    Invited,
-    Left,
+    InviteMade,
     MessageTrace,
     NodeStatus,
-    PeerChanged,
+    PeerActed,
     PeerList,
-    QueueChanged,
+    ProviderLeft,
+    QueueActed,
     QueueList,
-    Reply,
+    Shape,
     UserList,
     UserNow,
     UserRemoved,
 )
 
 
-class NewNode(Reply, frozen=True):
+class NewNode(Shape, frozen=True):
     provider: str
     state: str  #: the state directory
     key: str  #: the node's, public
     fingerprint: str  #: 60 digits in groups
 
 
-class PeerTold(PeerChanged, frozen=True):
+class PeerTold(PeerActed, frozen=True):
     text: str  #: the same for people
 
 
-class QueueTold(QueueChanged, frozen=True):
+class QueueTold(QueueActed, frozen=True):
     text: str  #: the same for people
 
 
-class KeyShown(Reply, frozen=True):
+class KeyShown(Shape, frozen=True):
     provider: str
     key: str
     fingerprint: str  #: 60 digits in groups
 
 
-class ProfileStep(Reply, frozen=True):
+class ProfileStep(Shape, frozen=True):
     at_ms: int
     event: State
     code: int  #: why; 0: no reason
     party: str = ""
 
 
-class ProfileTrace(Reply, frozen=True):
+class ProfileTrace(Shape, frozen=True):
     """What the profile itself knows, where its node cannot be asked or has not had the message yet."""
 
     id: str  #: 32 hexadecimal digits
@@ -66,38 +66,38 @@ class ProfileTrace(Reply, frozen=True):
     rows: tuple[ProfileStep, ...]  #: oldest first
 
 
-class CheckFinding(Reply, frozen=True):
+class CheckFinding(Shape, frozen=True):
     subject: str
     state: str  #: `ok`, `note` or `fault`
     detail: str
     remedy: str  #: what to do; may be empty
 
 
-class CheckReport(Reply, frozen=True):
+class CheckReport(Shape, frozen=True):
     faults: int
     findings: tuple[CheckFinding, ...]
 
 
-class BackupMade(Reply, frozen=True):
+class BackupMade(Shape, frozen=True):
     file: str
     provider: str
     with_keys: bool
     bytes: int
 
 
-class BackupRestored(Reply, frozen=True):
+class BackupRestored(Shape, frozen=True):
     state: str  #: the state directory
     provider: str
     made_ms: int  #: when the backup was made
     with_keys: bool
 
 
-class Joined(Reply, frozen=True):
+class Joined(Shape, frozen=True):
     address: str
     profile: str  #: its directory
 
 
-class SentMessage(Reply, frozen=True):
+class SentMessage(Shape, frozen=True):
     id: str  #: 32 hexadecimal digits
     to: str
     state: State
@@ -106,7 +106,7 @@ class SentMessage(Reply, frozen=True):
     reason: str  #: the code in words
 
 
-class InboxMessage(Reply, frozen=True):
+class InboxMessage(Shape, frozen=True):
     id: str  #: as the sender knows it
     sender: str = field(name="from")
     media_type: str
@@ -118,18 +118,18 @@ class InboxMessage(Reply, frozen=True):
     body: str | UnsetType = UNSET  #: of any other, base64
 
 
-class ReachShown(Reply, frozen=True):
+class ReachShown(Shape, frozen=True):
     reach: ReachMode  #: empty: the provider decides
     providers: tuple[str, ...]  #: with `some`: who may write
 
 
-class SafetyNumber(Reply, frozen=True):
+class SafetyNumber(Shape, frozen=True):
     address: str
     you: str
     safety_number: str  #: 60 digits in groups
 
 
-class Fault(Reply, frozen=True):
+class ErrorShown(Shape, frozen=True):
     """Without code and number it is the operating system's."""
 
     text: str  #: for people
@@ -137,14 +137,14 @@ class Fault(Reply, frozen=True):
     number: int | UnsetType = UNSET  #: the number there
 
 
-class Failed(Reply, frozen=True):
-    error: Fault
+class VerbFailed(Shape, frozen=True):
+    error: ErrorShown
 
 
 #: Every verb that takes --json. `status --watch` and `inbox` print one object a line.
 SHAPES: Final[dict[str, tuple[type[Struct], ...]]] = {
     "init": (NewNode,),
-    "user add": (Invited,),
+    "user add": (InviteMade,),
     "user list": (UserList,),
     "user remove": (UserRemoved,),
     "user reach": (UserNow,),
@@ -165,7 +165,7 @@ SHAPES: Final[dict[str, tuple[type[Struct], ...]]] = {
     "check": (CheckReport,),
     "backup": (BackupMade,),
     "restore": (BackupRestored,),
-    "leave": (Left,),
+    "leave": (ProviderLeft,),
     "join": (Joined,),
     "send": (SentMessage,),
     "inbox": (InboxMessage,),

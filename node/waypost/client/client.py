@@ -22,7 +22,7 @@ from waypost.client.profile.at_rest import AtRest
 from waypost.client.profile.database import Database
 from waypost.client.profile.profile import Profile
 from waypost.client.schemes import claimed
-from waypost.client.schemes.seal1 import Seal1
+from waypost.client.schemes.known import schemes_of
 from waypost.client.talk import pins
 from waypost.client.talk.claims import Claims
 from waypost.client.talk.inbox import Inbox, UnreadMail
@@ -48,10 +48,11 @@ class Client:
     def __init__(self, profile: Profile, database: Database, parts: Parts) -> None:
         wall_ms, random = parts.wall_ms, parts.random
         at_rest = AtRest(profile.storage_seed, random)
-        scheme = Seal1(profile, at_rest, random)
+        schemes = schemes_of(profile, at_rest, random)
+        scheme = schemes[0]
         journal = Journal(database)
         outgoing = Outgoing(profile.address, at_rest, random)
-        incoming = Incoming(profile.address, at_rest, EnvelopeReader([scheme]))
+        incoming = Incoming(profile.address, at_rest, EnvelopeReader(schemes))
         carrier = Carrier(profile.address, database, journal, outgoing, incoming, wall_ms, random)
         sealer = Sealer(outgoing, scheme)
         lookup = KeyLookup(profile, journal, outgoing, scheme, wall_ms)

@@ -12,7 +12,7 @@ from waypost.daemon.state import StateDir, socket_address
 from waypost.errors import Code, LocalError, PeerFault, Refused, WaypostError, code_of
 from waypost.limits import FRAME_MAX_BYTES
 from waypost.protocol.frames.codec import HEADER_BYTES, FrameBuffer, pack, read
-from waypost.protocol.operator import Question, Response, answer_type
+from waypost.protocol.operator import OperatorRequest, Response, answer_type
 
 A = TypeVar("A")
 
@@ -26,7 +26,7 @@ class Node:
         self._connection = connection
         self._buffer = FrameBuffer(FRAME_MAX_BYTES)
 
-    def ask(self, request: Question[A]) -> A:
+    def ask(self, request: OperatorRequest[A]) -> A:
         """The answer. Raises what the node answered, or LocalError(NOT_RUNNING | OTHER_VERSION)."""
         body = pack(request)
         try:

@@ -58,11 +58,11 @@ class QueueAction(StrEnum):
 # ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Reply(Struct, frozen=True, gc=False):
+class Shape(Struct, frozen=True, gc=False):
     """Base of all answers and their parts."""
 
 
-class PeerNow(Reply, frozen=True):
+class PeerNow(Shape, frozen=True):
     """A peer, its link and its queue. What is counted is counted for this link."""
 
     provider: Name
@@ -93,14 +93,14 @@ class PeerKnown(PeerNow, frozen=True):
     endpoints: Names  #: host:port, best first
 
 
-class StoreNow(Reply, frozen=True):
+class StoreNow(Shape, frozen=True):
     """What waits, all mailboxes together."""
 
     envelopes: U53
     bytes: U53
 
 
-class Totals(Reply, frozen=True):
+class Totals(Shape, frozen=True):
     """Envelopes since the node started."""
 
     accepted: U53
@@ -108,7 +108,7 @@ class Totals(Reply, frozen=True):
     refused: U53
 
 
-class NodeStatus(Reply, frozen=True):
+class NodeStatus(Shape, frozen=True):
     provider: Name
     version: Text
     key: Text
@@ -128,13 +128,13 @@ class NodeStatus(Reply, frozen=True):
     totals: Totals
 
 
-class Invited(Reply, frozen=True):
+class InviteMade(Shape, frozen=True):
     address: Name
     invite: Long  #: one line
     expires_ms: U53
 
 
-class UserNow(Reply, frozen=True):
+class UserNow(Shape, frozen=True):
     address: Name
     devices: U53
     online: U53  #: devices that are connected
@@ -145,48 +145,48 @@ class UserNow(Reply, frozen=True):
     effective: ReachMode  #: what holds
 
 
-class UserList(Reply, frozen=True):
+class UserList(Shape, frozen=True):
     users: Annotated[tuple[UserNow, ...], Meta(max_length=ADMIN_LISTED_MAX)]
     left_out: U53  #: how many more there are
 
 
-class UserRemoved(Reply, frozen=True):
+class UserRemoved(Shape, frozen=True):
     address: Name
     bounced: U53  #: envelopes that went back to their senders
 
 
-class PeerList(Reply, frozen=True):
+class PeerList(Shape, frozen=True):
     peers: Annotated[tuple[PeerKnown, ...], Meta(max_length=ADMIN_LISTED_MAX)]  #: met ones first
     left_out: U53  #: how many more there are
 
 
-class PeerChanged(Reply, frozen=True):
+class PeerActed(Shape, frozen=True):
     provider: Name
     action: PeerAction
     policy: Mode  #: the node's, which judges where the operator has said nothing
     fingerprint: Text  #: of the key that was pinned; empty if none was
 
 
-class QueueList(Reply, frozen=True):
+class QueueList(Shape, frozen=True):
     queues: Annotated[tuple[PeerNow, ...], Meta(max_length=ADMIN_LISTED_MAX)]  #: the longest first
     left_out: U53  #: how many more there are
 
 
-class QueueChanged(Reply, frozen=True):
+class QueueActed(Shape, frozen=True):
     provider: Name
     action: QueueAction
     count: U53  #: envelopes that wait, or that were given up
     linked: bool
 
 
-class TraceStep(Reply, frozen=True):
+class TraceStep(Shape, frozen=True):
     at_ms: U53
     event: Event
     party: Name  #: the other party: a provider, an address, or a device
     code: U16  #: why; 0: no reason
 
 
-class MessageTrace(Reply, frozen=True):
+class MessageTrace(Shape, frozen=True):
     id: Text  #: 32 hexadecimal digits
     node: Name  #: who knows this
     state: State
@@ -195,29 +195,29 @@ class MessageTrace(Reply, frozen=True):
     rows: Annotated[tuple[TraceStep, ...], Meta(max_length=ARRAY_MAX_ITEMS)]  #: oldest first
 
 
-class Left(Reply, frozen=True):
+class ProviderLeft(Shape, frozen=True):
     provider: Name
     told: U53  #: linked peers
     moved_to: Name
     left_behind: U53  #: reports that could not be delivered
 
 
-class Copied(Reply, frozen=True):
+class Copied(Shape, frozen=True):
     file: Text
 
 
-class Stopped(Reply, frozen=True):
+class Stopped(Shape, frozen=True):
     provider: Name
 
 
 # ── requests ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Question(Struct, Generic[A], frozen=True, array_like=True, gc=False):
+class OperatorRequest(Struct, Generic[A], frozen=True, array_like=True, gc=False):
     """Base of all requests; its argument is the type of the answer."""
 
 
-def answer_type(question: type[Question[A]]) -> type[A]:
+def answer_type(question: type[OperatorRequest[A]]) -> type[A]:
     """What is answered to a request of this type."""
     (base,) = (each for each in question.__dict__["__orig_bases__"] if get_args(each))
     (found,) = get_args(base)
@@ -225,36 +225,36 @@ def answer_type(question: type[Question[A]]) -> type[A]:
     return kind
 
 
-class GetStatus(Question[NodeStatus], frozen=True, tag=1):
+class GetStatus(OperatorRequest[NodeStatus], frozen=True, tag=1):
     """The node, its links, queues and rates."""
 
 
-class AddUser(Question[Invited], frozen=True, tag=2):
+class AddUser(OperatorRequest[InviteMade], frozen=True, tag=2):
     """`again`: a further invite for a user who exists."""
 
     user: Name
     again: bool = False
 
 
-class ListUsers(Question[UserList], frozen=True, tag=3):
+class ListUsers(OperatorRequest[UserList], frozen=True, tag=3):
     pass
 
 
-class RemoveUser(Question[UserRemoved], frozen=True, tag=4):
+class RemoveUser(OperatorRequest[UserRemoved], frozen=True, tag=4):
     user: Name
 
 
-class SetReach(Question[UserNow], frozen=True, tag=5):
+class SetReach(OperatorRequest[UserNow], frozen=True, tag=5):
     user: Name
     reach: ReachMode
     providers: Annotated[tuple[Name, ...], Meta(max_length=256)] = ()
 
 
-class ListPeers(Question[PeerList], frozen=True, tag=6):
+class ListPeers(OperatorRequest[PeerList], frozen=True, tag=6):
     pass
 
 
-class SetPeer(Question[PeerChanged], frozen=True, tag=7):
+class SetPeer(OperatorRequest[PeerActed], frozen=True, tag=7):
     """`key`: what to pin, a key or a fingerprint."""
 
     provider: Name
@@ -262,34 +262,34 @@ class SetPeer(Question[PeerChanged], frozen=True, tag=7):
     key: Text = ""
 
 
-class ListQueue(Question[QueueList], frozen=True, tag=8):
+class ListQueue(OperatorRequest[QueueList], frozen=True, tag=8):
     pass
 
 
-class ActOnQueue(Question[QueueChanged], frozen=True, tag=9):
+class ActOnQueue(OperatorRequest[QueueActed], frozen=True, tag=9):
     provider: Name
     action: QueueAction
 
 
-class Why(Question[MessageTrace], frozen=True, tag=10):
+class Why(OperatorRequest[MessageTrace], frozen=True, tag=10):
     """The trace of a message, by its id in hexadecimal."""
 
     id: Annotated[str, Meta(max_length=64)]
 
 
-class Leave(Question[Left], frozen=True, tag=11):
+class Leave(OperatorRequest[ProviderLeft], frozen=True, tag=11):
     """Sign a tombstone, tell all peers, and stop. `moved_to`: another provider, or empty."""
 
     moved_to: Name = ""
 
 
-class Backup(Question[Copied], frozen=True, tag=12):
+class Backup(OperatorRequest[Copied], frozen=True, tag=12):
     """Copy the database to a file on the node's machine."""
 
     target: Text
 
 
-class Stop(Question[Stopped], frozen=True, tag=13):
+class Stop(OperatorRequest[Stopped], frozen=True, tag=13):
     pass
 
 

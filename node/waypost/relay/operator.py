@@ -27,23 +27,23 @@ from waypost.protocol.operator import (
     Backup,
     Copied,
     GetStatus,
-    Invited,
+    InviteMade,
     Leave,
-    Left,
     ListPeers,
     ListQueue,
     ListUsers,
     MessageTrace,
     NodeStatus,
+    OperatorRequest,
+    PeerActed,
     PeerAction,
-    PeerChanged,
     PeerKnown,
     PeerList,
     PeerNow,
     PeerState,
-    Question,
+    ProviderLeft,
+    QueueActed,
     QueueAction,
-    QueueChanged,
     QueueList,
     RemoveUser,
     SetPeer,
@@ -68,7 +68,7 @@ A = TypeVar("A")
 _FINGERPRINT_DIGITS: Final = 60
 
 
-async def answer(relay: Relay, request: Question[A]) -> A:
+async def answer(relay: Relay, request: OperatorRequest[A]) -> A:
     """Do what is asked. Raises WaypostError."""
     found: A = await HANDLERS[type(request)](relay, request)
     return found
@@ -142,11 +142,11 @@ def _state(peer: Peer, *, wanted: bool) -> PeerState:
     return PeerState.CONNECTING if wanted else PeerState.IDLE
 
 
-async def _leave(relay: Relay, request: Leave) -> Left:
+async def _leave(relay: Relay, request: Leave) -> ProviderLeft:
     told = sum(peer.link is not None for peer in relay.peers.all())
     moved_to = request.moved_to
     left_behind = await relay.leave(parse_provider(moved_to) if moved_to else "")
-    return Left(relay.settings.provider, told, moved_to, left_behind)
+    return ProviderLeft(relay.settings.provider, told, moved_to, left_behind)
 
 
 async def _backup(relay: Relay, request: Backup) -> Copied:
@@ -173,7 +173,7 @@ async def _why(relay: Relay, request: Why) -> MessageTrace:
 # ── users ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _add_user(relay: Relay, request: AddUser) -> Invited:
+async def _add_user(relay: Relay, request: AddUser) -> InviteMade:
     user, again = _own_user(relay, request.user), request.again
     if not again and relay.accounts.get(user):
         raise Refused(
@@ -184,7 +184,7 @@ async def _add_user(relay: Relay, request: AddUser) -> Invited:
     text = await relay.add_user(user, again=again)
     invite = parse_invite(text)
     relay.platform.log.info("user invited", address=invite.address, again=again)
-    return Invited(invite.address, text, invite.expires_ms)
+    return InviteMade(invite.address, text, invite.expires_ms)
 
 
 async def _users(relay: Relay, _: ListUsers) -> UserList:
@@ -263,7 +263,7 @@ async def _peer_known(relay: Relay, peer: Peer) -> PeerKnown:
     )
 
 
-async def _set_peer(relay: Relay, request: SetPeer) -> PeerChanged:
+async def _set_peer(relay: Relay, request: SetPeer) -> PeerActed:
     peers, provider = relay.peers, parse_provider(request.provider)
     if provider == relay.settings.provider:
         raise Refused(Code.BAD_REQUEST, f"{provider} is this node")
@@ -285,7 +285,7 @@ async def _set_peer(relay: Relay, request: SetPeer) -> PeerChanged:
             peers.set_policy(provider, known.row.policy if known else PeerPolicy.NONE, pinned)
             fingerprint = await _fingerprint(pinned, provider)
     relay.platform.log.info("operator", action=request.action.value, peer=provider)
-    return PeerChanged(provider, request.action, relay.settings.mode, fingerprint)
+    return PeerActed(provider, request.action, relay.settings.mode, fingerprint)
 
 
 async def _key_meant(relay: Relay, provider: Provider, text: str) -> bytes:
@@ -325,7 +325,7 @@ async def _queues(relay: Relay, _: ListQueue) -> QueueList:
     return QueueList(tuple(_peer_now(relay, peer) for peer in listed), left_out)
 
 
-async def _act_on_queue(relay: Relay, request: ActOnQueue) -> QueueChanged:
+async def _act_on_queue(relay: Relay, request: ActOnQueue) -> QueueActed:
     provider = parse_provider(request.provider)
     peer = relay.peers.get(provider)
     if peer is None:
@@ -339,7 +339,7 @@ async def _act_on_queue(relay: Relay, request: ActOnQueue) -> QueueChanged:
         case QueueAction.DROP:
             count = await relay.upkeep.give_up(peer.mailbox, Code.DROPPED) if peer.mailbox else 0
     relay.platform.log.info("operator", action=f"queue {request.action.value}", peer=provider, count=count)
-    return QueueChanged(provider, request.action, count, peer.link is not None)
+    return QueueActed(provider, request.action, count, peer.link is not None)
 
 
 def _waiting(relay: Relay, peer: Peer) -> int:
@@ -369,7 +369,7 @@ def _cached_fingerprint(key: bytes, provider: str) -> str:
 
 
 #: Of every request. The answer of each is the one that the request names.
-HANDLERS: Final[dict[type[Question[Any]], Callable[[Relay, Any], Awaitable[Any]]]] = {
+HANDLERS: Final[dict[type[OperatorRequest[Any]], Callable[[Relay, Any], Awaitable[Any]]]] = {
     GetStatus: _status,
     AddUser: _add_user,
     ListUsers: _users,

@@ -10,12 +10,12 @@ from typing import Literal
 from msgspec import field
 
 from waypost.protocol.frames.fields import Name, Text
-from waypost.protocol.operator import Question, Reply
+from waypost.protocol.operator import OperatorRequest, Shape
 
 # ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class NodeFigures(Reply, frozen=True):
+class NodeFigures(Shape, frozen=True):
     """What a node says of itself, in short; zeros for one that does not run."""
 
     users: int = 0
@@ -39,7 +39,7 @@ class LabNode(NodeFigures, frozen=True, kw_only=True):
     error: str
 
 
-class LabLink(Reply, frozen=True):
+class LabLink(Shape, frozen=True):
     """One direction; `given`, `waiting`, `error`: as the first of the two says."""
 
     source: str = field(name="from")
@@ -53,7 +53,7 @@ class LabLink(Reply, frozen=True):
     error: str
 
 
-class LabNow(Reply, frozen=True):
+class LabNow(Shape, frozen=True):
     title: str
     directory: str
     uptime_s: float
@@ -62,7 +62,7 @@ class LabNow(Reply, frozen=True):
     links: tuple[LabLink, ...]
 
 
-class Done(Reply, frozen=True, kw_only=True):
+class Done(Shape, frozen=True, kw_only=True):
     """What was done, in words too."""
 
     text: str
@@ -83,7 +83,7 @@ class Healed(Done, frozen=True):
     healed: tuple[str, ...]
 
 
-class LabEnds(Reply, frozen=True):
+class LabEnds(Shape, frozen=True):
     pid: int
     pids: dict[str, int]
 
@@ -91,18 +91,18 @@ class LabEnds(Reply, frozen=True):
 # ── requests ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class ShowLab(Question[LabNow], frozen=True, tag=1):
+class ShowLab(OperatorRequest[LabNow], frozen=True, tag=1):
     """Nodes, links, queues, rates and faults."""
 
 
-class ActOnNode(Question[NodeDone], frozen=True, tag=2):
+class ActOnNode(OperatorRequest[NodeDone], frozen=True, tag=2):
     """Done when the answer comes."""
 
     node: Name
     action: Literal["start", "stop", "kill"]
 
 
-class ShapeLink(Question[LinkShaped], frozen=True, tag=3):
+class ShapeLink(OperatorRequest[LinkShaped], frozen=True, tag=3):
     """`value`: for slow a latency such as "200ms", and in `more` perhaps a jitter; for loss a share such as "5%"."""
 
     a: Name
@@ -113,14 +113,14 @@ class ShapeLink(Question[LinkShaped], frozen=True, tag=3):
     one_way: bool = False
 
 
-class Heal(Question[Healed], frozen=True, tag=4):
+class Heal(OperatorRequest[Healed], frozen=True, tag=4):
     """Both ways between two nodes; between all if none are named."""
 
     a: Text = ""
     b: Text = ""
 
 
-class EndLab(Question[LabEnds], frozen=True, tag=5):
+class EndLab(OperatorRequest[LabEnds], frozen=True, tag=5):
     """Stop everything. `keep`: leave states and logs in the directory."""
 
     keep: bool = False

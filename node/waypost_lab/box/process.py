@@ -18,7 +18,7 @@ from waypost.daemon import state as states
 from waypost.daemon.ask import ask_node
 from waypost.daemon.state import StateDir
 from waypost.errors import Code, LocalError
-from waypost.protocol.operator import Question
+from waypost.protocol.operator import OperatorRequest
 
 A = TypeVar("A")
 
@@ -125,7 +125,7 @@ class NodeProcess:
                 process.kill()
             process.wait()
 
-    async def ask(self, request: Question[A]) -> A:
+    async def ask(self, request: OperatorRequest[A]) -> A:
         """Ask it as the operator's verbs do. Raises LocalError(NOT_RUNNING) and whatever the node answers."""
 
         def ask() -> A:

@@ -22,7 +22,7 @@ import trio
 
 from waypost.daemon import admin_socket
 from waypost.errors import Code, Refused, WaypostError
-from waypost.protocol.operator import Reply
+from waypost.protocol.operator import Shape
 from waypost_lab.box import home as homes
 from waypost_lab.box.box import Box, opened
 from waypost_lab.box.control import (
@@ -126,7 +126,7 @@ class Supervisor:
 
     # ── control ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def answer(self, request: Request) -> Reply:
+    async def answer(self, request: Request) -> Shape:
         """Do what is asked. Raises WaypostError."""
         try:
             return await self._do(request)
@@ -134,7 +134,7 @@ class Supervisor:
             problem, _, remedy = str(error).partition("|")
             raise Refused(Code.BAD_REQUEST, f"{problem}. {remedy}") from None
 
-    async def _do(self, request: Request) -> Reply:
+    async def _do(self, request: Request) -> Shape:
         box = self._box
         match request:
             case ShowLab():

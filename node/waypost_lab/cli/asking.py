@@ -12,7 +12,7 @@ import typer
 from waypost.cli import outcome
 from waypost.daemon.ask import Node, ask_node
 from waypost.errors import Code, LocalError
-from waypost.protocol.operator import Question
+from waypost.protocol.operator import OperatorRequest
 from waypost_lab.box.control import Done
 from waypost_lab.box.home import Home, default_home
 
@@ -52,7 +52,7 @@ def asked(directory: Path | None) -> Iterator[Node]:
         raise
 
 
-def tell(directory: Path | None, request: Question[D], *, json: bool) -> None:
+def tell(directory: Path | None, request: OperatorRequest[D], *, json: bool) -> None:
     """Ask one thing, and show the answer."""
     with asked(directory) as node:
         found = node.ask(request)

@@ -10,7 +10,7 @@ from waypost_lab.report.chart import Key, Panel, area, hits, line, percent, stre
 from waypost_lab.report.grid import Grid
 from waypost_lab.report.lanes import NARROW_PX, label_of, label_s, label_start
 from waypost_lab.report.model import Band, Picture
-from waypost_lab.report.scale import linear_ticks
+from waypost_lab.report.scale import Axis, linear_ticks
 from waypost_lab.report.svg import Markup, element, join
 from waypost_lab.report.trouble import OTHER
 from waypost_lab.report.words import brief, clock, count, lasting, listed, of, short
@@ -144,9 +144,9 @@ def _totals(number: int, seconds: float) -> str:
 def _strip(
     top: int, words: tuple[str, str], values: Sequence[float], grid: Grid, colour: str
 ) -> tuple[Markup, tuple[float, str]]:
-    high = linear_ticks(max(values), 1)[-1]
-    floor, room = top + _ROW - 3, _ROW - _CAPTION - 5
-    heights: list[float | None] = [floor - room * value / high for value in values]
+    floor = top + _ROW - 3
+    axis = Axis(linear_ticks(max(values), 1), floor, top + _CAPTION + 2)
+    heights = axis.heights(values)
     name, note = words
     caption = element(
         "text", element("tspan", short(name, 24), class_="kind"), f"  {note}", x="0", dx=2, y=top + 12, class_="name"
@@ -157,4 +157,4 @@ def _strip(
         width="100%",
         height=top + _ROW,
     )
-    return join([shapes, caption]), (floor - room, brief(high))
+    return join([shapes, caption]), axis.marks(brief)[-1]

@@ -6,7 +6,7 @@ stretched, text is placed by per cent and never stretched. Class `wide` marks wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -88,7 +88,7 @@ def line(heights: Sequence[float | None], grid: Grid, style: str) -> Markup:
     return element("path", d=drawn, class_=f"line {style}") if drawn else Markup("")
 
 
-def area(tops: Sequence[float | None], floors: Sequence[float], grid: Grid, style: str) -> Markup:
+def area(tops: Sequence[float | None], floors: Sequence[float | None], grid: Grid, style: str) -> Markup:
     """Between two heights for each bucket; None for a gap."""
     drawn = ""
     floor_of: list[float | None] = [None if top is None else floor for top, floor in zip(tops, floors, strict=True)]
@@ -172,27 +172,28 @@ def panel_of(panel: Panel, behind: str) -> Markup:
         height=panel.height,
         role="img",
     )
-    return element(
-        "figure",
-        element("figcaption", heading(panel.title, panel.unit), legend(panel.keys), element("p", panel.reading)),
-        element("div", gutter, plot, class_="frame"),
-        class_="panel",
-        id=panel.name,
-    )
+    head = (panel.title, panel.unit, panel.reading)
+    return figure(panel.name, head, panel.keys, element("div", gutter, plot, class_="frame"))
 
 
-def heading(title: str, unit: str) -> Markup:
-    """Of a figure, with what its values are."""
-    return element("h3", title, *([" ", element("span", unit, class_="unit")] if unit else []))
-
-
-def legend(keys: Iterable[Key]) -> Markup:
-    """Nothing for no keys."""
+def figure(name: str, head: tuple[str, str, str], keys: Sequence[Key], drawn: Markup) -> Markup:
+    """`head`: the title, what its values are, and how to read it. Without keys it has no legend."""
+    title, unit, reading = head
     entries = [
         element("li", element("span", class_=f"swatch {key.shape} {key.style}"), element("span", key.text))
         for key in keys
     ]
-    return element("ul", *entries, class_="legend") if entries else Markup("")
+    caption = [
+        element("h3", title, *([" ", element("span", unit, class_="unit")] if unit else [])),
+        *([element("ul", *entries, class_="legend")] if entries else []),
+        element("p", reading),
+    ]
+    return element("figure", element("figcaption", *caption), drawn, class_="panel", id=name)
+
+
+def card(name: str, head: str, *inside: str) -> Markup:
+    """A part of the page."""
+    return element("section", element("h2", head), *inside, class_="card", id=name)
 
 
 def _column(start: float, stop: float, grid: Grid, style: str) -> Markup:

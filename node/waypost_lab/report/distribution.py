@@ -8,7 +8,7 @@ from typing import Final
 
 from waypost_lab.report.chart import WIDTH, Key, Panel, panel_of, stretched
 from waypost_lab.report.model import Latencies, Picture
-from waypost_lab.report.scale import count_ticks, latency_ticks
+from waypost_lab.report.scale import Axis, count_ticks, latency_ticks, log_share
 from waypost_lab.report.svg import Markup, element, join, number
 from waypost_lab.report.words import brief, count, milliseconds, of
 
@@ -22,17 +22,14 @@ def distribution(picture: Picture) -> Markup:
     if overall is None or not bins:
         return Markup("")
     low, high = bins[0].low, bins[-1].high
-    ticks = count_ticks(max(each.count for each in bins), 3)
     floor = _HEIGHT - _FOOT
+    axis = Axis(count_ticks(max(each.count for each in bins), 3), floor, _TOP)
 
     def x(ms: float) -> float:
-        return math.log(min(max(ms, low), high) / low) / math.log(high / low)
-
-    def y(value: float) -> float:
-        return floor - (floor - _TOP) * value / ticks[-1]
+        return log_share(ms, low, high)
 
     bars = "".join(
-        f"M{number(WIDTH * x(each.low))} {floor}V{number(y(each.count))}H{number(WIDTH * x(each.high))}V{floor}Z"
+        f"M{number(WIDTH * x(each.low))} {floor}V{number(axis.y(each.count))}H{number(WIDTH * x(each.high))}V{floor}Z"
         for each in bins
         if each.count
     )
@@ -52,7 +49,7 @@ def distribution(picture: Picture) -> Markup:
         f"99\u00a0% within {milliseconds(overall.p99)}; the longest took {milliseconds(overall.most)}.",
         _HEIGHT,
         plot,
-        [(y(tick), brief(tick)) for tick in ticks],
+        axis.marks(brief),
         [Key("bins", "messages", "area"), Key("p50", "percentiles")],
         name="distribution",
     )

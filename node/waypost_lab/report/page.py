@@ -6,7 +6,7 @@ import time
 from importlib.resources import files
 
 from waypost_lab.report.bands import fault_panel
-from waypost_lab.report.chart import axis_unit, backdrop, panel_of, ruler, time_axis
+from waypost_lab.report.chart import axis_unit, backdrop, card, panel_of, ruler, time_axis
 from waypost_lab.report.distribution import distribution
 from waypost_lab.report.model import Figure, Picture
 from waypost_lab.report.series import panels
@@ -121,7 +121,7 @@ def _notes(picture: Picture) -> Markup:
     ]
     if picture.unheard:
         rows.append(element("li", element("span", ""), element("span", f"and {picture.unheard:,} more notes")))
-    return element("section", element("h2", "Notes"), element("ol", *rows, class_="notes"), class_="card", id="notes")
+    return card("notes", "Notes", element("ol", *rows, class_="notes"))
 
 
 def _over_time(picture: Picture) -> Markup:
@@ -130,7 +130,7 @@ def _over_time(picture: Picture) -> Markup:
     troubles, charts = fault_panel(picture), panels(picture)
     if troubles is None and not charts:
         text = "This timeline holds no messages, queues or faults, so there is nothing to draw over time."
-        return element("section", element("h2", "Over time"), element("p", text), class_="card", id="time")
+        return card("time", "Over time", element("p", text))
     rules = ruler(grid)
     behind = join([backdrop(picture.faults, grid), rules])
     axis = time_axis(grid)
@@ -140,8 +140,8 @@ def _over_time(picture: Picture) -> Markup:
     drawn += [panel_of(each, behind) for each in charts]
     drawn.append(axis)
     tables = [time_table(picture), fault_table(picture)]
-    head = element("h2", "Over time ", element("span", axis_unit(grid), class_="unit"))
-    return element("section", head, *drawn, *tables, class_="card", id="time")
+    head = join(["Over time ", element("span", axis_unit(grid), class_="unit")])
+    return card("time", head, *drawn, *tables)
 
 
 def _pair(picture: Picture) -> Markup:
@@ -156,7 +156,7 @@ def _result(picture: Picture) -> Markup:
     if not picture.result:
         return Markup("")
     rows = [element("div", element("dt", name), element("dd", value)) for name, value in picture.result]
-    return element("section", element("h2", "What the run printed"), element("dl", *rows), class_="card", id="result")
+    return card("result", "What the run printed", element("dl", *rows))
 
 
 def _moment(at_ms: int) -> str:

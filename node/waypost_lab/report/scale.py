@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 _TIME_STEPS: Final = (
@@ -18,6 +20,32 @@ _LATENCIES: Final = (
     *(60_000.0 * n for n in (1, 10, 60, 600)),
     *(86_400_000.0 * 10**power for power in range(6)),
 )
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An upright axis: its marks, from pixel `floor` up to pixel `top`."""
+
+    ticks: Sequence[float]
+    floor: float
+    top: float = 6  #: room above the highest mark for half of its label
+    logarithmic: bool = False
+
+    def y(self, value: float) -> float:
+        low, high = self.ticks[0], self.ticks[-1]
+        share = log_share(value, low, high) if self.logarithmic else value / high
+        return self.top + (self.floor - self.top) * (1 - share)
+
+    def heights(self, values: Iterable[float]) -> list[float]:
+        return [self.y(value) for value in values]
+
+    def marks(self, said: Callable[[float], str]) -> list[tuple[float, str]]:
+        return [(self.y(tick), said(tick)) for tick in self.ticks]
+
+
+def log_share(value: float, low: float, high: float) -> float:
+    """How far between `low` (0) and `high` (1) it lies on a logarithmic axis; beyond an end: at that end."""
+    return math.log(min(max(value, low), high) / low) / math.log(high / low)
 
 
 def nice_step(span: float, most: int) -> float:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from waypost_lab.report.chart import heading
+from waypost_lab.report.chart import card, figure
 from waypost_lab.report.model import Picture
 from waypost_lab.report.svg import Markup, element
 from waypost_lab.report.words import clock, count, lasting, listed, milliseconds, of, short
+
+_Column = tuple[str, Sequence[str]]  #: the word above it, and its cells
 
 
 def node_table(picture: Picture) -> Markup:
@@ -16,7 +18,7 @@ def node_table(picture: Picture) -> Markup:
     eventful = any(n.state != "up" or n.downs or n.faults or n.waiting or n.sent or n.received for n in nodes)
     if not eventful:
         return Markup("")
-    columns = [
+    columns: list[_Column] = [
         ("Node", [short(node.name, 60) for node in nodes]),
         ("At the end", [short(node.state, 20) for node in nodes]),
     ]
@@ -30,13 +32,8 @@ def node_table(picture: Picture) -> Markup:
         ("Time down", [lasting(node.down_s) if node.down_s else "–" for node in nodes]),
         ("Faults", [count(node.faults) for node in nodes]),
     ]
-    note = picture.node_count - len(nodes)
-    heads = [head for head, _ in columns]
-    rows = list(zip(*(cells for _, cells in columns), strict=True))
-    caption = f"and {note:,} more nodes that are left out" if note else ""
-    return element(
-        "section", element("h2", "Nodes"), _table(heads, rows, words=2, caption=caption), class_="card", id="nodes"
-    )
+    left = picture.node_count - len(nodes)
+    return card("nodes", "Nodes", _table(columns, 2, f"and {left:,} more nodes that are left out" if left else ""))
 
 
 def fault_table(picture: Picture) -> Markup:
@@ -44,28 +41,24 @@ def fault_table(picture: Picture) -> Markup:
     faults, end = picture.faults, picture.grid.end_s
     if not faults.count:
         return Markup("")
-    rows = [
-        (
-            band.name,
-            listed(band.nodes, 6),
-            band.detail,
-            clock(band.start, end),
-            clock(band.stop, end) if band.mended else "never",
-            lasting(band.stop - band.start),
-        )
-        for band in faults.longest
+    bands = faults.longest
+    columns: list[_Column] = [
+        ("Fault", [band.name for band in bands]),
+        ("Nodes", [listed(band.nodes, 6) for band in bands]),
+        ("Detail", [band.detail for band in bands]),
+        ("From", [clock(band.start, end) for band in bands]),
+        ("Mended", [clock(band.stop, end) if band.mended else "never" for band in bands]),
+        ("Lasted", [lasting(band.stop - band.start) for band in bands]),
     ]
-    left = faults.count - len(rows)
-    title = f"Faults as a table: {of(faults.count, 'fault')}" + (f", the {len(rows)} longest" if left else "")
-    heads = ("Fault", "Nodes", "Detail", "From", "Mended", "Lasted")
-    return _folded(title, _table(heads, rows, words=3))
+    some = f", the {len(bands)} longest" if faults.count > len(bands) else ""
+    return _folded(f"Faults as a table: {of(faults.count, 'fault')}{some}", _table(columns, 3))
 
 
 def time_table(picture: Picture) -> Markup:
     """The charts over time, a row for each bucket."""
     grid, flows = picture.grid, picture.flows
     indices = range(grid.count)
-    columns = [("From", [clock(grid.start(n), grid.end_s) for n in indices])]
+    columns: list[_Column] = [("From", [clock(grid.start(n), grid.end_s) for n in indices])]
     if flows.any:
         rows = (flows.accepted, flows.delivered, flows.bounced, flows.expired, picture.custody)
         names = ("Accepted", "Delivered", "Bounced", "Expired", "In custody")
@@ -84,9 +77,7 @@ def time_table(picture: Picture) -> Markup:
         columns.append(("Faults", [count(value) for value in picture.faults.active]))
     if len(columns) == 1:
         return Markup("")
-    heads = [head for head, _ in columns]
-    table = _table(heads, list(zip(*(cells for _, cells in columns), strict=True)), words=1)
-    return _folded(f"The charts as a table: {of(grid.count, 'row')} of {lasting(grid.width_s)}", table)
+    return _folded(f"The charts as a table: {of(grid.count, 'row')} of {lasting(grid.width_s)}", _table(columns, 1))
 
 
 def link_table(picture: Picture) -> Markup:
@@ -94,7 +85,7 @@ def link_table(picture: Picture) -> Markup:
     links = picture.links[:100]
     if not links:
         return Markup("")
-    columns = [
+    columns: list[_Column] = [
         ("Between", [short(each.a, 32) for each in links]),
         ("and", [short(each.b, 32) for each in links]),
         ("State", [each.fate.value for each in links]),
@@ -102,21 +93,20 @@ def link_table(picture: Picture) -> Markup:
     ]
     if picture.steps:
         columns.append(("Messages", [count(each.messages) for each in links]))
-    rows = list(zip(*(cells for _, cells in columns), strict=True))
-    left = len(picture.links) - len(rows)
-    unit = f"{len(rows)} of {len(picture.links):,}" if left else f"{len(rows)}"
-    reading = element("p", "Those that were interrupted most come first, then the busiest.")
-    table = _table([head for head, _ in columns], rows, words=3)
-    return element("figure", element("figcaption", heading("Links", unit), reading), table, class_="panel", id="links")
+    every = len(picture.links)
+    unit = f"{len(links)} of {every:,}" if every > len(links) else f"{len(links)}"
+    reading = "Those that were interrupted most come first, then the busiest."
+    return figure("links", ("Links", unit, reading), (), _table(columns, 3))
 
 
 def _folded(title: str, table: Markup) -> Markup:
     return element("details", element("summary", title), table)
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: int, caption: str = "") -> Markup:
+def _table(columns: Sequence[_Column], words: int, caption: str = "") -> Markup:
     """The first `words` columns hold words, the others figures."""
-    style = ["word" if n < words else None for n in range(len(heads))]
+    heads = [head for head, _ in columns]
+    style = ["word" if n < words else None for n in range(len(columns))]
     head = element("tr", *(element("th", text, scope="col", class_=style[n]) for n, text in enumerate(heads)))
     body = [
         element(
@@ -124,7 +114,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: int, c
             element("th", row[0], scope="row", class_="word"),
             *(element("td", text, class_=style[n]) for n, text in enumerate(row[1:], 1)),
         )
-        for row in rows
+        for row in zip(*(cells for _, cells in columns), strict=True)
     ]
     said = [element("caption", caption)] if caption else []
     table = element("table", *said, element("thead", head), element("tbody", *body))

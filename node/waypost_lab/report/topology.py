@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from waypost_lab.report.chart import Key, heading, legend
+from waypost_lab.report.chart import Key, figure
 from waypost_lab.report.model import Fate, Link, Node, Picture
 from waypost_lab.report.svg import Markup, element, join, number
 from waypost_lab.report.words import count, lasting, of, short
@@ -22,12 +22,12 @@ _SINGLY: Final = 120  #: links that tell their figures; more are drawn in one st
 _PULL: Final = 0.55  #: how far the longest chord is drawn to the centre, of the way
 _WEIGHTS: Final = 4
 
-_LINKS: Final = {Fate.STEADY: "steady", Fate.BROKEN: "broken", Fate.DOWN: "lost", Fate.UNSEEN: "unseen"}
-_FATES: Final = {
-    Fate.STEADY: "link up throughout",
-    Fate.BROKEN: "link was interrupted",
-    Fate.DOWN: "link down at the end",
-    Fate.UNSEEN: "messages between them",
+#: The class of the style sheet, and what the legend says.
+_LINKS: Final = {
+    Fate.STEADY: ("steady", "link up throughout"),
+    Fate.BROKEN: ("broken", "link was interrupted"),
+    Fate.DOWN: ("lost", "link down at the end"),
+    Fate.UNSEEN: ("unseen", "messages between them"),
 }
 _NODES: Final = {
     "up": "node up throughout",
@@ -62,18 +62,7 @@ def topology(picture: Picture) -> Markup:
         viewBox=_window(where),
         role="img",
     )
-    return element(
-        "figure",
-        element(
-            "figcaption",
-            heading("Nodes and links", _extent(picture)),
-            legend(_keys(picture)),
-            element("p", _reading(picture)),
-        ),
-        drawn,
-        class_="panel",
-        id="topology",
-    )
+    return figure("topology", ("Nodes and links", _extent(picture), _reading(picture)), _keys(picture), drawn)
 
 
 def looks_of(node: Node) -> str:
@@ -121,7 +110,7 @@ def _chords(links: Sequence[Link], at: dict[str, tuple[float, float, float]]) ->
     looks: dict[str, list[Link]] = defaultdict(list)
     # What failed is drawn last, above the others.
     for link in sorted(links, key=lambda each: (list(Fate).index(each.fate) % 3, each.messages)):
-        looks[f"{_LINKS[link.fate]} weight{_weight(link.messages, most)}"].append(link)
+        looks[f"{_LINKS[link.fate][0]} weight{_weight(link.messages, most)}"].append(link)
     drawn = []
     for look, alike in looks.items():
         if len(links) <= _SINGLY:
@@ -213,18 +202,10 @@ def _extent(picture: Picture) -> str:
 def _keys(picture: Picture) -> list[Key]:
     nodes = [looks_of(node) for node in picture.nodes]
     fates = [link.fate for link in picture.links]
-    return [
-        *(
-            Key(f"node {look}", f"{text} ({nodes.count(look)})", "dot")
-            for look, text in _NODES.items()
-            if look in nodes
-        ),
-        *(
-            Key(f"link {_LINKS[fate]}", f"{_FATES[fate]} ({count(fates.count(fate))})")
-            for fate in Fate
-            if fate in fates
-        ),
-    ]
+    looks = [(look, said, nodes.count(look)) for look, said in _NODES.items()]
+    dots = [Key(f"node {look}", f"{said} ({number})", "dot") for look, said, number in looks if number]
+    fared = [(look, said, fates.count(fate)) for fate, (look, said) in _LINKS.items()]
+    return [*dots, *(Key(f"link {look}", f"{said} ({count(number)})") for look, said, number in fared if number)]
 
 
 def _reading(picture: Picture) -> str:

@@ -50,7 +50,6 @@ def _target(name: str, decode: Callable[[World, bytes], object], seeds: Callable
         lambda data: decode(worlds()[data[0] % len(worlds())] if data else worlds()[0], data[1:]),
         every,
         (MlsError,),
-        structured=False,
         hostile=(),
         memory_factor=64,
     )

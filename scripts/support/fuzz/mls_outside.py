@@ -44,7 +44,6 @@ def outside() -> Iterator[Target]:
         Group.load,
         [again(group).state() for world in worlds() for group in (world.talking, world.bob)],
         (MlsError,),
-        structured=False,
         hostile=(),
         memory_factor=_MEMORY_FACTOR,
     )
@@ -60,7 +59,6 @@ def _strict(name: str, decode: Callable[[bytes], object], seeds: Callable[[World
         decode,
         [seed for world in worlds() for seed in seeds(world)],
         (MlsError,),
-        structured=False,
         hostile=_hostile(),
         memory_factor=_MEMORY_FACTOR,
         forged=lambda _data: True,

@@ -59,7 +59,7 @@ class World:
 
     @cached_property
     def dave(self) -> KeyPackageBundle:
-        return bundle("dave", self.suite, Seeded(21))
+        return bundle("dave", Seeded(21), self.suite)
 
     @cached_property
     def joiner(self) -> JoinOptions:
@@ -130,7 +130,7 @@ class World:
     @cached_property
     def welcomes(self) -> tuple[bytes, ...]:
         """For dave: alone, beside erin, with the tree and without, with a PSK."""
-        add, erin = Add(self.dave.key_package), Add(bundle("erin", self.suite, Seeded(22)).key_package)
+        add, erin = Add(self.dave.key_package), Add(bundle("erin", Seeded(22), self.suite).key_package)
         every = [
             self._apart,
             self.commit(CommitOptions((add,), ())),

@@ -9,6 +9,7 @@ from waypost.errors import PeerFault, WaypostError
 from waypost.limits import FRAME_MAX_BYTES
 from waypost.mls.base.errors import MlsError
 
+Decode = Callable[[bytes], object]
 #: A decoder fed in pieces must come to the same end as one fed whole.
 Stream = Callable[[Sequence[bytes]], object]
 
@@ -18,10 +19,10 @@ class Target:
     """One decoder. `repair` turns a spoilt seed into one that passes the outer check (a signature, a checksum)."""
 
     name: str
-    decode: Callable[[bytes], object]
+    decode: Decode
     seeds: Sequence[bytes]
     allowed: tuple[type[Exception], ...] = (PeerFault,)
-    structured: bool = True
+    structured: bool = False  #: its seeds are msgpack, and are spoilt as such, too
     stream: Stream | None = None
     repair: Callable[[bytes], bytes] | None = None
     #: One input in so many is repaired.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, Final
 
 from scripts.support.fuzz import seeds
 from scripts.support.fuzz.mls_inside import inside
 from scripts.support.fuzz.mls_outside import outside
-from scripts.support.fuzz.target import Target
+from scripts.support.fuzz.target import Decode, Stream, Target
 from zeroconf import ServiceInfo
 
 from waypost.client.schemes.payload import open_payload
@@ -35,41 +37,12 @@ from waypost.protocol.frames.messages import Role
 from waypost.protocol.frames.session import Session, Terms
 from waypost.protocol.frames.signed import Signed
 
-
-def targets() -> list[Target]:
-    """All of them, in the order in which bytes come up from the network; then those of MLS."""
-    return [*_links(), *_signed(), *_bodies(), *_texts(), *outside(), *inside()]
-
-
 # ── links ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _links() -> Iterator[Target]:
-    frames = [frame[4:] for frame in seeds.frames()]
-    yield Target("codec.decode", decode, frames)
-    yield Target("FrameBuffer", lambda data: _cut([data]), seeds.conversations(), structured=False, stream=_cut)
-    yield Target(
-        "Handshake.receive",
-        lambda data: _greeted([data]),
-        seeds.handshakes(),
-        structured=False,
-        stream=_greeted,
-        repair=_proven,
-    )
-    yield Target(
-        "Session.receive",
-        lambda data: _conversed([data]),
-        seeds.conversations(),
-        # A session turns faults into events.
-        allowed=(),
-        structured=False,
-        stream=_conversed,
-        repair=_framed,
-        repair_every=3,
-    )
-    yield Target("admin.Request", _admin_request, seeds.admin_requests())
-    for kind, seed in seeds.replies().items():
-        yield Target(f"read.{kind.__name__}", _reader(kind), [seed])
+def _stream(name: str, decode: Stream, seeds: Sequence[bytes], **more: Any) -> Target:
+    """A decoder that is fed in pieces."""
+    return Target(name, lambda data: decode([data]), seeds, stream=decode, **more)
 
 
 def _cut(pieces: Sequence[bytes]) -> object:
@@ -99,7 +72,7 @@ _TERMS = Terms(seeds.NODE, seeds.PEER.public, 4096, 2**24, 4096, 2**24)
 
 def _conversed(pieces: Sequence[bytes]) -> object:
     session = Session(_TERMS, 0.0)
-    envelope = seeds.envelopes()[0]
+    envelope = seeds.ENVELOPES[0]
     session.offer([envelope], [envelope_id(envelope)], "batch")
     session.ask(asks.Track(seeds.REQUEST), "question", 0.0)
     session.bytes_to_send()
@@ -135,36 +108,12 @@ def _admin_request(data: bytes) -> object:
     return read(data, admin.Request)  # type: ignore[arg-type] # a union
 
 
-def _reader(kind: type) -> Callable[[bytes], object]:
-    return lambda data: read(data, kind)
-
-
 # ── signed things ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _signed() -> Iterator[Target]:
-    yield Target(
-        "open_record",
-        lambda data: open_record(data, seeds.NOW_MS),
-        seeds.records(),
-        repair=_signer(Purpose.NODE_RECORD, seeds.NODE),
-    )
-    yield Target(
-        "open_device_list",
-        lambda data: open_device_list(data, seeds.BOB),
-        seeds.device_lists(),
-        repair=_signer(Purpose.DEVICE_LIST, seeds.IDENTITY),
-    )
-    yield Target(
-        "open_package",
-        lambda data: open_package(data, seeds.DEVICE.public),
-        seeds.packages(),
-        repair=_signer(Purpose.KEY_PACKAGE, seeds.DEVICE),
-    )
-    yield Target("open_claim", _open_claim, seeds.claim_answers(), repair=_claim_signed)
+def _signed(name: str, decode: Decode, seeds: Sequence[bytes], purpose: Purpose, key: SigningKey) -> Target:
+    """One that opens what that key has signed for that purpose; repaired, it is signed anew."""
 
-
-def _signer(purpose: Purpose, key: SigningKey) -> Callable[[bytes], bytes]:
     def sign(data: bytes) -> bytes:
         try:
             payload = read(data, Signed).payload
@@ -172,7 +121,7 @@ def _signer(purpose: Purpose, key: SigningKey) -> Callable[[bytes], bytes]:
             payload = data
         return pack(Signed(payload, key.sign(purpose, payload)))
 
-    return sign
+    return Target(name, decode, seeds, structured=True, repair=sign)
 
 
 def _open_claim(data: bytes) -> object:
@@ -185,47 +134,10 @@ def _claim_signed(data: bytes) -> bytes:
     except PeerFault:
         return data
     signature = seeds.NODE.sign(Purpose.ANSWER, answer.reply)
-    return pack(asks.ClaimAnswer(answer.reply, signature, seeds.records()[0]))
+    return pack(asks.ClaimAnswer(answer.reply, signature, seeds.RECORDS[0]))
 
 
 # ── envelopes and bodies ────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _bodies() -> Iterator[Target]:
-    yield Target("decode_envelope", _decode_envelope, seeds.envelopes())
-    bodies = seeds.sealed_bodies()
-    yield Target("seal.parse_sealed", seal.parse_sealed, bodies, structured=False)
-    yield Target(
-        "seal.open_sealed",
-        lambda data: seal.open_sealed(data, seeds.BOB, seeds.find_kem),
-        bodies,
-        (PeerFault, LocalError),
-        structured=False,
-    )
-    yield Target(
-        "seal.verify_content",
-        seal.verify_content,
-        [seal.sign_content(seeds.DEVICE, b"payload" * 9)],
-        structured=False,
-    )
-    yield Target("content.open_payload", _open_payload, seeds.contents(), structured=False, repair=_said)
-    yield Target(
-        "kem.seal_to", lambda data: kem.seal_to(data, b"info", bytes(32)), [seeds.KEM.public], structured=False
-    )
-    yield Target("padding.unpad", padding.unpad, [padding.pad(b"text"), padding.pad(b"x" * 300)], structured=False)
-    yield Target(
-        "vault.unlock",
-        lambda data: vault.unlock(data, seeds.PASSPHRASE),
-        seeds.vaults(),
-        (LocalError,),
-        structured=False,
-        repair=_checked,
-        repair_every=4,
-    )
-
-
-def _open_payload(data: bytes) -> object:
-    return open_payload(data, seeds.ENVELOPE, seeds.BOB)
 
 
 def _said(data: bytes) -> bytes:
@@ -250,17 +162,6 @@ def _checked(data: bytes) -> bytes:
 # ── texts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _texts() -> Iterator[Target]:
-    yield Target("mdns.sighting_of", _sighted, seeds.lan_texts(), (), structured=False)
-    yield Target("txt.parse_dns_values", lambda data: parse_dns_values([data]), seeds.dns_texts(), (), structured=False)
-    yield _text("parse_invite", parse_invite, seeds.invites())
-    yield _text("parse_address", parse_address, seeds.ADDRESSES)
-    yield _text("parse_provider", parse_provider, [seed.rpartition(b"@")[2] for seed in seeds.ADDRESSES])
-    yield _text("parse_id", parse_id, [b"00ff" * 8, b" 0123456789ABCDEF0123456789abcdef\n"])
-    yield _text("parse_key", parse_key, [b"a" * 52, b" " + b"MFRGG" * 10 + b"AA "])
-    yield _text("config.parse", lambda text: config.parse(text, Path("waypost.toml")), seeds.configurations())
-
-
 def _text(name: str, parse: Callable[[str], object], texts: Sequence[bytes]) -> Target:
     """What a person types, or what an argument holds that is no UTF-8 (PEP 383)."""
     return Target(
@@ -268,7 +169,6 @@ def _text(name: str, parse: Callable[[str], object], texts: Sequence[bytes]) -> 
         lambda data: parse(data.decode("utf-8", "surrogateescape")),
         texts,
         (LocalError,),
-        structured=False,
         largest=16 * KIB,
         # Four bytes a character, and the error quotes it.
         memory_factor=64,
@@ -285,3 +185,51 @@ def _sighted(data: bytes) -> object:
         addresses=[b"\xc0\x00\x02\x07"],
     )
     return sighting_of(info, ("192.0.2.1",))
+
+
+# ── all of them ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_BODIES, _REPLIES = seeds.SEALED_BODIES, seeds.REPLIES.items()
+_open_devices: Final = partial(open_device_list, address=seeds.BOB)
+_open_package: Final = partial(open_package, device=seeds.DEVICE.public)
+_open_sealed: Final = partial(seal.open_sealed, recipient=seeds.BOB, find_key=seeds.find_kem)
+_open_payload: Final = partial(open_payload, envelope=seeds.ENVELOPE, recipient=seeds.BOB)
+_unlock: Final = partial(vault.unlock, passphrase=seeds.PASSPHRASE)
+
+#: In the order in which bytes come up from the network.
+_TARGETS = (
+    Target("codec.decode", decode, [frame[4:] for frame in seeds.FRAMES], structured=True),
+    _stream("FrameBuffer", _cut, seeds.CONVERSATIONS),
+    _stream("Handshake.receive", _greeted, seeds.HANDSHAKES, repair=_proven),
+    # A session turns faults into events.
+    _stream("Session.receive", _conversed, seeds.CONVERSATIONS, allowed=(), repair=_framed, repair_every=3),
+    Target("admin.Request", _admin_request, seeds.ADMIN_REQUESTS, structured=True),
+    *(Target(f"read.{kind.__name__}", partial(read, kind=kind), [seed], structured=True) for kind, seed in _REPLIES),
+    _signed("open_record", partial(open_record, now_ms=seeds.NOW_MS), seeds.RECORDS, Purpose.NODE_RECORD, seeds.NODE),
+    _signed("open_device_list", _open_devices, [seeds.DEVICE_LIST], Purpose.DEVICE_LIST, seeds.IDENTITY),
+    _signed("open_package", _open_package, [seeds.SIGNED_PACKAGE], Purpose.KEY_PACKAGE, seeds.DEVICE),
+    Target("open_claim", _open_claim, [seeds.CLAIM_ANSWER], structured=True, repair=_claim_signed),
+    Target("decode_envelope", _decode_envelope, seeds.ENVELOPES, structured=True),
+    Target("seal.parse_sealed", seal.parse_sealed, _BODIES),
+    Target("seal.open_sealed", _open_sealed, _BODIES, (PeerFault, LocalError)),
+    Target("seal.verify_content", seal.verify_content, [seeds.SIGNED_CONTENT]),
+    Target(
+        "content.open_payload", lambda data: open_payload(data, seeds.ENVELOPE, seeds.BOB), seeds.CONTENTS, repair=_said
+    ),
+    Target("kem.seal_to", lambda data: kem.seal_to(data, b"info", bytes(32)), [seeds.KEM.public]),
+    Target("padding.unpad", padding.unpad, [padding.pad(b"text"), padding.pad(b"x" * 300)]),
+    Target("vault.unlock", _unlock, [seeds.VAULT], (LocalError,), repair=_checked, repair_every=4),
+    Target("mdns.sighting_of", _sighted, seeds.LAN_TEXTS, ()),
+    Target("txt.parse_dns_values", lambda data: parse_dns_values([data]), seeds.DNS_TEXTS, ()),
+    _text("parse_invite", parse_invite, seeds.INVITES),
+    _text("parse_address", parse_address, seeds.ADDRESSES),
+    _text("parse_provider", parse_provider, [seed.rpartition(b"@")[2] for seed in seeds.ADDRESSES]),
+    _text("parse_id", parse_id, [b"00ff" * 8, b" 0123456789ABCDEF0123456789abcdef\n"]),
+    _text("parse_key", parse_key, [b"a" * 52, b" " + b"MFRGG" * 10 + b"AA "]),
+    _text("config.parse", lambda text: config.parse(text, Path("waypost.toml")), seeds.CONFIGURATIONS),
+)
+
+
+def targets() -> list[Target]:
+    """Every decoder; those of MLS come last."""
+    return [*_TARGETS, *outside(), *inside()]

@@ -101,7 +101,7 @@ def grown(size: int, suite: CipherSuite) -> Figures:
     """
     random, watch = Seeded(size), Stopwatch()
     for _ in range(3 if size < 500 else 1):
-        alice, bundles = create(names(1)[0], suite, random), bundles_of(names(size)[1:], suite, random)
+        alice, bundles = create(names(1)[0], random, suite), bundles_of(names(size)[1:], suite, random)
         everyone, before = adding(bundles), alice.snapshot
         with watch.time("add"):
             alice, added = alice.commit(random, NOW, everyone)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
+from waypost.mls.base.bounds import Rules
 from waypost.mls.base.signing import SignatureKey
-from waypost.mls.base.suites import CipherSuite
+from waypost.mls.base.suites import X25519_AES128, CipherSuite
 from waypost.mls.group import Group
 from waypost.mls.objects.credentials import BasicCredential
 from waypost.mls.objects.extensions import Extensions
@@ -41,16 +42,22 @@ def signer(name: str) -> SignatureKey:
     return SignatureKey(hashlib.sha256(name.encode()).digest())
 
 
-def bundle(name: str, suite: CipherSuite, random: Seeded) -> KeyPackageBundle:
+def bundle(name: str, random: Seeded, suite: CipherSuite = X25519_AES128) -> KeyPackageBundle:
     """A fresh key package of that member."""
     return make_key_package(KeyPackageSpec(suite, content(name), LIFETIME), signer(name), random)
 
 
 def create(
-    name: str, suite: CipherSuite, random: Seeded, extensions: Extensions = (), group_id: bytes = GROUP_ID
+    name: str,
+    random: Seeded,
+    suite: CipherSuite = X25519_AES128,
+    extensions: Extensions = (),
+    rules: Rules | None = None,
+    group_id: bytes = GROUP_ID,
 ) -> Group:
     """A group of one."""
-    return Group.create(GroupSpec(group_id, suite, content(name), LIFETIME, extensions), signer(name), random)
+    spec = GroupSpec(group_id, suite, content(name), LIFETIME, extensions)
+    return Group.create(spec, signer(name), random, rules or Rules())
 
 
 def names(count: int) -> tuple[str, ...]:
@@ -60,7 +67,7 @@ def names(count: int) -> tuple[str, ...]:
 
 def bundles_of(who: tuple[str, ...], suite: CipherSuite, random: Seeded) -> tuple[KeyPackageBundle, ...]:
     """A key package of each."""
-    return tuple(bundle(name, suite, random) for name in who)
+    return tuple(bundle(name, random, suite) for name in who)
 
 
 def adding(bundles: tuple[KeyPackageBundle, ...]) -> CommitOptions:
@@ -72,7 +79,7 @@ def together(
     who: tuple[str, ...], suite: CipherSuite, random: Seeded, extensions: Extensions = (), group_id: bytes = GROUP_ID
 ) -> list[Group]:
     """A group with those members, each as it sees it after having joined."""
-    group = create(who[0], suite, random, extensions, group_id)
+    group = create(who[0], random, suite, extensions, group_id=group_id)
     bundles = bundles_of(who[1:], suite, random)
     group, pending = group.commit(random, NOW, adding(bundles))
     welcome = pending.welcomes[0].message

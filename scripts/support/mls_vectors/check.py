@@ -11,8 +11,20 @@ RULES = Rules(lifetime_max_s=2**64, clock_skew_s=2**64)
 NOW = 1_700_000_000
 
 
-def unhex(text: str) -> bytes:
-    return bytes.fromhex(text)
+Case = dict[str, Any]
+
+
+def unhexed(given: Any) -> Any:
+    """A vector with its hexadecimal texts as bytes: all texts but labels. Raises ValueError."""
+    match given:
+        case dict():
+            return {name: each if name == "label" else unhexed(each) for name, each in given.items()}
+        case list():
+            return [unhexed(each) for each in given]
+        case str():
+            return bytes.fromhex(given)
+        case _:
+            return given
 
 
 def same(what: str, found: Any, expected: Any) -> None:

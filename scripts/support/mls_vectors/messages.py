@@ -5,9 +5,9 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
-from scripts.support.mls_vectors.check import same, unhex
+from scripts.support.mls_vectors.check import Case, same
 
 from waypost.mls.base.codec import Reader, decode
 from waypost.mls.base.errors import MlsError, MlsFault
@@ -56,8 +56,6 @@ from waypost.mls.objects.proposals import (
 from waypost.mls.objects.welcome import GroupSecrets, Welcome
 from waypost.mls.tree.ratchet_tree import RatchetTree
 
-Case = dict[str, Any]
-
 
 def _message(kind: type[PublicMessage | PrivateMessage | Welcome | GroupInfo | KeyPackage], data: bytes) -> bytes:
     body = decode_message(data)
@@ -82,30 +80,31 @@ def _proposal(read: Callable[[Reader], Proposal], data: bytes) -> bytes:
     return decode(data, read).body()
 
 
+_PROPOSALS: dict[str, Callable[[Reader], Proposal]] = {
+    "add": Add.read,
+    "update": Update.read,
+    "remove": Remove.read,
+    "pre_shared_key": PreSharedKey.read,
+    "re_init": ReInit.read,
+    "external_init": ExternalInit.read,
+    "group_context_extensions": GroupContextExtensions.read,
+}
 _STRUCTURES: dict[str, Callable[[bytes], bytes]] = {
-    "mls_welcome": lambda data: _message(Welcome, data),
-    "mls_group_info": lambda data: _message(GroupInfo, data),
-    "mls_key_package": lambda data: _message(KeyPackage, data),
-    "private_message": lambda data: _message(PrivateMessage, data),
-    "public_message_application": lambda data: _public(ContentType.APPLICATION, data),
-    "public_message_proposal": lambda data: _public(ContentType.PROPOSAL, data),
-    "public_message_commit": lambda data: _public(ContentType.COMMIT, data),
+    "mls_welcome": partial(_message, Welcome),
+    "mls_group_info": partial(_message, GroupInfo),
+    "mls_key_package": partial(_message, KeyPackage),
+    "private_message": partial(_message, PrivateMessage),
+    **{f"public_message_{kind.name.lower()}": partial(_public, kind) for kind in ContentType},
     "ratchet_tree": lambda data: RatchetTree.decode(data).encode(),
     "group_secrets": lambda data: decode(data, GroupSecrets.read).encode(),
     "commit": lambda data: decode(data, Commit.read).encode(),
-    "add_proposal": lambda data: _proposal(Add.read, data),
-    "update_proposal": lambda data: _proposal(Update.read, data),
-    "remove_proposal": lambda data: _proposal(Remove.read, data),
-    "pre_shared_key_proposal": lambda data: _proposal(PreSharedKey.read, data),
-    "re_init_proposal": lambda data: _proposal(ReInit.read, data),
-    "external_init_proposal": lambda data: _proposal(ExternalInit.read, data),
-    "group_context_extensions_proposal": lambda data: _proposal(GroupContextExtensions.read, data),
+    **{f"{name}_proposal": partial(_proposal, read) for name, read in _PROPOSALS.items()},
 }
 
 
 def messages_case(case: Case) -> None:
-    for name, text in case.items():
-        same(name, _STRUCTURES[name](unhex(text)), unhex(text))
+    for name, encoded in case.items():
+        same(name, _STRUCTURES[name](encoded), encoded)
 
 
 class _Protection:
@@ -113,17 +112,11 @@ class _Protection:
 
     def __init__(self, case: Case) -> None:
         suite = cipher_suite(case["cipher_suite"])
-        self.context = GroupContext(
-            suite.value,
-            unhex(case["group_id"]),
-            case["epoch"],
-            unhex(case["tree_hash"]),
-            unhex(case["confirmed_transcript_hash"]),
-        )
-        secret, key = unhex(case["sender_data_secret"]), unhex(case["membership_key"])
-        self.keys = EpochKeys(suite, self.context.encoded, secret, key)
-        self.tree = SecretTree.start(unhex(case["encryption_secret"]), 2, suite.key_bytes)
-        self.signer, self.public = SignatureKey(unhex(case["signature_priv"])), unhex(case["signature_pub"])
+        hashes = case["tree_hash"], case["confirmed_transcript_hash"]
+        self.context = GroupContext(suite.value, case["group_id"], case["epoch"], *hashes)
+        self.keys = EpochKeys(suite, self.context.encoded, case["sender_data_secret"], case["membership_key"])
+        self.tree = SecretTree.start(case["encryption_secret"], 2, suite.key_bytes)
+        self.signer, self.public = SignatureKey(case["signature_priv"]), case["signature_pub"]
 
     def check_public(self, message: PublicMessage, expected: bytes) -> None:
         self.check(unprotect_public(message, self.keys), expected)
@@ -146,21 +139,20 @@ class _Protection:
 
 def message_protection_case(case: Case) -> None:
     given = _Protection(case)
-    contents: dict[str, tuple[bytes, Content]] = {}
-    raw = unhex(case["proposal"])
-    contents["proposal"] = raw, decode(raw, read_proposal)
-    raw = unhex(case["commit"])
-    contents["commit"] = raw, decode(raw, Commit.read)
+    contents: dict[str, tuple[bytes, Content]] = {
+        "proposal": (case["proposal"], decode(case["proposal"], read_proposal)),
+        "commit": (case["commit"], decode(case["commit"], Commit.read)),
+    }
     for name, (encoded, content) in contents.items():
-        body = decode_message(unhex(case[f"{name}_pub"]))
+        body = decode_message(case[f"{name}_pub"])
         assert isinstance(body, PublicMessage)
         given.check_public(body, encoded)
         own = protect_public(given.sign(WireFormat.PUBLIC_MESSAGE, content), given.keys)
         given.check_public(decode(own.encode(), PublicMessage.read), encoded)
-    application = unhex(case["application"])
+    application: bytes = case["application"]
     contents["application"] = encode_content(application), application
     for name, (encoded, content) in contents.items():
-        private = decode_message(unhex(case[f"{name}_priv"]))
+        private = decode_message(case[f"{name}_priv"])
         assert isinstance(private, PrivateMessage)
         given.check_private(private, encoded)
         signed = given.sign(WireFormat.PRIVATE_MESSAGE, content)
@@ -176,16 +168,16 @@ def message_protection_case(case: Case) -> None:
 
 def welcome_case(case: Case) -> None:
     suite = cipher_suite(case["cipher_suite"])
-    package, message = decode_message(unhex(case["key_package"])), decode_message(unhex(case["welcome"]))
+    package, message = decode_message(case["key_package"]), decode_message(case["welcome"])
     assert isinstance(package, KeyPackage)
     assert isinstance(message, Welcome)
-    init = suite.kem.private_key(unhex(case["init_priv"]))
+    init = suite.kem.private_key(case["init_priv"])
     same("init key", init.public, package.init_key)
     # The other two private keys are not part of the case, and nothing here needs them.
     bundle = KeyPackageBundle(package, init, init, SignatureKey(ZERO))
     group_secrets = message.open_secrets(bundle)
     info = message.open_group_info(suite, welcome_secret(group_secrets.joiner_secret, ZERO))
-    same("signature", info.verify(unhex(case["signer_pub"])), True)
+    same("signature", info.verify(case["signer_pub"]), True)
     begun = schedule(group_secrets.joiner_secret, ZERO, info.group_context.encoded)
     tag = mac(begun.secrets.confirmation_key, info.group_context.confirmed_transcript_hash)
     same("confirmation tag", hmac.compare_digest(tag, info.confirmation_tag), True)

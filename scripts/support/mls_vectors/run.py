@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from scripts.support.mls_vectors import basics, messages, passive, trees
+from scripts.support.mls_vectors.check import Case, unhexed
 
 from waypost.mls.base.errors import MlsError
 from waypost.mls.base.suites import SUITES
-
-Case = dict[str, Any]
 
 #: Keys that a kind of vector has and no other does, with what runs it.
 KINDS: dict[frozenset[str], Callable[[Case], None]] = {
@@ -101,7 +100,7 @@ def run_case(case: Case) -> str | None:
     if kind is None:
         return f"of no known kind: {', '.join(sorted(case))}"
     try:
-        kind(case)
+        kind(unhexed(case))
     except MlsError as error:
         return str(error)
     except (AssertionError, KeyError, TypeError, ValueError) as error:

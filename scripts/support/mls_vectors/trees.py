@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
-from scripts.support.mls_vectors.check import same, unhex
+from scripts.support.mls_vectors.check import Case, same
 
 from waypost.mls.base.codec import decode
 from waypost.mls.base.errors import MlsFault
@@ -37,45 +36,43 @@ from waypost.mls.tree.treekem import (
     merge_path,
 )
 
-Case = dict[str, Any]
-
 
 def secret_tree_case(case: Case) -> None:
     suite, given = cipher_suite(case["cipher_suite"]), case["sender_data"]
-    found = sender_data_key(suite, unhex(given["sender_data_secret"]), unhex(given["ciphertext"]))
-    same("sender data key", found, (unhex(given["key"]), unhex(given["nonce"])))
-    tree = SecretTree.start(unhex(case["encryption_secret"]), len(case["leaves"]), suite.key_bytes)
+    found = sender_data_key(suite, given["sender_data_secret"], given["ciphertext"])
+    same("sender data key", found, (given["key"], given["nonce"]))
+    tree = SecretTree.start(case["encryption_secret"], len(case["leaves"]), suite.key_bytes)
     for index, generations in enumerate(case["leaves"]):
         for given in generations:
             for kind in RatchetKind:
                 name = kind.name.lower()
                 tree, key = tree.take_key(index, kind, given["generation"])
-                same(f"{name} key", key.key, unhex(given[f"{name}_key"]))
-                same(f"{name} nonce", key.nonce, unhex(given[f"{name}_nonce"]))
+                same(f"{name} key", key.key, given[f"{name}_key"])
+                same(f"{name} nonce", key.nonce, given[f"{name}_nonce"])
 
 
 def tree_operations_case(case: Case) -> None:
     suite = cipher_suite(case["cipher_suite"])
-    tree = RatchetTree.decode(unhex(case["tree_before"]))
-    same("tree_hash_before", tree.root_hash(), unhex(case["tree_hash_before"]))
-    proposal = decode(unhex(case["proposal"]), read_proposal)
+    tree = RatchetTree.decode(case["tree_before"])
+    same("tree_hash_before", tree.root_hash(), case["tree_hash_before"])
+    proposal = decode(case["proposal"], read_proposal)
     sent = SentProposal(proposal, Sender(SenderType.MEMBER, case["proposal_sender"]))
     after = apply_list([sent], tree, GroupParameters.of(suite, b"", ())).tree
-    same("tree_after", after.encode(), unhex(case["tree_after"]))
-    same("tree_hash_after", after.root_hash(), unhex(case["tree_hash_after"]))
+    same("tree_after", after.encode(), case["tree_after"])
+    same("tree_hash_after", after.root_hash(), case["tree_hash_after"])
     # What was computed step by step is what a fresh tree gives.
     same("tree_hash_after, afresh", RatchetTree.decode(after.encode()).root_hash(), after.root_hash())
 
 
 def tree_validation_case(case: Case) -> None:
     suite = cipher_suite(case["cipher_suite"])
-    tree = RatchetTree.decode(unhex(case["tree"]))
-    same("tree, encoded again", tree.encode(), unhex(case["tree"]))
+    tree = RatchetTree.decode(case["tree"])
+    same("tree, encoded again", tree.encode(), case["tree"])
     for node, resolution in enumerate(case["resolutions"]):
         same(f"resolution of {node}", list(tree.resolution(node)), resolution)
     for node, tree_hash in enumerate(case["tree_hashes"]):
-        same(f"tree hash of {node}", tree.tree_hash(node), unhex(tree_hash))
-    check_tree(tree, GroupParameters.of(suite, unhex(case["group_id"]), ()))
+        same(f"tree hash of {node}", tree.tree_hash(node), tree_hash)
+    check_tree(tree, GroupParameters.of(suite, case["group_id"], ()))
 
 
 class _Group:
@@ -83,19 +80,19 @@ class _Group:
 
     def __init__(self, case: Case) -> None:
         self.suite = cipher_suite(case["cipher_suite"])
-        self.group_id, self.epoch = unhex(case["group_id"]), case["epoch"]
-        self.confirmed = unhex(case["confirmed_transcript_hash"])
-        self.tree = RatchetTree.decode(unhex(case["ratchet_tree"]))
+        self.group_id, self.epoch = case["group_id"], case["epoch"]
+        self.confirmed = case["confirmed_transcript_hash"]
+        self.tree = RatchetTree.decode(case["ratchet_tree"])
         self.private = {each["index"]: self._private_keys(each) for each in case["leaves_private"]}
-        self.signers = {each["index"]: SignatureKey(unhex(each["signature_priv"])) for each in case["leaves_private"]}
+        self.signers = {each["index"]: SignatureKey(each["signature_priv"]) for each in case["leaves_private"]}
 
     def _private_keys(self, given: Case) -> PrivateKeys:
         leaf = 2 * given["index"]
-        keys: PrivateKeys = {leaf: self.suite.kem.private_key(unhex(given["encryption_priv"]))}
+        keys: PrivateKeys = {leaf: self.suite.kem.private_key(given["encryption_priv"])}
         found = self.tree.node(leaf)
         same("leaf key", found and found.encryption_key, keys[leaf].public)
         for each in given["path_secrets"]:
-            secret = unhex(each["path_secret"])
+            secret = each["path_secret"]
             told = derive_upward(self.tree, self.suite, [each["node"]], secret, MlsFault.PATH_SECRET_MISMATCH)
             keys.update(told.private_keys)
         return keys
@@ -122,12 +119,12 @@ def treekem_case(case: Case) -> None:
     group = _Group(case)
     for given in case["update_paths"]:
         sender = given["sender"]
-        path = decode(unhex(given["update_path"]), UpdatePath.read)
+        path = decode(given["update_path"], UpdatePath.read)
         tree, found = group.receive(sender, path)
-        same("tree_hash_after", tree.root_hash(), unhex(given["tree_hash_after"]))
+        same("tree_hash_after", tree.root_hash(), given["tree_hash_after"])
         for index, (secret, after) in found.items():
-            same(f"path secret of {index}", secret, unhex(given["path_secrets"][index]))
-            same(f"commit secret of {index}", after.commit_secret, unhex(given["commit_secret"]))
+            same(f"path secret of {index}", secret, given["path_secrets"][index])
+            same(f"commit secret of {index}", after.commit_secret, given["commit_secret"])
         _own_path(group, group.suite, sender)
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import pytest
-from tests.mls.world import NOW, PUBLIC, Seeded, World, bundle, content, forge, refused, signer
+from scripts.support.mls.members import NOW, Seeded, bundle, content, signer
+from tests.mls.world import PUBLIC, World, forge, refused
 
 from waypost.mls.base.bounds import MESSAGE_MAX_BYTES
 from waypost.mls.base.codec import Reader

@@ -4,22 +4,8 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from tests.mls.world import (
-    GROUP_ID,
-    NOW,
-    PUBLIC,
-    Seeded,
-    World,
-    application,
-    bundle,
-    content,
-    forge,
-    forged_commit,
-    proposal,
-    refused,
-    signer,
-    staged,
-)
+from scripts.support.mls.members import GROUP_ID, NOW, Seeded, bundle, content, signer
+from tests.mls.world import PUBLIC, World, application, forge, forged_commit, proposal, refused, staged
 
 from waypost.mls.base.bounds import Rules
 from waypost.mls.base.errors import MlsFault

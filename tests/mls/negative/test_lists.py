@@ -5,24 +5,8 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from tests.mls.world import (
-    GROUP_ID,
-    LIFETIME,
-    NOW,
-    PUBLIC,
-    Seeded,
-    World,
-    bundle,
-    content,
-    create,
-    forge,
-    forged_commit,
-    greasy,
-    proposal,
-    refused,
-    signer,
-    staged,
-)
+from scripts.support.mls.members import GROUP_ID, LIFETIME, NOW, Seeded, bundle, content, create, signer
+from tests.mls.world import PUBLIC, World, forge, forged_commit, greasy, proposal, refused, staged
 
 from waypost.mls.base.bounds import Rules
 from waypost.mls.base.errors import MlsError, MlsFault

@@ -9,20 +9,9 @@ from functools import partial
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from scripts.support.mls.members import GROUP_ID, NOW, Seeded, bundle, content, signer
 from tests.mls.test_joining_refusals import ALICE_LEAF, Forged
-from tests.mls.world import (
-    GROUP_ID,
-    NOW,
-    PUBLIC,
-    Seeded,
-    World,
-    application,
-    bundle,
-    content,
-    forge,
-    refused,
-    signer,
-)
+from tests.mls.world import PUBLIC, World, application, forge, refused
 from tests.vectors import load_vectors
 
 from waypost.mls.base import signing

@@ -5,7 +5,8 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from tests.mls.world import GROUP_ID, NOW, PUBLIC, Seeded, World, bundle, content, forge, refused, signer, staged
+from scripts.support.mls.members import GROUP_ID, NOW, Seeded, bundle, content, signer
+from tests.mls.world import PUBLIC, World, forge, refused, staged
 
 from waypost.mls.base.bounds import Rules
 from waypost.mls.base.errors import MlsError, MlsFault

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from scripts.support.mls.members import NOW, Seeded, bundle, content, signer
 from tests.mls.schedule.hub import Hub, Kind, Letter, Violation
 from tests.mls.schedule.steps import Crash
-from tests.mls.world import NOW, Seeded, bundle, content, signer
 
 from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.suites import CipherSuite

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from scripts.support.mls.members import NOW, signer
 from tests.mls.schedule.client import PSKS, Client
 from tests.mls.schedule.hub import Kind, Letter, Violation
 from tests.mls.schedule.steps import Action, Crash, Step
-from tests.mls.world import NOW, signer
 
 from waypost.mls.base.errors import MlsError, MlsFault
 from waypost.mls.base.registry import ResumptionPskUsage, WireFormat

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+from scripts.support.mls.members import GROUP_ID, LIFETIME, NOW, Seeded, content, signer
 from tests.mls.schedule import moves
 from tests.mls.schedule.client import PSKS, Client, Surroundings
 from tests.mls.schedule.hub import Hub, Kind, Letter, Violation, Wire
 from tests.mls.schedule.outsiders import authenticators_in_reach, can_open
 from tests.mls.schedule.steps import Action, Crash, Schedule, Step
-from tests.mls.world import GROUP_ID, LIFETIME, NOW, Seeded, content, signer
 
 from waypost.mls.base.errors import MlsError
 from waypost.mls.group import Group

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from waypost.client.mail.content import Content
+from waypost.client.schemes.own_packages import OwnPackages
 from waypost.clock import WallMs
 from waypost.ids import Address
 from waypost.protocol.custody.envelope import Envelope
@@ -32,6 +33,10 @@ class Scheme(Protocol):
     @property
     def suite(self) -> str:
         """Its name in envelopes, claims and key packages."""
+
+    @property
+    def packages(self) -> OwnPackages:
+        """This device's own key packages, with which others write to it."""
 
     def write(self, recipient: Address, content: Content, now_ms: WallMs) -> bytes:
         """What is said, in the form that is kept until it is sealed. Raises Refused(TOO_LARGE)."""

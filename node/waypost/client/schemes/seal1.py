@@ -25,7 +25,7 @@ from waypost.protocol.frames.fields import ID_BYTES
 
 
 class Seal1(Scheme):
-    """`packages`: this device's own."""
+    """See the module."""
 
     suite = SUITE
 
@@ -34,12 +34,16 @@ class Seal1(Scheme):
         self._device = profile.device
         self._device_list = profile.signed_device_list()
         self._random = random
-        self.packages = OwnPackages(
+        self._packages = OwnPackages(
             at_rest,
             random,
             SEED_BYTES,
             lambda seed, expires_ms, last_resort: new_package(self._device, seed, expires_ms, last_resort=last_resort),
         )
+
+    @property
+    def packages(self) -> OwnPackages:
+        return self._packages
 
     def write(self, recipient: Address, content: Content, now_ms: WallMs) -> bytes:
         payload = Payload(
@@ -76,7 +80,7 @@ class Seal1(Scheme):
 
     def open(self, conn: sqlite3.Connection, envelope: Envelope) -> OpenedMessage:
         def key(package: bytes) -> KemKey | None:
-            seed = self.packages.seed(conn, package)
+            seed = self._packages.seed(conn, package)
             return KemKey(seed) if seed is not None else None
 
         me = str(self._address)

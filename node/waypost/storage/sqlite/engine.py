@@ -16,7 +16,8 @@ from waypost.storage.operations.base import Operation, Question
 from waypost.storage.pending import Pending, Report, to_stderr
 from waypost.storage.sqlite import schema, seam
 from waypost.storage.sqlite.apply import answer
-from waypost.storage.sqlite.commit import Connection, Disk, GroupCommit, Transactions, in_thread, translated
+from waypost.storage.sqlite.commit import GroupCommit
+from waypost.storage.sqlite.transactions import Connection, Disk, Transactions, in_thread, translated
 from waypost.storage.store import Store
 
 T = TypeVar("T")
