@@ -1,25 +1,4 @@
-"""Drives handshakes and sessions over a stream: all of the I/O, none of the rules.
-
-A pump has a reader and a writer; the writer keeps the time too, while there is nothing to send.
-
-    stream ── receive ──► session ── events ──► handler
-    stream ◄─── send ──── session ◄─── calls ── anyone, who then calls `wake`
-
-How a link ends:
-
-    what ends it         | the reader                            | the writer
-    the session closes   | discards what comes until they hang   | sends what is left, then its end of the stream;
-                         | up: a window's worth at the most      | LINGER_S later the stream is closed
-    they hang up         | tells the session: Closed             | as above
-    a write fails        | reads on: their last words may be     | LINGER_S later the stream is closed
-                         | there, and say more                   |
-    it is cancelled      | the stream is closed at once, without a word and without Closed
-
-Four laws. The handler gets events one after the other in the session's order, and Closed is the last. Nothing is read
-while it awaits, or while more than UNREAD_ABOVE_BYTES are unsent: who asks and does not read costs no memory. Our last
-words arrive: a stream that is closed with unread data would destroy them on their way, so it is read to its end first.
-And nothing waits without a bound: not a handshake, not a write, not a parting.
-"""
+"""Drives handshakes and sessions over a stream: all of the I/O, none of the rules."""
 
 from __future__ import annotations
 

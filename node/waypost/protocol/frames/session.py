@@ -1,18 +1,8 @@
 """A proven link, without its I/O: bytes in, events out; calls in, bytes out.
 
 The session keeps the rules that hold for every link: framing, custody windows, requests and their answers, keep-alive.
-What an event means for mail is decided above.
-
-    OPEN ──► CLOSED   their Goodbye; ours: `close`, a fault of theirs, silence; or the end of the connection
-
-    heard ── PING_AFTER_S ──► pinged ── SILENT_AFTER_S since it was heard ──► CLOSED
-      ▲                         │
-      └───── anything came ─────┘
-
-A fault of the peer becomes a Goodbye with its number and a `Closed` event; it never raises out of `receive`. `Closed`
-comes once and last, and the Goodbye ends what there is to send. Every batch of ours comes back as `Settled` and every
-request as `Answered`, in time or as TIMED_OUT, unless `Closed` comes first: then whoever asked must know that no answer
-will come. Only what the peer sends counts as heard from it; what we send keeps no link alive.
+What an event means for mail is decided above. A fault of the peer becomes a Goodbye with its number and a `Closed`
+event; it never raises out of `receive`.
 """
 
 from __future__ import annotations
