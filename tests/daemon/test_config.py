@@ -2,15 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from waypost.crypto.keys import SigningKey, key_text, parse_key
+from waypost.crypto.keys import SigningKey, key_text
 from waypost.daemon.config import BadConfig, load, parse, parse_host_port, plan
-from waypost.daemon.plan import decode, encode
 from waypost.daemon.template import template
 from waypost.errors import Code, LocalError
 from waypost.ids import Provider
-from waypost.protocol.directory.record import RecordEndpoint
-from waypost.protocol.directory.trust import Mode
-from waypost.relay.settings import ConfiguredPeer
 
 FILE = Path("waypost.toml")
 KEY = key_text(SigningKey(bytes(32)).public)
@@ -183,35 +179,3 @@ def test_host_and_port() -> None:
     assert parse_host_port("node.example").port == 7711
     with pytest.raises(ValueError, match="HOST:PORT"):
         parse_host_port("::1")
-
-
-def test_the_plan_is_the_same_for_the_process_that_it_is_handed_to() -> None:
-    text = f"""
-        name = "birdy.example"
-        announce = ["node.birdy.example:443"]
-        reach = ["finch.example"]
-        [[peers]]
-        provider = "finch.example"
-        endpoint = ["192.0.2.8:1", "wren:2"]
-        key = "{KEY}"
-        [limits]
-        mailbox_max_bytes = 1000000
-        outbox_max_bytes = 2000000
-        storage_max_bytes = 3000000
-    """
-    planned = plan(parse(text, FILE))
-    assert decode(encode(planned)) == planned
-    settings = planned.settings
-    assert settings.peers == (
-        ConfiguredPeer(
-            Provider("finch.example"), (RecordEndpoint("192.0.2.8", 1), RecordEndpoint("wren", 2)), parse_key(KEY)
-        ),
-    )
-    assert settings.reach.admits(Provider("finch.example"))
-    assert not settings.reach.admits(Provider("wren.example"))
-    assert (settings.quotas.mailbox_bytes, settings.quotas.outbox_bytes) == (1_000_000, 2_000_000)
-    assert (planned.storage_max_bytes, settings.mode) == (3_000_000, Mode.KNOWN)
-
-
-def test_a_host_that_no_record_can_hold_is_refused() -> None:
-    assert faults_of(f'name = "a.example"\nannounce = ["{"a" * 254}:7"]')[0][0] == "announce[0]"

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
@@ -18,7 +18,7 @@ from anyio.abc import SocketAttribute, SocketListener
 
 from waypost.clock import DAY_MS, Instant, WallMs
 from waypost.crypto.certificate import private_key_pem, self_signed
-from waypost.crypto.keys import SigningKey
+from waypost.crypto.keys import SigningKey, parse_key
 from waypost.daemon.plan import At, Plan
 from waypost.daemon.state import StateDir, read_seed
 from waypost.discovery.source import Endpoint, Sighting, Source
@@ -29,11 +29,13 @@ from waypost.ids import Provider, is_lan
 from waypost.limits import DEFAULT_PORT, RECORD_ENDPOINTS_MAX
 from waypost.links import tcp
 from waypost.links.tls import TlsConfig, TlsStream
+from waypost.protocol.directory.reach import reach_of
 from waypost.protocol.directory.record import RecordEndpoint
+from waypost.protocol.directory.trust import Mode
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.signed import Signed
 from waypost.relay.node import Relay
-from waypost.relay.settings import Dns, Platform, Settings
+from waypost.relay.settings import ConfiguredPeer, Dns, Platform, Quotas, Rates, Settings
 from waypost.storage.sqlite.engine import open_store
 
 _CERTIFICATE_DAYS: Final = 3_650
@@ -141,12 +143,12 @@ async def built(state: StateDir, plan: Plan) -> AsyncIterator[Built]:
     Raises LocalError: CANNOT_LISTEN, STATE_MISSING, STATE_DAMAGED, STATE_TOO_NEW.
     """
     key = SigningKey(read_seed(state))
-    tls = _tls(key, plan.settings.provider)
-    async with open_store(state.database, max_bytes=plan.storage_max_bytes, report=_report) as store:
+    tls = _tls(key, plan.provider)
+    async with open_store(state.database, max_bytes=plan.limits.storage_max_bytes, report=_report) as store:
         listeners = await _listen(plan)
         try:
-            settings = replace(plan.settings, endpoints=_announced(plan.settings, listeners))
-            sources: list[Source] = [StaticSource(_static_peers(settings))]
+            settings = _settings(plan, _announced(plan, listeners))
+            sources: list[Source] = [StaticSource(_static_peers(plan))]
             if plan.mdns:
                 port = int(listeners[0].extra(SocketAttribute.local_port))  # noqa: S610 - not Django's
                 sources.append(LanSource(lambda: _announcement(relay, port), plan.mdns_interfaces))
@@ -190,20 +192,20 @@ def _has_ipv6() -> bool:
     return True
 
 
-def _announced(settings: Settings, listeners: Sequence[SocketListener]) -> tuple[RecordEndpoint, ...]:
+def _announced(plan: Plan, listeners: Sequence[SocketListener]) -> tuple[RecordEndpoint, ...]:
     """Where others and our users' apps are told to find the node."""
-    if settings.endpoints:
-        return settings.endpoints
+    if plan.announce:
+        return tuple(RecordEndpoint(at.host, at.port) for at in plan.announce)
     found: list[RecordEndpoint] = []
     for listener in listeners:
         host = str(listener.extra(SocketAttribute.local_address)[0])  # noqa: S610 - not Django's
         port = int(listener.extra(SocketAttribute.local_port))  # noqa: S610
         if host not in _UNSPECIFIED:
             found.append(RecordEndpoint(host, port))
-        elif is_lan(settings.provider):
+        elif is_lan(plan.provider):
             found += [RecordEndpoint(own, port) for own in _own_addresses(v6=":" in host)]
         else:
-            found.append(RecordEndpoint(settings.provider, port))
+            found.append(RecordEndpoint(plan.provider, port))
     unique = list(dict.fromkeys((each.host, each.port) for each in found))
     return tuple(RecordEndpoint(host, port) for host, port in unique[:RECORD_ENDPOINTS_MAX])
 
@@ -218,10 +220,39 @@ def _own_addresses(*, v6: bool) -> list[str]:
     return [] if v6 else ["127.0.0.1"]
 
 
-def _static_peers(settings: Settings) -> list[StaticPeer]:
+def _settings(plan: Plan, endpoints: tuple[RecordEndpoint, ...]) -> Settings:
+    limits = plan.limits
+    return Settings(
+        plan.provider,
+        Mode(plan.policy),
+        reach_of(plan.reach, plan.reach_providers),
+        endpoints,
+        tuple(
+            ConfiguredPeer(
+                Provider(peer.provider),
+                tuple(RecordEndpoint(at.host, at.port) for at in peer.endpoints),
+                parse_key(peer.key) if peer.key else None,
+            )
+            for peer in plan.peers
+        ),
+        Rates(limits.account_rate_per_s, limits.account_burst, limits.peer_rate_per_s, limits.peer_burst),
+        Quotas(
+            limits.mailbox_max_envelopes,
+            limits.mailbox_max_bytes,
+            limits.outbox_max_envelopes,
+            limits.outbox_max_bytes,
+        ),
+    )
+
+
+def _static_peers(plan: Plan) -> list[StaticPeer]:
     return [
-        StaticPeer(peer.provider, tuple(Endpoint(at.host, at.port) for at in peer.endpoints), peer.key)
-        for peer in settings.peers
+        StaticPeer(
+            Provider(peer.provider),
+            tuple(Endpoint(at.host, at.port) for at in peer.endpoints),
+            parse_key(peer.key) if peer.key else None,
+        )
+        for peer in plan.peers
     ]
 
 

@@ -13,8 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 
 from waypost.crypto.keys import key_text, parse_key
-from waypost.daemon.complaints import told
-from waypost.daemon.plan import At, Plan
+from waypost.daemon.plan import At, Plan, PlannedLimits, PlannedPeer
 from waypost.errors import Code, LocalError
 from waypost.ids import Provider, is_lan, parse_provider
 from waypost.limits import (
@@ -32,10 +31,6 @@ from waypost.limits import (
     PEERS_MAX,
     RECORD_ENDPOINTS_MAX,
 )
-from waypost.protocol.directory.reach import reach_of
-from waypost.protocol.directory.record import RecordEndpoint
-from waypost.protocol.directory.trust import Mode
-from waypost.relay.settings import ConfiguredPeer, Quotas, Rates, Settings
 
 Policy = Literal["open", "known", "allowlist"]
 S = TypeVar("S", bound=BaseModel)
@@ -95,7 +90,7 @@ def parse_host_port(text: str) -> HostPort:
         host = host[1:-1]
         if not _is_ip(host):
             raise ValueError(wrong)
-    elif len(host) > 253 or not _HOST.match(host):
+    elif not _HOST.match(host):
         raise ValueError(wrong)
     return HostPort(host=host, port=int(port_text))
 
@@ -207,15 +202,6 @@ class LimitsConfig(Section):
     outbox_max_bytes: Annotated[int, Field(ge=64 * KIB, le=2**50)] = OUTBOX_MAX_BYTES
     storage_max_bytes: Annotated[int, Field(ge=0, le=2**50)] = 0
 
-    @property
-    def rates(self) -> Rates:
-        return Rates(self.account_rate_per_s, self.account_burst, self.peer_rate_per_s, self.peer_burst)
-
-    @property
-    def quotas(self) -> Quotas:
-        mailbox = self.mailbox_max_envelopes, self.mailbox_max_bytes
-        return Quotas(*mailbox, self.outbox_max_envelopes, self.outbox_max_bytes)
-
 
 class LogConfig(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -264,27 +250,25 @@ class Config(Section):
 
 def plan(config: Config) -> Plan:
     """The same with all defaults filled in, as the node's process takes it."""
-    peers = tuple(
-        ConfiguredPeer(Provider(peer.provider), _endpoints(peer.endpoint), parse_key(peer.key) if peer.key else None)
-        for peer in config.peers
-    )
-    reach = reach_of(config.default_reach, config.reach_providers)
-    announced = _endpoints(config.announce)
-    rates, quotas = config.limits.rates, config.limits.quotas
+    limits = config.limits
     return Plan(
-        Settings(config.provider, Mode(config.peer_policy), reach, announced, peers, rates, quotas),
+        config.provider,
         tuple(At(at.host, at.port) for at in config.listen) if config.listen else None,
+        tuple(At(at.host, at.port) for at in config.announce),
+        config.peer_policy,
+        config.default_reach,
+        config.reach_providers,
+        tuple(
+            PlannedPeer(Provider(peer.provider), tuple(At(at.host, at.port) for at in peer.endpoint), peer.key)
+            for peer in config.peers
+        ),
         config.uses_mdns,
         _mdns_interfaces(config),
-        config.limits.storage_max_bytes,
+        PlannedLimits(**limits.model_dump()),
         config.switch_interval,
         config.log.level,
         config.log.format,
     )
-
-
-def _endpoints(given: Sequence[HostPort]) -> tuple[RecordEndpoint, ...]:
-    return tuple(RecordEndpoint(at.host, at.port) for at in given)
 
 
 def _mdns_interfaces(config: Config) -> tuple[str, ...] | None:
@@ -338,7 +322,7 @@ def parse_as(kind: type[S], text: str, path: Path) -> S:
     try:
         return kind.model_validate(table)
     except ValidationError as error:
-        raise BadConfig(path, [Fault(*told(entry)) for entry in error.errors(include_url=False)]) from None
+        raise BadConfig(path, _faults(error)) from None
 
 
 def _contradictions(config: Config) -> list[Fault]:
@@ -356,6 +340,50 @@ def _contradictions(config: Config) -> list[Fault]:
             )
         )
     return faults
+
+
+_WORDS = {
+    "extra_forbidden": ("no such key", "Check the spelling, or remove it"),
+    "missing": ("is missing", "Add it"),
+    "literal_error": ("not one of the choices", "Write {expected}"),
+    "too_short": ("too few entries", "Give at least one, or remove the line"),
+    "too_long": ("too many entries", "Give at most {max_length}"),
+    "greater_than_equal": ("too small", "Write {ge:g} or more"),
+    "less_than_equal": ("too large", "Write {le:g} or less"),
+    "finite_number": ("not a finite number", "Write a number"),
+    "string_type": ("not a text", "Write it in double quotes"),
+    "int_type": ("not a whole number", "Write digits only, without quotes"),
+    "float_type": ("not a number", "Write digits, without quotes"),
+    "bool_type": ("not yes or no", "Write true or false, without quotes"),
+    "list_type": ("not a list", 'Write it in brackets: ["first", "second"]'),
+    "model_type": ("not an address", "Write HOST:PORT in double quotes"),
+}
+
+
+def _faults(error: ValidationError) -> list[Fault]:
+    faults = []
+    for entry in error.errors(include_url=False):
+        kind = entry["type"]
+        path = _key_path(entry["loc"])
+        value = "" if kind == "missing" else _shown(entry["input"])
+        if kind == "value_error":
+            problem, _, remedy = str(entry["ctx"]["error"]).partition("|")
+        elif kind == "model_type" and "." not in path:
+            problem, remedy = "not a section", "Write it in brackets on a line of its own, and its keys below"
+        else:
+            problem, remedy = _WORDS.get(kind, (entry["msg"], "Compare docs/operating.md"))
+            remedy = remedy.format(**entry.get("ctx", {}))
+        faults.append(Fault(path, value, problem, remedy))
+    return faults
+
+
+def _key_path(loc: tuple[int | str, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+
+
+def _shown(value: object) -> str:
+    text = repr(value) if not isinstance(value, bool) else str(value).lower()
+    return text if len(text) <= 80 else text[:77] + "…"
 
 
 def _is_ip(text: str) -> bool:

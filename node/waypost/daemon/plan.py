@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from waypost.errors import Code, LocalError
-from waypost.relay.settings import Settings
+from waypost.ids import Provider
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -23,14 +23,41 @@ class At(msgspec.Struct, frozen=True):
     port: int
 
 
+class PlannedPeer(msgspec.Struct, frozen=True):
+    """A configured peer; `key` as `key_text` writes it."""
+
+    provider: Provider
+    endpoints: tuple[At, ...]
+    key: str | None
+
+
+class PlannedLimits(msgspec.Struct, frozen=True):
+    """Rates a second with their bursts (0: no limit), and what may be stored."""
+
+    account_rate_per_s: float
+    account_burst: int
+    peer_rate_per_s: float
+    peer_burst: int
+    mailbox_max_envelopes: int
+    mailbox_max_bytes: int
+    outbox_max_envelopes: int
+    outbox_max_bytes: int
+    storage_max_bytes: int
+
+
 class Plan(msgspec.Struct, frozen=True):
     """See the module. `listen` and `mdns_interfaces` None: all of this machine."""
 
-    settings: Settings  #: its endpoints: those that are announced instead of those that the node listens at
+    provider: Provider
     listen: tuple[At, ...] | None
+    announce: tuple[At, ...]
+    policy: Literal["open", "known", "allowlist"]
+    reach: Literal["all", "none", "some"]
+    reach_providers: tuple[Provider, ...]
+    peers: tuple[PlannedPeer, ...]
     mdns: bool
     mdns_interfaces: tuple[str, ...] | None
-    storage_max_bytes: int  #: 0: as much as the disk holds
+    limits: PlannedLimits
     switch_interval: float
     log_level: Level
     log_format: Literal["plain", "json"]

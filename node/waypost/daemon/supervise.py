@@ -64,13 +64,13 @@ async def _main(state: StateDir, plan: Plan, ready_fd: int | None) -> None:
             gc.collect()
             gc.freeze()
             with announced(state, _facts(node)):
-                _log.info("node ready", provider=plan.settings.provider, ports=node.ports, version=__version__)
+                _log.info("node ready", provider=plan.provider, ports=node.ports, version=__version__)
                 _tell_ready(ready_fd, node)
                 await node.relay.stopping.wait()
         # The relay has said goodbye to everyone.
         await trio.sleep(_LAST_ANSWER_S)
         around.cancel_scope.cancel()
-    _log.info("node stopped", provider=plan.settings.provider)
+    _log.info("node stopped", provider=plan.provider)
 
 
 async def _obey_signals(node: Built) -> None:

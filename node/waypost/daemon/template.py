@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
-from waypost.daemon.config import LimitsConfig
 from waypost.ids import Provider, is_lan
-from waypost.limits import DEFAULT_PORT
-
-#: Limit -> what is said of it and those that follow.
-_ABOUT_LIMITS: Final = {
-    "mailbox_max_envelopes": "What may wait for one device, and for one peer. Beyond it senders are asked to wait.",
-    "storage_max_bytes": "Size of the whole database; 0 means as much as the disk holds.",
-}
+from waypost.limits import (
+    ACCOUNT_BURST,
+    ACCOUNT_RATE_PER_S,
+    DEFAULT_PORT,
+    MAILBOX_MAX_BYTES,
+    MAILBOX_MAX_ENVELOPES,
+    OUTBOX_MAX_BYTES,
+    OUTBOX_MAX_ENVELOPES,
+    PEER_BURST,
+    PEER_RATE_PER_S,
+)
 
 
 def template(name: Provider, listen: Sequence[str] = ()) -> str:
@@ -64,22 +66,23 @@ name = {_quoted(name)}
 
 # Envelopes a second (and at once, after a rest) that are taken from one account or one peer; 0 means no limit.
 [limits]
-{_limits()}
+# account_rate_per_s = {ACCOUNT_RATE_PER_S:g}
+# account_burst = {ACCOUNT_BURST}
+# peer_rate_per_s = {PEER_RATE_PER_S:g}
+# peer_burst = {PEER_BURST}
+# What may wait for one device, and for one peer. Beyond it senders are asked to wait.
+# mailbox_max_envelopes = {MAILBOX_MAX_ENVELOPES}
+# mailbox_max_bytes = {MAILBOX_MAX_BYTES}
+# outbox_max_envelopes = {OUTBOX_MAX_ENVELOPES}
+# outbox_max_bytes = {OUTBOX_MAX_BYTES}
+# Size of the whole database; 0 means as much as the disk holds.
+# storage_max_bytes = 0
 
 # The log goes to the standard error stream. It never holds messages, keys or invites.
 [log]
 # level = "info"        # debug, info, warning, error
 # format = "plain"      # plain, json
 """
-
-
-def _limits() -> str:
-    lines: list[str] = []
-    for key, default in LimitsConfig().model_dump().items():
-        if about := _ABOUT_LIMITS.get(key):
-            lines.append(f"# {about}")
-        lines.append(f"# {key} = {default:g}" if isinstance(default, float) else f"# {key} = {default}")
-    return "\n".join(lines)
 
 
 def _quoted(text: str) -> str:
