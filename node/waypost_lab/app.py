@@ -16,24 +16,14 @@ from waypost.clock import DAY_MS, NEVER, Clock, Instant
 from waypost.errors import Code, Refused, WaypostError, code_of, is_for_good
 from waypost.limits import DEFAULT_PORT, RECONNECT_S, RESEND_S
 from waypost.links.pump import Pump, greet
-from waypost.protocol.custody.messages import Outcome, Refusal
+from waypost.protocol.custody.transfer import Offered, Outcome, Refusal, Reported, Settled
 from waypost.protocol.directory.asks import Ask, Claim, ClaimAnswer, Join, JoinReply, Publish, PublishReply
 from waypost.protocol.directory.invite import parse_invite
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.handshake import Handshake, Own
 from waypost.protocol.frames.messages import Answer as Answered_
 from waypost.protocol.frames.messages import Role
-from waypost.protocol.frames.session import (
-    Answered,
-    Closed,
-    Event,
-    Noticed,
-    Offered,
-    Reported,
-    Session,
-    Settled,
-    Signalled,
-)
+from waypost.protocol.frames.session import Answered, Closed, Event, Noticed, Session, Signalled
 from waypost_lab.fabric import HostNetwork
 from waypost_lab.profile import SUITE, Answer, Letter, Profile
 

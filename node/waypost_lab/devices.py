@@ -12,7 +12,8 @@ import trio
 from waypost.crypto.keys import envelope_id
 from waypost.errors import WaypostError, is_for_good
 from waypost.protocol.custody.envelope import decode_envelope
-from waypost.protocol.frames.session import Closed, Event, Offered, Reported, Settled
+from waypost.protocol.custody.transfer import Offered, Reported, Settled
+from waypost.protocol.frames.session import Closed, Event
 from waypost_lab.driver import Account, Link, Writer, tls_of, wall_ms, written_ns
 from waypost_lab.tally import Tally
 

@@ -22,7 +22,7 @@ PLACES = {
     "A request": {"waypost": 3},
     "An operator's request": {"waypost": 3},
     "A store operation": {"waypost/storage/operations": 1, "waypost/storage/memory": 1, "waypost/storage/sqlite": 1},
-    "A configuration key": {},
+    "A configuration key": {"waypost": 3},
     "A verb": {"waypost": 3},
     "A scenario": {"waypost": 0, "waypost_lab": 1},
     "A fault": {"waypost": 0},

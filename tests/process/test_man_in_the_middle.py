@@ -31,9 +31,9 @@ from waypost.links import tcp
 from waypost.links.pump import greet
 from waypost.protocol.directory.invite import Invite, invite_text, parse_invite
 from waypost.protocol.directory.record import RecordEndpoint
-from waypost.protocol.frames.codec import FrameBuffer, decode
+from waypost.protocol.frames.codec import FrameBuffer
 from waypost.protocol.frames.handshake import Handshake, Own
-from waypost.protocol.frames.messages import Goodbye, Role
+from waypost.protocol.frames.messages import Goodbye, Role, decode
 from waypost_lab.driver import Account, Link, join, tls_of, wall_ms
 
 

@@ -38,8 +38,6 @@ NOT_YET = {
     "delivery: files",
     "delivery: named types",
     "the same in the lab",
-    "sets of words listed twice",
-    "words of fate, reach, trust as bare strings",
     "class names that mean two things",
     "lines: lab and scripts",
     "lines: the product",

@@ -37,8 +37,7 @@ from waypost.errors import Code, Refused, WaypostError, code_of
 from waypost.ids import id_text, parse_address, parse_id, parse_provider
 from waypost.limits import CLIENT_UPKEEP_S, EXPIRY_MAX_S, LINGER_S, QUERY_TIMEOUT_S
 from waypost.protocol.directory.asks import Ask, AskReach, ReachReply, Track, TrackReply, TrackRow
-from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.fields import ID_BYTES
+from waypost.protocol.frames.codec import ID_BYTES, read
 from waypost.protocol.frames.messages import Answer
 
 

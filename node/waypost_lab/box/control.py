@@ -9,7 +9,8 @@ from typing import Literal
 
 from msgspec import field
 
-from waypost.protocol.frames.fields import Name, Text
+from waypost.protocol.frames.codec import Name
+from waypost.protocol.frames.messages import Text
 from waypost.protocol.operator import OperatorRequest, Shape
 
 # ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -11,7 +11,7 @@ import trio
 from waypost.crypto.keys import Purpose, envelope_id
 from waypost.errors import Code
 from waypost.limits import BATCH_MAX_BYTES, BATCH_MAX_ENVELOPES, RETRY_HINT_MAX_S
-from waypost.protocol.custody.messages import Delivered, Offer, Outcome, Receipt, ReceiptPayload, Refusal
+from waypost.protocol.custody.transfer import Delivered, Offer, Outcome, Receipt, ReceiptPayload, Refusal
 from waypost.protocol.frames.codec import pack, read
 from waypost_lab.conformance.bench import Bench, refused_with
 from waypost_lab.conformance.check import Area, Need, require

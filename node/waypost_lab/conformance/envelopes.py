@@ -11,7 +11,7 @@ from waypost.crypto.keys import Purpose, envelope_id
 from waypost.errors import Code
 from waypost.limits import BODY_MAX_BYTES, ENVELOPE_MAX_BYTES, EXPIRY_MAX_S, RECIPIENTS_MAX
 from waypost.protocol.custody.envelope import Envelope
-from waypost.protocol.custody.messages import Delivered, Offer, Receipt, ReceiptPayload
+from waypost.protocol.custody.transfer import Delivered, Offer, Receipt, ReceiptPayload
 from waypost.protocol.directory.asks import AskReach, Join, Records, RecordsReply
 from waypost.protocol.directory.bundle import DeviceList
 from waypost.protocol.directory.record import NodeRecord

@@ -13,8 +13,8 @@ from waypost.crypto.keys import Purpose
 from waypost.errors import Code
 from waypost.limits import HANDSHAKE_TIMEOUT_S
 from waypost.protocol.directory.asks import Records
-from waypost.protocol.frames.codec import encode, pack
-from waypost.protocol.frames.messages import Hello, Ping, Proof, Query, Role
+from waypost.protocol.frames.codec import pack
+from waypost.protocol.frames.messages import Hello, Ping, Proof, Query, Role, encode
 from waypost_lab.conformance.bench import Bench
 from waypost_lab.conformance.check import Area, Need, require
 from waypost_lab.conformance.peer import Identity, Party, frame

@@ -16,10 +16,9 @@ from waypost.limits import (
     SILENT_AFTER_S,
 )
 from waypost.links.errors import LinkBroken
-from waypost.protocol.custody.messages import Offer
+from waypost.protocol.custody.transfer import Offer
 from waypost.protocol.directory.asks import Track
-from waypost.protocol.frames.codec import encode
-from waypost.protocol.frames.messages import Goodbye, Notice, Ping, Pong, Role
+from waypost.protocol.frames.messages import Goodbye, Notice, Ping, Pong, Role, encode
 from waypost_lab.conformance.bench import Bench, Door
 from waypost_lab.conformance.check import Area, Failed, Need, Stage, fail, require
 from waypost_lab.conformance.envelopes import arrives

@@ -8,7 +8,7 @@ import trio
 
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code
-from waypost.protocol.custody.messages import Delivered, Outcome, Refusal
+from waypost.protocol.custody.transfer import Delivered, Outcome, Refusal
 from waypost.protocol.directory.asks import Track, TrackReply
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.messages import Notice, NoticeKind

@@ -17,11 +17,11 @@ from waypost.errors import Code, PeerFault, describe
 from waypost.limits import WINDOW_BYTES
 from waypost.links.errors import LinkBroken
 from waypost.links.stream import Stream
-from waypost.protocol.custody.messages import Delivered, Offer, Receipt, ReceiptPayload, Refusal
+from waypost.protocol.custody.transfer import Delivered, Offer, Receipt, ReceiptPayload, Refusal
 from waypost.protocol.directory.asks import Ask, Records, RecordsReply
-from waypost.protocol.frames.codec import FrameBuffer, encode, pack, read
+from waypost.protocol.frames.codec import FrameBuffer, pack, read
 from waypost.protocol.frames.handshake import proof_payload
-from waypost.protocol.frames.messages import Answer, Goodbye, Hello, Message, Ping, Pong, Proof, Query, Role
+from waypost.protocol.frames.messages import Answer, Goodbye, Hello, Message, Ping, Pong, Proof, Query, Role, encode
 from waypost_lab.conformance.check import Failed, fail, require
 from waypost_lab.conformance.witness import Order, Witness
 

@@ -11,7 +11,7 @@ import trio
 from waypost.crypto.keys import Purpose
 from waypost.errors import Code, PeerFault
 from waypost.limits import RECORD_LIFETIME_MS, RECORDS_PER_MESSAGE_MAX
-from waypost.protocol.custody.messages import Delivered
+from waypost.protocol.custody.transfer import Delivered
 from waypost.protocol.directory.asks import Claim, Records, RecordsReply
 from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, RecordState, open_record, succession_payload
 from waypost.protocol.frames.codec import read

@@ -8,7 +8,7 @@ import trio
 
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code, describe
-from waypost.protocol.custody.messages import Delivered
+from waypost.protocol.custody.transfer import Delivered
 from waypost.protocol.directory.asks import AskReach, Claim
 from waypost_lab.conformance.bench import Bench, refused_with
 from waypost_lab.conformance.check import Area, Need, require

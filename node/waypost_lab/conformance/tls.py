@@ -14,8 +14,8 @@ from OpenSSL import SSL
 from waypost.clock import DAY_MS
 from waypost.links.tls import ALPN
 from waypost.protocol.directory.record import RecordEndpoint
-from waypost.protocol.frames.codec import FrameBuffer, decode
-from waypost.protocol.frames.messages import Hello
+from waypost.protocol.frames.codec import FrameBuffer
+from waypost.protocol.frames.messages import Hello, decode
 from waypost_lab.conformance.bench import Bench
 from waypost_lab.conformance.check import Area, Need, fail, require
 from waypost_lab.conformance.ground import throwaway_tls

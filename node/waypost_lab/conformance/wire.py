@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from waypost.crypto.keys import Purpose
 from waypost.errors import Code
 from waypost.limits import FRAME_MAX_BYTES, HANDSHAKE_FRAME_MAX_BYTES, QUERIES_IN_FLIGHT_MAX
-from waypost.protocol.custody.messages import Receipt, ReceiptPayload
+from waypost.protocol.custody.transfer import Receipt, ReceiptPayload
 from waypost.protocol.directory.asks import AskReach, Claim, Join, Publish, Track
-from waypost.protocol.frames.codec import encode, pack
-from waypost.protocol.frames.messages import Answer, Notice, NoticeKind, Ping, Pong, Proof, Query
+from waypost.protocol.frames.codec import pack
+from waypost.protocol.frames.messages import Answer, Notice, NoticeKind, Ping, Pong, Proof, Query, encode
 from waypost_lab.conformance.bench import Bench
 from waypost_lab.conformance.check import Area, Need, require
 from waypost_lab.conformance.odd import STRANGE, array, longest, shortened, stretched

@@ -12,7 +12,7 @@ from waypost.client import Client, Message, Sent, SentState
 from waypost.errors import Code, LocalError, WaypostError
 from waypost.ids import id_text
 from waypost.limits import EXPIRY_MAX_S
-from waypost.protocol.frames.fields import ID_BYTES
+from waypost.protocol.frames.codec import ID_BYTES
 from waypost.protocol.frames.messages import NoticeKind
 from waypost_lab.app import App
 from waypost_lab.testnet import Network

@@ -14,8 +14,7 @@ from waypost.clock import WallMs
 from waypost.errors import Code, PeerFault, Refused, code_of, is_for_good
 from waypost.limits import CLIENT_UPKEEP_S, PACKAGES_PER_DEVICE_MAX
 from waypost.protocol.directory.asks import Publish, PublishReply
-from waypost.protocol.frames.codec import read
-from waypost.protocol.frames.fields import ID_BYTES
+from waypost.protocol.frames.codec import ID_BYTES, read
 from waypost.protocol.frames.messages import Answer
 
 #: What is left at the node is filled up when the link comes up and less than that is there; KEYS_LOW does the rest.

@@ -18,7 +18,7 @@ from waypost.errors import Code, LocalError, PeerFault, Refused
 from waypost.ids import Address
 from waypost.limits import EXPIRY_MAX_S, MEDIA_TYPE_MAX_CHARS
 from waypost.protocol.custody.fate import State
-from waypost.protocol.frames.fields import ID_BYTES
+from waypost.protocol.frames.codec import ID_BYTES
 
 
 class Sealer:

@@ -15,11 +15,35 @@ from waypost.clock import NEVER, Instant, WallMs
 from waypost.crypto.keys import SigningKey
 from waypost.errors import Code, PeerFault
 from waypost.limits import PING_AFTER_S, QUERIES_IN_FLIGHT_MAX, QUERY_TIMEOUT_S, SEND_BUFFER_MAX_BYTES, SILENT_AFTER_S
-from waypost.protocol.custody.messages import Delivered, Offer, Outcome, Receipt, Refusal
-from waypost.protocol.custody.transfer import Holder, Receiver, Room
+from waypost.protocol.custody.transfer import (
+    Delivered,
+    Holder,
+    Offer,
+    Offered,
+    Outcome,
+    Receipt,
+    Receiver,
+    Refusal,
+    Reported,
+    Room,
+    Settled,
+)
 from waypost.protocol.directory.asks import Ask
-from waypost.protocol.frames.codec import FrameBuffer, decode, encode
-from waypost.protocol.frames.messages import Answer, Goodbye, Hello, Message, Notice, Ping, Pong, Proof, Query, Signal
+from waypost.protocol.frames.codec import FrameBuffer
+from waypost.protocol.frames.messages import (
+    Answer,
+    Goodbye,
+    Hello,
+    Message,
+    Notice,
+    Ping,
+    Pong,
+    Proof,
+    Query,
+    Signal,
+    decode,
+    encode,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,32 +56,6 @@ class Terms:
     peer_window_bytes: int
     own_window_envelopes: int
     own_window_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """The peer wants to hand over custody: answer with `Session.receipt(batch, …)` after the commit."""
-
-    batch: int
-    ids: tuple[bytes, ...]
-    envelopes: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """The peer tells what became of envelopes: answer with `Session.receipt(batch, …)` after the commit."""
-
-    batch: int
-    outcomes: tuple[Outcome, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A receipt for a batch of ours; `refusals` lists what was not taken."""
-
-    token: object
-    at_ms: WallMs
-    refusals: tuple[Refusal, ...]
 
 
 @dataclass(frozen=True, slots=True)
