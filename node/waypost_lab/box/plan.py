@@ -24,7 +24,7 @@ from waypost.daemon.config import (
 from waypost.errors import Code, LocalError
 from waypost.ids import Provider, is_lan, parse_provider, parse_user
 from waypost.protocol.directory.reach import ReachMode
-from waypost_lab.box.ways import Way, parse_duration, parse_latency, parse_share
+from waypost_lab.ways import Way, parse_duration, parse_latency, parse_share
 
 LAN_SUFFIX: Final = ".local"
 #: The status of all their links, with an error each, fits one frame.

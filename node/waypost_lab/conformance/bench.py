@@ -21,9 +21,9 @@ from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, Record
 from waypost.protocol.frames.codec import pack
 from waypost.protocol.frames.messages import Hello, Role
 from waypost_lab.conformance.check import Failed, Need, fail
-from waypost_lab.conformance.ground import Ground
+from waypost_lab.conformance.meeting import Ground
 from waypost_lab.conformance.peer import Identity, Party
-from waypost_lab.conformance.people import Guests, Person, fresh_key, join, open_to_all
+from waypost_lab.conformance.people import Guests, Resident, fresh_key, join, open_to_all
 from waypost_lab.conformance.witness import Witness
 
 _CLOSE_S = 5.0
@@ -39,7 +39,7 @@ class Site:
     ground: Ground
     needs_met: frozenset[Need]
     witness: Witness = field(default_factory=Witness)
-    people: tuple[Person, Person] | None = None
+    people: tuple[Resident, Resident] | None = None
     joined: JoinReply | None = None  #: the node's answer to alice
     guests: Guests | None = None
     node: Hello | None = None
@@ -59,7 +59,7 @@ class Site:
                     await open_to_all(await bench.device(person.as_device))
 
     @staticmethod
-    async def _join(bench: Bench, invite: Any) -> tuple[Person, JoinReply]:
+    async def _join(bench: Bench, invite: Any) -> tuple[Resident, JoinReply]:
         key = fresh_key()
         link = await bench.party(Identity(Role.DEVICE, invite.address, key))
         await link.greet()
@@ -149,14 +149,14 @@ class Bench:
             self.site.people_lock.release()
 
     @asynccontextmanager
-    async def persons(self) -> AsyncIterator[tuple[Person, Person]]:
+    async def persons(self) -> AsyncIterator[tuple[Resident, Resident]]:
         """The same users, none of them connected yet."""
         try:
             yield await self._have_people()
         finally:
             self.site.people_lock.release()
 
-    async def _have_people(self) -> tuple[Person, Person]:
+    async def _have_people(self) -> tuple[Resident, Resident]:
         if self.site.people is None:
             raise ValueError("a check that needs users must say so")
         before = trio.current_time()

@@ -27,7 +27,7 @@ GROUPS: Final = ("X25519MLKEM768", "x25519", "secp256r1")
 MINUTE_MS: Final = 60_000
 
 
-@AREA.check("LINK-8", "LINK-6", expects="a right Proof is taken, and the node's own fits; `group` is the link's group")
+@AREA.check("LINK-8 LINK-6", "a right Proof is taken, and the node's own fits; `group` is the link's group")
 async def a_right_handshake(bench: Bench) -> None:
     party = await bench.party()
     theirs = await party.greet()
@@ -37,7 +37,7 @@ async def a_right_handshake(bench: Bench) -> None:
     require(group in GROUPS or group == "memory", f"the group is {group!r}")
 
 
-@AREA.check("LINK-7", expects="the node's first message is Hello, its second Proof, and both come once")
+@AREA.check("LINK-7", "the node's first message is Hello, its second Proof, and both come once")
 async def the_nodes_own_order(bench: Bench) -> None:
     party = await bench.peer()
     require(isinstance(party.heard[0], Hello), f"its first message is {type(party.heard[0]).__name__}")
@@ -86,14 +86,14 @@ def _lie(lie: Lie) -> None:
         await party.say_hello(party.hello(**lie.fields(bench)))
         await party.end(lie.code)
 
-    AREA.check("LINK-7", "WIRE-14", "WIRE-15", expects=f"a Hello with {lie.what} is refused with {lie.code}")(run)
+    AREA.check("LINK-7 WIRE-14 WIRE-15", f"a Hello with {lie.what} is refused with {lie.code}")(run)
 
 
 for _one in LIES:
     _lie(_one)
 
 
-@AREA.check("LINK-7", expects="a clock 4 minutes ahead or behind is let in, and so is a range of versions around 1")
+@AREA.check("LINK-7", "a clock 4 minutes ahead or behind is let in, and so is a range of versions around 1")
 async def within_tolerance(bench: Bench) -> None:
     for skew in (4 * MINUTE_MS, -4 * MINUTE_MS):
         party = await bench.party()
@@ -107,13 +107,13 @@ async def _out_of_order(bench: Bench, *said: bytes) -> None:
     await party.end(Code.OUT_OF_ORDER)
 
 
-@AREA.check("LINK-7", expects="anything but Hello as the first message is out-of-order (103)")
+@AREA.check("LINK-7", "anything but Hello as the first message is out-of-order (103)")
 async def no_hello(bench: Bench) -> None:
     await _out_of_order(bench, encode(Ping(1)))
     await _out_of_order(bench, encode(Proof(bytes(64))))
 
 
-@AREA.check("LINK-7", expects="anything but Proof as the second message is out-of-order (103), Hello included")
+@AREA.check("LINK-7", "anything but Proof as the second message is out-of-order (103), Hello included")
 async def no_proof(bench: Bench) -> None:
     for second in (encode(Ping(1)), None):
         party = await bench.party()
@@ -122,7 +122,7 @@ async def no_proof(bench: Bench) -> None:
         await party.end(Code.OUT_OF_ORDER)
 
 
-@AREA.check("LINK-7", expects="Hello or Proof after the handshake is out-of-order (103)")
+@AREA.check("LINK-7", "Hello or Proof after the handshake is out-of-order (103)")
 async def again(bench: Bench) -> None:
     for which in (Hello, Proof):
         party = await bench.party()
@@ -159,15 +159,15 @@ def _forgery(forgery: Forgery) -> None:
         await party.say(await party.proof(**forgery.lies(bench, party)))
         await party.end(Code.BAD_PROOF)
 
-    clauses = ("LINK-8", "LINK-9", "WIRE-21") if "purpose" in forgery.what else ("LINK-8", "LINK-9")
-    AREA.check(*clauses, expects=f"a Proof {forgery.what} is refused with bad-proof (106)")(run)
+    clauses = "LINK-8 LINK-9 WIRE-21" if "purpose" in forgery.what else "LINK-8 LINK-9"
+    AREA.check(clauses, f"a Proof {forgery.what} is refused with bad-proof (106)")(run)
 
 
 for _each in FORGERIES:
     _forgery(_each)
 
 
-@AREA.check("LINK-9", expects="a Proof over another Hello than was sent is refused with bad-proof (106)")
+@AREA.check("LINK-9", "a Proof over another Hello than was sent is refused with bad-proof (106)")
 async def another_hello_of_ours(bench: Bench) -> None:
     party = await bench.party()
     await party.say_hello()
@@ -176,9 +176,7 @@ async def another_hello_of_ours(bench: Bench) -> None:
     await party.end(Code.BAD_PROOF)
 
 
-@AREA.check(
-    "LINK-9", expects="a Hello and Proof that were right on another connection are refused with bad-proof (106)"
-)
+@AREA.check("LINK-9", "a Hello and Proof that were right on another connection are refused with bad-proof (106)")
 async def replay(bench: Bench) -> None:
     first = await bench.party()
     await first.say_hello()
@@ -190,12 +188,12 @@ async def replay(bench: Bench) -> None:
     await second.end(Code.BAD_PROOF)
 
 
-@AREA.check("LINK-11", expects=f"who says nothing is sent away after {HANDSHAKE_TIMEOUT_S:.0f} s", takes_s=25)
+@AREA.check("LINK-11", f"who says nothing is sent away after {HANDSHAKE_TIMEOUT_S:.0f} s", takes_s=25)
 async def says_nothing(bench: Bench) -> None:
     await _too_slow(bench, await bench.party())
 
 
-@AREA.check("LINK-11", expects="so is who says Hello and no more, or a part of it", takes_s=25)
+@AREA.check("LINK-11", "so is who says Hello and no more, or a part of it", takes_s=25)
 async def says_little(bench: Bench) -> None:
     party = await bench.party()
     await party.say_hello()
@@ -216,7 +214,7 @@ async def _too_slow(_bench: Bench, party: Party) -> None:
 # ── a record in Hello ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _record_lie(what: str, code: Code, make: Callable[[Bench, Identity], bytes], *more: str) -> None:
+def _record_lie(what: str, code: Code, make: Callable[[Bench, Identity], bytes], more: str = "") -> None:
     async def run(bench: Bench) -> None:
         own = bench.stranger()
         party = await bench.party(replace(own, record=make(bench, own)))
@@ -224,7 +222,7 @@ def _record_lie(what: str, code: Code, make: Callable[[Bench, Identity], bytes],
         await party.say(await party.proof())
         await party.end(code)
 
-    AREA.check("LINK-12", "LINK-27", *more, expects=f"a record in Hello {what} is refused with {code}")(run)
+    AREA.check(f"LINK-12 LINK-27 {more}", f"a record in Hello {what} is refused with {code}")(run)
 
 
 def with_another_key(own: Identity) -> Identity:
@@ -251,7 +249,7 @@ _record_lie("that has expired", Code.EXPIRED, lambda b, o: b.record(o, expires_m
 _record_lie("that is good for 31 days", Code.EXPIRED, lambda b, o: b.record(o, expires_ms=b.wall_ms() + 31 * DAY_MS))
 
 
-@AREA.check("LINK-27", "WIRE-5", expects="a record of more than 4 KiB in Hello is refused with bad-frame (100)")
+@AREA.check("LINK-27 WIRE-5", "a record of more than 4 KiB in Hello is refused with bad-frame (100)")
 async def record_too_long(bench: Bench) -> None:
     party = await bench.party()
     await party.say_hello(party.hello(record=bytes(4_097)))
@@ -261,16 +259,12 @@ async def record_too_long(bench: Bench) -> None:
 # ── as the node dials ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@AREA.check(
-    "LINK-10",
-    expects="a dialled node under another name is refused with wrong-peer (112)",
-    needs=(Need.PEOPLE, Need.LISTEN),
-)
+@AREA.check("LINK-10", "a dialled node under another name is refused with wrong-peer (112)", Need.PEOPLE, Need.LISTEN)
 async def another_name_answers(bench: Bench) -> None:
     await _answers_as(bench, lambda _party: {"name": bench.stranger().name})
 
 
-@AREA.check("LINK-10", expects="so is a device that answers", needs=(Need.PEOPLE, Need.LISTEN))
+@AREA.check("LINK-10", "so is a device that answers", Need.PEOPLE, Need.LISTEN)
 async def a_device_answers(bench: Bench) -> None:
     await _answers_as(bench, lambda party: {"role": Role.DEVICE, "name": f"eve@{party.own.name}"})
 
@@ -287,11 +281,10 @@ async def _answers_as(bench: Bench, lies: Callable[[Party], dict[str, Any]]) -> 
 
 
 @AREA.check(
-    "LINK-8",
-    "LINK-31",
-    "LINK-32",
-    expects="the node dials where a record says, proves itself, and asks for records with its own first",
-    needs=(Need.PEOPLE, Need.LISTEN),
+    "LINK-8 LINK-31 LINK-32",
+    "the node dials where a record says, proves itself, and asks for records with its own first",
+    Need.PEOPLE,
+    Need.LISTEN,
 )
 async def dials_and_proves(bench: Bench) -> None:
     async with bench.provider() as door, bench.people() as (alice, _):

@@ -68,7 +68,7 @@ def digest_of(ids: Sequence[bytes]) -> bytes:
 
 
 @dataclass
-class Ended:
+class StreamEnd:
     """How the node's side of the stream ended. `orderly`: with close_notify, or what stands for it."""
 
     orderly: bool
@@ -86,7 +86,7 @@ class Party:
     manners: Manners = field(default_factory=Manners)
     heard: list[Message] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
-    ended: Ended | None = None
+    ended: StreamEnd | None = None
     proven: bool = False  #: the node's Proof has been heard
     said_hello: bytes = b""
 
@@ -106,11 +106,11 @@ class Party:
             while data := await self.stream.receive():
                 for body in frames.cut(data):
                     await self._hear(body)
-            self.ended = Ended(orderly=True)
+            self.ended = StreamEnd(orderly=True)
         except LinkBroken as broken:
-            self.ended = Ended(orderly=False, why=broken.detail)
+            self.ended = StreamEnd(orderly=False, why=broken.detail)
         except PeerFault as fault:
-            self.ended = Ended(orderly=False, why=f"it said what nobody can decode: {fault.detail}")
+            self.ended = StreamEnd(orderly=False, why=f"it said what nobody can decode: {fault.detail}")
             await self.stream.aclose()
         self._notify()
 

@@ -213,9 +213,7 @@ _TARGETS = (
     Target("seal.parse_sealed", seal.parse_sealed, _BODIES),
     Target("seal.open_sealed", _open_sealed, _BODIES, (PeerFault, LocalError)),
     Target("seal.verify_content", seal.verify_content, [seeds.SIGNED_CONTENT]),
-    Target(
-        "content.open_payload", lambda data: open_payload(data, seeds.ENVELOPE, seeds.BOB), seeds.CONTENTS, repair=_said
-    ),
+    Target("content.open_payload", _open_payload, seeds.CONTENTS, repair=_said),
     Target("kem.seal_to", lambda data: kem.seal_to(data, b"info", bytes(32)), [seeds.KEM.public]),
     Target("padding.unpad", padding.unpad, [padding.pad(b"text"), padding.pad(b"x" * 300)]),
     Target("vault.unlock", _unlock, [seeds.VAULT], (LocalError,), repair=_checked, repair_every=4),
