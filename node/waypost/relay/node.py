@@ -16,7 +16,7 @@ from waypost.links.stream import Stream
 from waypost.protocol.directory.invite import Invite, invite_text, token_hash
 from waypost.protocol.directory.record import RecordEndpoint, RecordState
 from waypost.relay.accounts import Accounts
-from waypost.relay.custody.couriers import Couriers, EarlyOffers
+from waypost.relay.custody.couriers import Couriers
 from waypost.relay.custody.intake import Intake
 from waypost.relay.custody.outcomes import Outcomes, Settlements
 from waypost.relay.custody.upkeep import Upkeep
@@ -79,9 +79,8 @@ class Relay:
         settlements = Settlements(around)
         outcomes = Outcomes(provider, self.accounts, self.peers, settlements, clock)
         self.couriers = Couriers(around, self.peers, outcomes)
-        early = EarlyOffers(self.couriers)
         routes = Routes(settings, self.usages, self.accounts, self.peers, lookup)
-        self.intake = Intake(around, outcomes, early, self.peers, routes)
+        self.intake = Intake(around, outcomes, self.couriers, self.peers, routes)
         self.upkeep = Upkeep(around, self.accounts, settlements, outcomes)
 
         # Who is connected.

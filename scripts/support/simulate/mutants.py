@@ -115,7 +115,7 @@ MUTANTS = (
     Mutant(
         "early-apps",
         "apps are offered what their node may fail to commit",
-        "waypost.relay.custody.courier",
+        "waypost.relay.custody.couriers",
         (("if link.is_device or not self._outbox.idle", "if not self._outbox.idle"),),
     ),
 )

@@ -23,7 +23,7 @@ from waypost.protocol.frames.messages import Message, Notice, Pong, Query
 from waypost.protocol.frames.session import Session
 from waypost.protocol.frames.signed import Signed
 from waypost.relay.accounts import Accounts
-from waypost.relay.custody import courier, intake, outcomes
+from waypost.relay.custody import couriers, intake, outcomes
 from waypost.relay.custody.outcomes import Outcomes
 from waypost.relay.custody.upkeep import Upkeep
 from waypost.relay.devices.devices import Devices
@@ -299,7 +299,7 @@ def never_gives_up(patch: Patch) -> None:
 
 @mutant("long_hint", "long_hint_of_the_hop")
 def waits_as_long_as_it_is_told(patch: Patch) -> None:
-    for module in (outcomes, courier):
+    for module in (outcomes, couriers):
         patch.setattr(module, "RETRY_HINT_MAX_S", 10**9)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,10 +10,11 @@ from typing import Any, Final
 from waypost.clock import Clock
 from waypost.errors import Code, PeerFault, WaypostError
 from waypost.ids import Address, Provider
+from waypost.limits import EARLY_ENVELOPES_MAX, EARLY_RECENT_IDS
 from waypost.protocol.custody.envelope import decode_envelope
 from waypost.protocol.custody.fate import State
 from waypost.protocol.custody.transfer import Offered, Refusal, Reported
-from waypost.relay.custody.couriers import EarlyOffers
+from waypost.relay.custody.couriers import Courier, Couriers
 from waypost.relay.custody.outcomes import Outcomes
 from waypost.relay.link import Link
 from waypost.relay.peers import Peers
@@ -37,12 +39,12 @@ class _Judged:
 class Intake:
     """See the module. `view`: what the router asks of the node."""
 
-    def __init__(self, around: Surroundings, outcomes: Outcomes, early: EarlyOffers, peers: Peers, view: View) -> None:
+    def __init__(self, around: Surroundings, outcomes: Outcomes, couriers: Couriers, peers: Peers, view: View) -> None:
         self._clock = around.clock
         self._log = around.log
         self._store = around.store
         self._outcomes = outcomes
-        self._early = early
+        self._early = EarlyOffers(couriers)
         self._peers = peers
         self._view = view
         self._alarm = DiskAlarm(around.clock, around.log)
@@ -176,6 +178,80 @@ class Intake:
             if waits is not None and parcel.senders and not link.session.closed:
                 code, next_ms = waits
                 self._outcomes.notify(link.source, State.WAITING, parcel.ids, code.number, next_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyDeposit:
+    """A deposit that is being committed: what of it was offered early, and the mailboxes for which nothing was."""
+
+    offers: tuple[tuple[Courier, tuple[bytes, ...]], ...]
+    others: tuple[int, ...]
+
+
+class EarlyOffers:
+    """A lone message goes on to the next node while it is being committed here (see `Courier.offer_early`).
+
+    A mailbox keeps its order: nothing is offered early while an earlier deposit for it is still being committed without
+    having been offered. For each deposit: `begin` before it is submitted to the store, `end` once that is concluded.
+    """
+
+    def __init__(self, couriers: Couriers) -> None:
+        self._couriers = couriers
+        self._recent: OrderedDict[bytes, None] = OrderedDict()  #: ids that came alone lately
+        self._in_bulk: OrderedDict[bytes, None] = OrderedDict()  #: the others; apart, since they may be many
+        self._behind: dict[int, int] = {}  #: mailbox → deposits under way that were not offered early
+
+    def begin(self, items: Sequence[Item]) -> EarlyDeposit:
+        """Offer what may be offered at once."""
+        offers = tuple(self._offer(items)) if self._is_lone(items) else ()
+        offered = {courier.mailbox for courier, _ in offers}
+        others = tuple({mailbox for item in items for mailbox in item.mailboxes} - offered)
+        for mailbox in others:
+            self._behind[mailbox] = self._behind.get(mailbox, 0) + 1
+        return EarlyDeposit(offers, others)
+
+    def end(self, deposit: EarlyDeposit, placed: Iterable[Placed] = ()) -> None:
+        """The deposit has been committed as `placed`, or has failed."""
+        for mailbox in deposit.others:
+            self._behind[mailbox] -= 1
+            if not self._behind[mailbox]:
+                del self._behind[mailbox]
+        if deposit.offers:
+            committed = {(mailbox, parcel.ids) for mailbox, parcel in placed}
+            for courier, ids in deposit.offers:
+                if (courier.mailbox, ids) in committed:
+                    courier.committed(ids)
+                else:
+                    courier.withdraw(ids)
+
+    def _is_lone(self, items: Sequence[Item]) -> bool:
+        """Few, and none of them seen lately: what comes twice is offered once."""
+        fresh = dict.fromkeys(item.id for item in items if not self._is_known(item.id))
+        lone = len(fresh) == len(items) <= EARLY_ENVELOPES_MAX
+        # What is not offered early now must not be so later either: by then it has been handed on.
+        recent = self._recent if lone else self._in_bulk
+        recent.update(fresh)
+        while len(recent) > EARLY_RECENT_IDS:
+            recent.popitem(last=False)
+        return lone
+
+    def _is_known(self, id_: bytes) -> bool:
+        return id_ in self._recent or id_ in self._in_bulk
+
+    def _offer(self, items: Sequence[Item]) -> Iterable[tuple[Courier, tuple[bytes, ...]]]:
+        groups: dict[tuple[int, ...], list[Item]] = {}
+        for item in items:
+            groups.setdefault(item.mailboxes, []).append(item)
+        # A mailbox in two groups gets two parcels; which would be first is the store's to say.
+        once = [mailbox for mailboxes in groups for mailbox in mailboxes]
+        for mailboxes, group in groups.items():
+            ids, envelopes = tuple(item.id for item in group), tuple(item.envelope for item in group)
+            for mailbox in mailboxes:
+                courier = self._couriers.get(mailbox)
+                if courier is None or mailbox in self._behind or once.count(mailbox) > 1:
+                    continue
+                if courier.offer_early(ids, envelopes):
+                    yield courier, ids
 
 
 class DiskAlarm:
