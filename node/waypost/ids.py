@@ -36,6 +36,7 @@ class Address:
         return f"{self.user}@{self.provider}"
 
     @classmethod
+    @lru_cache(maxsize=4096)
     def of(cls, text: str) -> Address:
         """Cut at the last @: of text that is canonical, or will be compared with what is."""
         user, _, provider = text.rpartition("@")
