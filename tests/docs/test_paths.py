@@ -58,3 +58,11 @@ def test_what_is_not_there_is_found() -> None:
         "there is no gone.py",
         "there is no gone in tests/docs/test_paths.py",
     ]
+
+
+def test_every_folder_of_tests_is_explained() -> None:
+    page = PAGES["docs/testing.md"].read_text(encoding="utf-8")
+    told = {
+        name for cells in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE) for name in re.findall(r"`([^`]+)`", cells)
+    }
+    assert told >= {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and not path.name.startswith("_")}
