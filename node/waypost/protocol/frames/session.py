@@ -1,8 +1,26 @@
 """A proven link, without its I/O: bytes in, events out; calls in, bytes out.
 
+    bytes ── receive ──► frames ──► messages ──► events        offer, report, receipt, ask, answer … ──► bytes_to_send
+                                       │                                    ▲
+    now ─── expire ──► pings, timeouts ┴── the link's own: Ping, Pong ──────┘
+
 The session keeps the rules that hold for every link: framing, custody windows, requests and their answers, keep-alive.
-What an event means for mail is decided above. A fault of the peer becomes a Goodbye with its number and a `Closed`
-event; it never raises out of `receive`.
+What an event means for mail is decided above. Four conversations run at once, none of which waits for another:
+
+    custody, both ways   Offer | Delivered ─► Receipt    bounded by the window that the receiver granted in its Hello
+    requests, both ways  Query ─► Answer                 QUERIES_IN_FLIGHT_MAX each way; ours end by a timeout at last
+    news                 Notice, Signal                  no answer; a signal may be dropped
+    life                 Ping ─► Pong                    after PING_AFTER_S of silence; after SILENT_AFTER_S it is over
+
+A session is open, then closed, for good:
+
+    open ──► Goodbye, the end of the connection, a fault of the peer, `close`, or silence ──► closed
+
+`Closed` is the last event, and comes once.
+
+A fault of the peer becomes a Goodbye with its number and a `Closed` event; it never raises out of `receive`. What came
+before it in the same bytes is told first. A session that is closed says nothing more: whoever answers late, after a
+commit, need not look first.
 """
 
 from __future__ import annotations
