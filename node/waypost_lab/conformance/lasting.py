@@ -21,7 +21,6 @@ from waypost.protocol.directory.asks import Track
 from waypost.protocol.frames.messages import Goodbye, Notice, Ping, Pong, Role, encode
 from waypost_lab.conformance.bench import Bench, Door
 from waypost_lab.conformance.check import Area, Failed, Need, Phase, fail, require
-from waypost_lab.conformance.envelopes import arrives
 from waypost_lab.conformance.peer import Identity, Party, frame
 from waypost_lab.conformance.people import Resident, fresh_key
 
@@ -96,13 +95,13 @@ async def said_in_one_breath(bench: Bench) -> None:
 async def keeps_after_goodbye(bench: Bench, alice: Party, _bob: Party) -> None:
     own = bench.stranger()
     peer = await bench.peer(own, takes=False)
-    id_ = await bench.send(alice, bench.envelope(alice.own.name, f"eve@{own.name}"))
+    id_ = await bench.mail(alice, f"eve@{own.name}")
     for code in (Code.NOT_ADMITTED, Code.BLOCKED, Code.BAD_FRAME):
-        await arrives(peer, id_)
+        await peer.arrives(id_)
         await peer.say(Goodbye(code.number))
         await peer.until(lambda peer=peer: peer.ended is not None, "it does not hang up")  # type: ignore[misc]
         peer = await bench.peer(own, takes=False)
-    await arrives(peer, id_)
+    await peer.arrives(id_)
 
 
 @AREA.check("LINK-17", "a peer that asks and never reads is not listened to for ever", takes_s=90, stage=Phase.ALONE)
