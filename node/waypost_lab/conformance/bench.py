@@ -23,8 +23,8 @@ from waypost.protocol.frames.messages import Hello, Role
 from waypost_lab.conformance.check import Failed, Need, fail
 from waypost_lab.conformance.meeting import Ground
 from waypost_lab.conformance.peer import Identity, Party
-from waypost_lab.conformance.people import Guests, Resident, fresh_key, join, open_to_all
-from waypost_lab.conformance.witness import Witness
+from waypost_lab.conformance.residents import Guests, Resident, fresh_key, join, open_to_all
+from waypost_lab.conformance.sender_watch import Witness
 
 _CLOSE_S = 5.0
 ARRIVAL_S = 30.0  #: for the node to dial where it was told to

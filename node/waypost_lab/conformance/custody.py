@@ -17,7 +17,7 @@ from waypost_lab.conformance.bench import Bench, refused_with
 from waypost_lab.conformance.check import Area, Need, require
 from waypost_lab.conformance.encoding import longest
 from waypost_lab.conformance.peer import PAUSE_S, Party, frame
-from waypost_lab.conformance.people import Resident
+from waypost_lab.conformance.residents import Resident
 
 AREA = Area()
 

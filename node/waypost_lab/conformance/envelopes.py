@@ -23,7 +23,7 @@ from waypost_lab.conformance.bench import Bench, refused_with
 from waypost_lab.conformance.check import Area, require
 from waypost_lab.conformance.encoding import STRANGE, array, longest, stretched
 from waypost_lab.conformance.peer import PAUSE_S, Party
-from waypost_lab.conformance.people import Resident
+from waypost_lab.conformance.residents import Resident
 
 AREA = Area()
 

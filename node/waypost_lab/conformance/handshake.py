@@ -18,8 +18,8 @@ from waypost.protocol.frames.messages import Hello, Ping, Proof, Query, Role, en
 from waypost_lab.conformance.bench import Bench
 from waypost_lab.conformance.check import Area, Need, require
 from waypost_lab.conformance.peer import Identity, Party, frame
-from waypost_lab.conformance.people import fresh_key
 from waypost_lab.conformance.records import opened
+from waypost_lab.conformance.residents import fresh_key
 
 AREA = Area()
 

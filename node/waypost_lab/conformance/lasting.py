@@ -22,7 +22,7 @@ from waypost.protocol.frames.messages import Goodbye, Notice, Ping, Pong, Role, 
 from waypost_lab.conformance.bench import Bench, Door
 from waypost_lab.conformance.check import Area, Failed, Need, Phase, fail, require
 from waypost_lab.conformance.peer import Identity, Party, frame
-from waypost_lab.conformance.people import Resident, fresh_key
+from waypost_lab.conformance.residents import Resident, fresh_key
 
 AREA = Area()
 

@@ -23,7 +23,7 @@ from waypost.protocol.frames.codec import FrameBuffer, pack, read
 from waypost.protocol.frames.handshake import proof_payload
 from waypost.protocol.frames.messages import Answer, Goodbye, Hello, Message, Ping, Pong, Proof, Query, Role, encode
 from waypost_lab.conformance.check import Failed, fail, require
-from waypost_lab.conformance.witness import Order, Witness
+from waypost_lab.conformance.sender_watch import Order, Witness
 
 PAUSE_S = 1.0  #: long enough to see that nothing comes
 SOON_S = 10.0  #: for what a node does at once; real ones share their machine with others

@@ -18,7 +18,7 @@ from waypost.protocol.frames.messages import Notice, NoticeKind
 from waypost_lab.conformance.bench import Bench, refused_with
 from waypost_lab.conformance.check import Area, Need, fail, require
 from waypost_lab.conformance.peer import Identity, Party
-from waypost_lab.conformance.people import fresh_key
+from waypost_lab.conformance.residents import fresh_key
 
 AREA = Area()
 

@@ -13,7 +13,7 @@ from waypost_lab.conformance.bench import Bench, refused_with
 from waypost_lab.conformance.check import Area, Need, Phase, require
 from waypost_lab.conformance.keys import claimed, only, package, publish, suite
 from waypost_lab.conformance.peer import PAUSE_S
-from waypost_lab.conformance.people import Resident
+from waypost_lab.conformance.residents import Resident
 
 AREA = Area()
 
