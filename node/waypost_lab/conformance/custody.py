@@ -115,13 +115,12 @@ async def one_receipt_each(bench: Bench) -> None:
 
 @AREA.people("CUST-10", "an envelope that was taken before is taken again, and handed on once")
 async def duplicates(bench: Bench, _alice: Party, bob: Party) -> None:
-    own = bench.stranger()
-    peer = await bench.peer(own)
-    envelope = bench.envelope(f"eve@{own.name}", bob.own.name)
+    peer = await bench.peer()
+    envelope = bench.envelope(f"eve@{peer.own.name}", bob.own.name)
     refused_with(await peer.offer(envelope, envelope), None, None)
     refused_with(await peer.offer(envelope), None)
     await peer.close()
-    again = await bench.peer(own)
+    again = await bench.peer(peer.own)
     refused_with(await again.offer(envelope), None)
     await bob.arrives(envelope_id(envelope))
     await trio.sleep(PAUSE_S)
@@ -223,8 +222,7 @@ async def refused_for_good(bench: Bench, alice: Party, bob: Party) -> None:
 async def _comes_again(bench: Bench, refusal: Refusal, within_s: float) -> None:
     """A peer refuses an envelope for now; the node must keep it, and offer it again within that time."""
     async with bench.people() as (alice, _):
-        own = bench.stranger()
-        peer = await bench.peer(own)
+        peer = await bench.peer()
         refused: list[bytes] = []
 
         def once(id_: bytes) -> Refusal | None:
@@ -234,7 +232,7 @@ async def _comes_again(bench: Bench, refusal: Refusal, within_s: float) -> None:
             return refusal
 
         peer.manners.verdict = once
-        id_ = await bench.mail(alice, f"eve@{own.name}", expires_s=432_000)
+        id_ = await bench.mail(alice, f"eve@{peer.own.name}", expires_s=432_000)
     await peer.until(lambda: peer.offered(id_) >= 2, "what was refused for now was not offered again", within_s)
 
 

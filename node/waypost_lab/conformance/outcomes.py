@@ -76,13 +76,12 @@ async def expired(bench: Bench) -> None:
 
 @AREA.people("CUST-25 CUST-9", "outcomes that were not acknowledged are told again on the next link")
 async def told_again(bench: Bench, _alice: Party, bob: Party) -> None:
-    own = bench.stranger()
-    peer = await bench.peer(own, takes=False)
-    envelope = bench.envelope(f"eve@{own.name}", bob.own.name)
+    peer = await bench.peer(takes=False)
+    envelope = bench.envelope(f"eve@{peer.own.name}", bob.own.name)
     refused_with(await peer.offer(envelope), None)
     await peer.told(envelope_id(envelope), 0)
     await peer.close()
-    again = await bench.peer(own)
+    again = await bench.peer(peer.own)
     await again.told(envelope_id(envelope), 0)
 
 

@@ -26,13 +26,12 @@ AREA = Area()
     stage=Phase.ALONE,
 )
 async def acknowledged(bench: Bench, _alice: Resident, bob: Resident) -> None:
-    own = bench.stranger()
-    peer = await bench.peer(own)
-    made = [bench.envelope(f"eve@{own.name}", bob.address) for _ in range(20)]
+    peer = await bench.peer()
+    made = [bench.envelope(f"eve@{peer.own.name}", bob.address) for _ in range(20)]
     refused_with(await peer.offer(*made[:10]), *[None] * 10)
     refused_with(await peer.offer(*made[10:]), *[None] * 10)
     await bench.ground.restart()
-    again = await bench.peer(own)
+    again = await bench.peer(peer.own)
     refused_with(await again.offer(*made), *[None] * 20)
     link = await bench.device(bob.as_device)
     for envelope in made:
