@@ -1,4 +1,4 @@
-"""Key packages: devices publish them, and whoever may write to an address claims them (DESIGN: key directory)."""
+"""Key packages: devices publish them, and whoever may write to an address claims them."""
 
 from __future__ import annotations
 
