@@ -30,11 +30,11 @@ from waypost.client.talk.lookup import KeyLookup
 from waypost.client.talk.publisher import Publisher
 from waypost.client.talk.reading import EnvelopeReader
 from waypost.client.talk.sent import Sent
-from waypost.client.talk.writing import MessageWriter, Sealer
+from waypost.client.talk.writing import MessageWriter
 from waypost.clock import WallMs
 from waypost.crypto.fingerprint import grouped, safety_number
 from waypost.errors import Code, Refused, WaypostError, code_of
-from waypost.ids import id_text, parse_address, parse_id, parse_provider
+from waypost.ids import parse_address, parse_id, parse_provider
 from waypost.limits import CLIENT_UPKEEP_S, EXPIRY_MAX_S, LINGER_S, QUERY_TIMEOUT_S
 from waypost.protocol.directory.asks import Ask, AskReach, ReachReply, Track, TrackReply, TrackRow
 from waypost.protocol.frames.codec import read
@@ -54,9 +54,8 @@ class Client:
         outgoing = Outgoing(profile.address, at_rest, random)
         incoming = Incoming(profile.address, at_rest, EnvelopeReader(schemes))
         carrier = Carrier(profile.address, database, journal, outgoing, incoming, wall_ms, random)
-        sealer = Sealer(outgoing, scheme)
         lookup = KeyLookup(profile, journal, outgoing, scheme, wall_ms)
-        claims = Claims(database, journal, outgoing, sealer, lookup, carrier.offers, wall_ms, random)
+        claims = Claims(database, journal, outgoing, scheme, lookup, carrier.offers, wall_ms, random)
         publisher = Publisher(database, scheme.packages, carrier.keys_low, wall_ms, random)
         self._link = LinkKeeper(
             profile,
@@ -78,7 +77,7 @@ class Client:
         self._lookup = lookup
         self._claims = claims
         self._publisher = publisher
-        self._writer = MessageWriter(journal, outgoing, sealer, wall_ms, random)
+        self._writer = MessageWriter(database, outgoing, scheme, wall_ms, random)
         self._unread = UnreadMail(database, incoming, carrier.arrivals)
 
     @property
@@ -114,10 +113,12 @@ class Client:
         Raises LocalError: BAD_ADDRESS, IDENTITY_CHANGED. Raises Refused: TOO_LARGE, QUEUE_FULL, STORE_FULL. Raises
         ValueError for an expiry or a media type out of bounds.
         """
-        local = await self._writer.write(parse_address(to), Content.of(what), expires_s, accepts_key=accept_new_key)
-        self._claims.wanted.call()
+        record = await self._writer.write(parse_address(to), Content.of(what), expires_s, accepts_key=accept_new_key)
+        sent = Sent(self._journal, record)
+        if not sent.is_sealed:
+            self._claims.wanted.call()
         self._carrier.offers.call()
-        return await self.sent(id_text(local))
+        return sent
 
     async def sent(self, message: str) -> Sent:
         """A message sent earlier, by either of its ids. Raises Refused or LocalError(UNKNOWN_MESSAGE)."""

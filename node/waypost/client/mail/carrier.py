@@ -107,7 +107,8 @@ class Carrier(Handler):
             await self.offers.wait(wait_s)
 
     def _choose(self, now_ms: WallMs, room: Room, conn: sqlite3.Connection) -> tuple[list[Ready], WallMs | None]:
-        return self._outgoing.ready(conn, now_ms, room, self._offering), self._outgoing.next_due(conn, now_ms)
+        ready = self._outgoing.ready(conn, now_ms, room, self._offering)
+        return ready, None if ready else self._outgoing.next_due(conn, now_ms)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -146,14 +146,15 @@ def find(conn: sqlite3.Connection, id_: bytes) -> SentRecord | None:
     ).fetchone()
     if row is None:
         return None
+    message, local, created_ms = row
     recipients = conn.execute(
         "SELECT recipient.id, address, envelope_id FROM recipient LEFT JOIN envelope ON envelope.id = envelope"
         " WHERE recipient.message = ? ORDER BY recipient.id",
-        (row[0],),
+        (message,),
     ).fetchall()
     return SentRecord(
-        row[1],
-        row[2],
+        local,
+        created_ms,
         tuple(
             RecipientRecord(parse_address(address), envelope_id, history(conn, recipient))
             for recipient, address, envelope_id in recipients

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import anyio
 
+from waypost.client.mail import history
 from waypost.client.mail.chance import spread
+from waypost.client.mail.history import Changed
 from waypost.client.mail.journal import Journal
 from waypost.client.mail.link import OpenLink
-from waypost.client.mail.outgoing import Outgoing
+from waypost.client.mail.outgoing import Outgoing, Sealed
+from waypost.client.mail.status import Status
 from waypost.client.mail.waking import Wakeup
 from waypost.client.profile.database import Database
+from waypost.client.schemes.scheme import Scheme
 from waypost.client.talk.lookup import KeyLookup
-from waypost.client.talk.writing import Sealer
 from waypost.clock import NEVER, SECOND_MS, Instant, WallMs
 from waypost.errors import Code, PeerFault, Refused
 from waypost.ids import Address
 from waypost.limits import CLAIMS_AT_ONCE, CLIENT_UPKEEP_S
 from waypost.protocol.custody.app import resend_after_ms
+from waypost.protocol.custody.fate import State
 from waypost.protocol.frames.fields import ID_BYTES
 
 
@@ -41,7 +46,7 @@ class Claims:
         database: Database,
         journal: Journal,
         outgoing: Outgoing,
-        sealer: Sealer,
+        scheme: Scheme,
         lookup: KeyLookup,
         offers: Wakeup,
         wall_ms: Callable[[], WallMs],
@@ -50,7 +55,7 @@ class Claims:
         self._database = database
         self._journal = journal
         self._outgoing = outgoing
-        self._sealer = sealer
+        self._scheme = scheme
         self._lookup = lookup
         self._offers = offers
         self._wall_ms = wall_ms
@@ -83,8 +88,8 @@ class Claims:
     async def _serve(self, link: OpenLink, address: Address, attempt: _Attempt) -> None:
         try:
             now_ms = self._wall_ms()
-            has_keys = await self._database.run(lambda conn: self._sealer.scheme.has_keys(conn, address, now_ms))
-            if has_keys or await self._claim(link, address, attempt):
+            sealing = await self._database.run(lambda conn: self._scheme.sealing(conn, address, now_ms))
+            if sealing or await self._claim(link, address, attempt):
                 await self._seal(address)
             attempt.tries, attempt.due = 0, 0.0
         except (PeerFault, Refused) as error:
@@ -105,12 +110,27 @@ class Claims:
     async def _seal(self, address: Address) -> None:
         now_ms = self._wall_ms()
         try:
-            while await self._journal.change(lambda conn: self._sealer.seal(conn, address, now_ms)):
+            while await self._journal.change(lambda conn: self._seal_oldest(conn, address, now_ms)):
                 self._offers.call()
         except PeerFault:
             # One of its packages is no key. The next claim brings others.
-            await self._database.run(lambda conn: self._sealer.scheme.drop_keys(conn, address))
+            await self._database.run(lambda conn: self._scheme.drop_keys(conn, address))
             raise Refused(Code.NO_KEYS) from None
+
+    def _seal_oldest(self, conn: sqlite3.Connection, address: Address, now_ms: WallMs) -> Changed:
+        """Raises PeerFault(BAD_PACKAGE)."""
+        changed: Changed = []
+        sealing = self._scheme.sealing(conn, address, now_ms)
+        if sealing is None:
+            return changed
+        for recipient, content in self._outgoing.unsealed(conn, address):
+            try:
+                sealed = Sealed(self._scheme.suite, sealing(content))
+            except Refused as refused:
+                changed += history.note(conn, recipient, Status(State.BOUNCED, now_ms, refused.code.number))
+            else:
+                changed += self._outgoing.enclose(conn, [recipient], sealed)
+        return changed
 
     async def _failed(self, address: Address, attempt: _Attempt, code: int) -> None:
         now_ms = self._wall_ms()
