@@ -39,7 +39,7 @@ def conn(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 @pytest.fixture
 def outgoing(conn: sqlite3.Connection) -> Outgoing:
-    made = Outgoing(ME, AtRest(b"s" * 32, bytes), bytes)
+    made = Outgoing(ME, AtRest(b"s" * 32, bytes), float)
     made.add(conn, Draft(LOCAL, (DAN, BOB, CAROL), NOW_MS, EXPIRY_MAX_S, b"to all", accepts_key=False))
     return made
 

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from waypost.client.mail.status import Status, follows
+from waypost.client.mail.status import Status
 from waypost.clock import WallMs
 from waypost.ids import Address, parse_address
 from waypost.limits import JOURNAL_LIFETIME_MS, STATUSES_PER_MESSAGE_MAX
 from waypost.protocol.custody.app import end_of
-from waypost.protocol.custody.fate import State
+from waypost.protocol.custody.fate import FOLLOWS, State
 from waypost.protocol.custody.messages import Outcome
 from waypost.protocol.frames.fields import ID_BYTES
 from waypost.protocol.frames.messages import Notice, NoticeKind
@@ -69,7 +69,7 @@ def note(conn: sqlite3.Connection, recipient: int, status: Status) -> Changed:
         (recipient,),
     ).fetchone()
     n, old = last[0], Status(State(last[1]), *last[2:])
-    if not follows(status, old):
+    if status.state not in FOLLOWS[old.state]:
         return []
     if status.state is old.state is State.WAITING and status.code == old.code:
         # Still waiting for the same reason: since then, until later.

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from waypost.client.mail import history
-from waypost.client.mail.chance import spread
 from waypost.client.mail.history import Changed, RecipientRecord, SendStage, SentRecord
 from waypost.client.mail.status import Status
 from waypost.client.profile.at_rest import AtRest
@@ -63,12 +62,12 @@ class Ready(NamedTuple):
 
 
 class Outgoing:
-    """`sender`: who this profile is."""
+    """`sender`: who this profile is. `spread`: see `Parts.spread`."""
 
-    def __init__(self, sender: Address, at_rest: AtRest, random: Callable[[int], bytes]) -> None:
+    def __init__(self, sender: Address, at_rest: AtRest, spread: Callable[[], float]) -> None:
         self._sender = sender
         self._at_rest = at_rest
-        self._random = random
+        self._spread = spread
 
     def add(self, conn: sqlite3.Connection, draft: Draft, sealed: Sealed | None = None) -> SentRecord:
         """Write a message down, in its envelope if it has one already.
@@ -230,7 +229,7 @@ class Outgoing:
         by_index = {refusal.index: refusal for refusal in refusals}
         changed: list[bytes] = []
         for index, ready in enumerate(batch):
-            match verdict_on(by_index.get(index), ready.tries, spread(self._random)):
+            match verdict_on(by_index.get(index), ready.tries, self._spread()):
                 case Taken():
                     self._take_out(conn, ready.row)
                     status = Status(State.ACCEPTED, at_ms)

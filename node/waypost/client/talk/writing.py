@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 
 from waypost.client.mail.content import Content
 from waypost.client.mail.history import SentRecord
 from waypost.client.mail.outgoing import Draft, Outgoing, Sealed
+from waypost.client.parts import Parts
 from waypost.client.profile.database import Database
 from waypost.client.schemes.scheme import Scheme
 from waypost.client.talk import pins
-from waypost.clock import WallMs
 from waypost.errors import Code, LocalError, PeerFault
 from waypost.ids import Address
 from waypost.limits import EXPIRY_MAX_S, MEDIA_TYPE_MAX_CHARS
@@ -26,14 +25,12 @@ class MessageWriter:
         database: Database,
         outgoing: Outgoing,
         scheme: Scheme,
-        wall_ms: Callable[[], WallMs],
-        random: Callable[[int], bytes],
+        parts: Parts,
     ) -> None:
         self._database = database
         self._outgoing = outgoing
         self._scheme = scheme
-        self._wall_ms = wall_ms
-        self._random = random
+        self._parts = parts
 
     async def write(self, recipient: Address, content: Content, expires_s: int, *, accepts_key: bool) -> SentRecord:
         """Return once it is written durably. Raises as `Client.send` does."""
@@ -41,9 +38,9 @@ class MessageWriter:
             raise ValueError(f"a message lives 1 to {EXPIRY_MAX_S} seconds, not {expires_s}")
         if not 1 <= len(content.media_type) <= MEDIA_TYPE_MAX_CHARS:
             raise ValueError(f"a media type has 1 to {MEDIA_TYPE_MAX_CHARS} characters")
-        now_ms = self._wall_ms()
+        now_ms = self._parts.wall_ms()
         written = self._scheme.write(recipient, content, now_ms)
-        draft = Draft(self._random(ID_BYTES), (recipient,), now_ms, expires_s, written, accepts_key)
+        draft = Draft(self._parts.random(ID_BYTES), (recipient,), now_ms, expires_s, written, accepts_key)
         return await self._database.run(lambda conn: self._add(conn, recipient, draft))
 
     def _add(self, conn: sqlite3.Connection, recipient: Address, draft: Draft) -> SentRecord:
