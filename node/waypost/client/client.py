@@ -36,7 +36,7 @@ from waypost.clock import WallMs
 from waypost.crypto.fingerprint import grouped, safety_number
 from waypost.errors import Code, Refused, WaypostError
 from waypost.ids import parse_address, parse_id, parse_provider
-from waypost.limits import CLIENT_UPKEEP_S, EXPIRY_MAX_S, LINGER_S, QUERY_TIMEOUT_S
+from waypost.limits import CLIENT_UPKEEP_S, EXPIRY_MAX_S, QUERY_TIMEOUT_S
 from waypost.protocol.directory.asks import Ask, AskReach, ReachReply, Track, TrackReply, TrackRow
 from waypost.protocol.frames.fields import ID_BYTES
 
@@ -202,7 +202,3 @@ class Client:
         with anyio.move_on_after(QUERY_TIMEOUT_S):
             return await self._link.up()
         raise Refused(Code.UNREACHABLE, str(self.trouble or "the node has not answered"))
-
-
-#: How long a client that is left in good order may take to part from its node.
-PARTING_S = LINGER_S

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import anyio
 
-from waypost.client.client import PARTING_S, Client
+from waypost.client.client import Client
 from waypost.client.mail.link import Handler, OpenLink, meet, reply
 from waypost.client.parts import Parts
 from waypost.client.profile.database import open_database
 from waypost.client.profile.profile import Lock, Profile, new_profile, open_profile
 from waypost.crypto import kem
 from waypost.errors import Code, PeerFault, Refused, WaypostError
-from waypost.limits import CONNECT_TIMEOUT_S, HANDSHAKE_TIMEOUT_S, QUERY_TIMEOUT_S
+from waypost.limits import CONNECT_TIMEOUT_S, HANDSHAKE_TIMEOUT_S, LINGER_S, QUERY_TIMEOUT_S
 from waypost.links.errors import LinkBroken
 from waypost.protocol.custody.messages import Outcome, Refusal
 from waypost.protocol.directory.asks import Join, JoinReply
@@ -95,7 +95,7 @@ async def _running(profile: Profile, parts: Parts) -> AsyncIterator[Client]:
                 tasks.start_soon(client.run)
                 yield client
                 await client.finish()
-                tasks.cancel_scope.deadline = anyio.current_time() + PARTING_S
+                tasks.cancel_scope.deadline = anyio.current_time() + LINGER_S
         finally:
             await database.close()
     finally:

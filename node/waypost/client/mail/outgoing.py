@@ -183,14 +183,17 @@ class Outgoing:
 
     def no_keys(self, conn: sqlite3.Connection, address: Address, code: int, times: tuple[WallMs, WallMs]) -> Changed:
         """Why there are none: a code for good bounces what waits for them. `times`: now, and of the next try."""
-        status = Status(State.BOUNCED, times[0], code)
-        if not is_for_good(code):
-            status = Status(State.WAITING, times[0], code, times[1])
-        return self._note_unsealed(conn, status, address)
+        now_ms, next_ms = times
+        if is_for_good(code):
+            return self.note_unsealed(conn, address, Status(State.BOUNCED, now_ms, code))
+        return self.note_unsealed(conn, address, Status(State.WAITING, now_ms, code, next_ms))
 
-    def key_changed(self, conn: sqlite3.Connection, address: Address, now_ms: WallMs) -> Changed:
-        """Bounce what was written to the old key: the user has accepted no other (see `accepts_key`)."""
-        return self._note_unsealed(conn, Status(State.BOUNCED, now_ms, Code.IDENTITY_CHANGED.number), address)
+    def note_unsealed(self, conn: sqlite3.Connection, address: Address, status: Status) -> Changed:
+        """What has become of all that waits there for an envelope."""
+        rows = conn.execute(
+            "SELECT id FROM recipient WHERE stage = 0 /* UNSEALED */ AND address = ? ORDER BY id", (str(address),)
+        ).fetchall()
+        return _note_all(conn, rows, status)
 
     def accepts_key(self, conn: sqlite3.Connection, address: Address) -> bool:
         """Whether a message waits there that is meant for whatever key there is."""
@@ -231,14 +234,22 @@ class Outgoing:
         for index, ready in enumerate(batch):
             match verdict_on(by_index.get(index), ready.tries, self._spread()):
                 case Taken():
-                    self._take_out(conn, ready.row)
+                    conn.execute(
+                        "UPDATE recipient SET stage = ? WHERE envelope = ? AND stage = ?",
+                        (SendStage.TAKEN, ready.row, SendStage.SEALED),
+                    )
+                    conn.execute("UPDATE envelope SET data = NULL, due_ms = NULL WHERE id = ?", (ready.row,))
                     status = Status(State.ACCEPTED, at_ms)
                 case Ended(state, code):
                     status = Status(state, now_ms, code)
                 case Waits(code, wait_ms):
-                    self._defer(conn, ready.row, now_ms + wait_ms)
+                    conn.execute(
+                        "UPDATE envelope SET tries = tries + 1, due_ms = ? WHERE id = ? AND due_ms IS NOT NULL",
+                        (now_ms + wait_ms, ready.row),
+                    )
                     status = Status(State.WAITING, now_ms, code, now_ms + wait_ms)
-            changed += self._note_envelope(conn, ready.row, status)
+            rows = conn.execute("SELECT id FROM recipient WHERE envelope = ? ORDER BY id", (ready.row,)).fetchall()
+            changed += _note_all(conn, rows, status)
         return changed
 
     def expire(self, conn: sqlite3.Connection, now_ms: WallMs) -> Changed:
@@ -251,28 +262,6 @@ class Outgoing:
             (now_ms, SendStage.SEALED, now_ms),
         ).fetchall()
         return _note_all(conn, rows, Status(State.EXPIRED, now_ms, Code.EXPIRED.number))
-
-    def _take_out(self, conn: sqlite3.Connection, envelope: int) -> None:
-        conn.execute(
-            "UPDATE recipient SET stage = ? WHERE envelope = ? AND stage = ?",
-            (SendStage.TAKEN, envelope, SendStage.SEALED),
-        )
-        conn.execute("UPDATE envelope SET data = NULL, due_ms = NULL WHERE id = ?", (envelope,))
-
-    def _defer(self, conn: sqlite3.Connection, envelope: int, due_ms: WallMs) -> None:
-        conn.execute(
-            "UPDATE envelope SET tries = tries + 1, due_ms = ? WHERE id = ? AND due_ms IS NOT NULL", (due_ms, envelope)
-        )
-
-    def _note_envelope(self, conn: sqlite3.Connection, envelope: int, status: Status) -> Changed:
-        rows = conn.execute("SELECT id FROM recipient WHERE envelope = ? ORDER BY id", (envelope,)).fetchall()
-        return _note_all(conn, rows, status)
-
-    def _note_unsealed(self, conn: sqlite3.Connection, status: Status, address: Address) -> Changed:
-        rows = conn.execute(
-            "SELECT id FROM recipient WHERE stage = 0 /* UNSEALED */ AND address = ? ORDER BY id", (str(address),)
-        ).fetchall()
-        return _note_all(conn, rows, status)
 
 
 def _note_all(conn: sqlite3.Connection, recipients: Iterable[tuple[int]], status: Status) -> Changed:
