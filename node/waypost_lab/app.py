@@ -1,6 +1,7 @@
 """An app of the lab: a device's end of a link, honest and without encryption, so that thousands fit into one process.
 
-What the SDK does about retries, receipts and duplicates is done here too; bodies are whatever a test sends.
+It runs over whatever network it is given: that of the lab in virtual time, or real sockets to nodes in a box.
+Bodies are whatever a test sends.
 """
 
 from __future__ import annotations
@@ -8,81 +9,83 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
 from waypost.clock import DAY_MS, NEVER, Clock, Instant
 from waypost.errors import Code, Refused, WaypostError, code_of, is_for_good
-from waypost.limits import DEFAULT_PORT, RECONNECT_S, RESEND_S
+from waypost.limits import DEFAULT_PORT
 from waypost.links.pump import Pump, greet
-from waypost.protocol.custody.messages import Outcome, Refusal
+from waypost.links.stream import Stream
 from waypost.protocol.directory.asks import Ask, Claim, ClaimAnswer, Join, JoinReply, Publish, PublishReply
 from waypost.protocol.directory.invite import parse_invite
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.handshake import Handshake, Own
-from waypost.protocol.frames.messages import Answer as Answered_
-from waypost.protocol.frames.messages import Role
-from waypost.protocol.frames.session import (
-    Answered,
-    Closed,
-    Event,
-    Noticed,
-    Offered,
-    Reported,
-    Session,
-    Settled,
-    Signalled,
-)
-from waypost_lab.fabric import HostNetwork
-from waypost_lab.profile import SUITE, Answer, Letter, Profile
+from waypost.protocol.frames.messages import Answer, Role
+from waypost.protocol.frames.session import Answered, Closed, Event, Signalled
+from waypost_lab.book import AppStep
+from waypost_lab.exchange import Exchange, Pace
+from waypost_lab.profile import SUITE, KeyAnswer, Profile, Unsent
 
 _PACKAGES: Final = 4  #: one-time ones of each upload: few, so that they run out
 _PACKAGE_DAYS: Final = 20
 
-#: Told what became of a message at this app: sent, accepted, refused, delivered, bounced, shown or again (brought once
-#: more); its id, the other side, and the error's number.
-Tell = Callable[["App", str, bytes, str, int], None]
+#: Told what became of a message at this app: the step, its id, the other side, and the error's number.
+Tell = Callable[["App", AppStep, bytes, str, int], None]
 
 
-def _nobody(app: App, step: str, id_: bytes, other: str, code: int) -> None:
+class Dialler(Protocol):
+    """The network that an app is in."""
+
+    async def dial(self, host: str, port: int) -> Stream: ...
+
+
+def _nobody(app: App, step: AppStep, ids: bytes, other: str, code: int) -> None:
     """Nobody is told."""
 
 
 class App:
     """One device of one user. `stay` keeps it connected for a while; `write` may be called at any time."""
 
-    def __init__(self, profile: Profile, network: HostNetwork, clock: Clock, rng: random.Random) -> None:
+    def __init__(
+        self, profile: Profile, network: Dialler, clock: Clock, rng: random.Random, pace: Pace | None = None
+    ) -> None:
         self.profile = profile
+        self.address = profile.address
         self.node = profile.address.rpartition("@")[2]
         self.tell: Tell = _nobody
         self.closed: Closed | None = None
-        self.verdict: Callable[[bytes], int] = lambda _id: 0  #: what it answers to an envelope; 0: taken
+        self.connects = 0
         self._network = network
         self._clock = clock
         self._rng = rng
-        self._session: Session | None = None
+        self._pace = pace or Pace()
+        self.exchange = Exchange(profile, self._told, rng, self._pace)
         self._pump: Pump | None = None
-        self._offered: dict[bytes, None] = {}  #: in flight over this link
         self._suites: dict[bytes, str] = {}  #: of requests for keys
         self._changed = trio.Event()
 
+    def _told(self, step: AppStep, ids: bytes, other: str, code: int) -> None:
+        self.tell(self, step, ids, other, code)
+
     @property
     def connected(self) -> bool:
-        return self._session is not None and not self._session.closed
+        session = self.exchange.session
+        return session is not None and not session.closed
 
-    def write(self, recipient: str, body: bytes = b"", **options: int) -> Letter:
+    def write(self, recipient: str, body: bytes = b"", **options: int) -> Unsent:
         """Put a message into the profile; it goes at once if the app is connected."""
-        [letter] = self.write_many(recipient, [body], **options)
-        return letter
+        [unsent] = self.write_many(recipient, [body], **options)
+        return unsent
 
-    def write_many(self, recipient: str, bodies: Sequence[bytes], **options: int) -> list[Letter]:
+    def write_many(self, recipient: str, bodies: Sequence[bytes], **options: int) -> list[Unsent]:
         """The same for many at once."""
-        letters = [self.profile.write(recipient, self._clock.wall_ms(), body, **options) for body in bodies]
-        for letter in letters:
-            self.tell(self, "sent", letter.id, recipient, 0)
+        written = [self.profile.write(recipient, self._clock.wall_ms(), body, **options) for body in bodies]
+        for each in written:
+            self._told(AppStep.SENT, each.id, recipient, 0)
         self._flush()
-        return letters
+        return written
 
     def claim(self, address: str, suite: str = SUITE) -> bytes:
         """Ask for somebody's keys, now or once it is connected; returns the request's id."""
@@ -112,7 +115,7 @@ class App:
     async def join(self, invite: str) -> None:
         """Become the account's device. Raises WaypostError."""
         token = parse_invite(invite).token
-        answers: list[Answered_] = []
+        answers: list[Answer] = []
         async with trio.open_nursery() as nursery:
             await self._open()
             nursery.start_soon(self._run)
@@ -132,7 +135,8 @@ class App:
                 failures = 0
             if self.connected:
                 await self._live(until)
-            step_s = RECONNECT_S[min(failures, len(RECONNECT_S) - 1)]
+            steps = self._pace.reconnect_s
+            step_s = steps[min(failures, len(steps) - 1)]
             failures += 1
             await trio.sleep_until(min(until, trio.current_time() + step_s * (1 - self._rng.random() / 2)))
 
@@ -159,10 +163,11 @@ class App:
         identity = await greet(stream, handshake)
         if identity.name != self.node:
             raise Refused(Code.WRONG_PEER, identity.name)
-        self._session = handshake.finish(trio.current_time())
-        self._offered.clear()
+        session = handshake.finish(trio.current_time())
+        self.exchange.use(session)
         self.closed = None
-        self._pump = Pump(stream, self._session, self._handle)
+        self.connects += 1
+        self._pump = Pump(stream, session, self._handle)
 
     async def _run(self) -> None:
         if self._pump is None:
@@ -175,54 +180,37 @@ class App:
         try:
             await self._pump.run()
         finally:
-            self._session = self._pump = None
-            self._offered.clear()
+            self._pump = None
+            self.exchange.use(None)
 
     # ── what it says ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _flush(self) -> None:
-        """Offer what is due and not under way, in the order in which it was written."""
-        session, pump = self._session, self._pump
-        if session is None or pump is None or session.closed:
-            return
-        now = trio.current_time()
-        due = [
-            letter for letter in self.profile.unsent.values() if letter.due <= now and letter.id not in self._offered
-        ]
-        while due:
-            room = session.room
-            batch = due[: min(room.envelopes, room.bytes // 2048, 64)]
-            if not batch:
-                break
-            due = due[len(batch) :]
-            ids = [letter.id for letter in batch]
-            self._offered.update(dict.fromkeys(ids))
-            session.offer([letter.envelope for letter in batch], ids, ids)
-            pump.wake()
+        self.exchange.flush(trio.current_time())
+        if self._pump is not None:
+            self._pump.wake()
 
     async def _resend(self) -> None:
         """Offer again what was refused for now, when its time has come."""
         while True:
-            # What is due already waits for room, and that comes with an event.
-            now = trio.current_time()
-            dues = [letter.due for letter in self.profile.unsent.values() if letter.due > now]
-            with trio.CancelScope(deadline=min(dues, default=NEVER)):
+            with trio.CancelScope(deadline=self.exchange.due_at(trio.current_time())):
                 await self._changed.wait()
             self._flush()
 
-    def _ask(self, ask: Ask, then: Callable[[Answered_], None]) -> None:
-        if self._session is not None and self._pump is not None and self._session.can_ask:
-            self._session.ask(ask, then, trio.current_time())
+    def _ask(self, ask: Ask, then: Callable[[Answer], None]) -> None:
+        session = self.exchange.session
+        if session is not None and self._pump is not None and session.can_ask:
+            session.ask(ask, then, trio.current_time())
             self._pump.wake()
 
     def _ask_claim(self, request: bytes, address: str) -> None:
-        def then(answer: Answered_) -> None:
+        def then(answer: Answer) -> None:
             if answer.code == Code.TIMED_OUT.number or (answer.code and not is_for_good(answer.code)):
                 return  # asked again over the next link
             self.profile.claims.pop(request, None)
             reply = read(answer.body, ClaimAnswer).reply if answer.code == 0 else b""
-            self.profile.answers.setdefault(request, []).append(Answer(answer.code, reply))
-            self.tell(self, "claimed", request, address, answer.code)
+            self.profile.answers.setdefault(request, []).append(KeyAnswer(answer.code, reply))
+            self._told(AppStep.CLAIMED, request, address, answer.code)
 
         self._ask(Claim(request, address, (self._suites.get(request, SUITE),)), then)
 
@@ -232,7 +220,7 @@ class App:
         packages = tuple(profile.package(number, expires_ms) for number in range(_PACKAGES))
         last_resort = profile.package(_PACKAGES, expires_ms, last_resort=True)
 
-        def then(answer: Answered_) -> None:
+        def then(answer: Answer) -> None:
             if answer.code:
                 return
             reply = read(answer.body, PublishReply)
@@ -249,73 +237,19 @@ class App:
     # ── what it hears ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def _handle(self, events: list[Event]) -> None:
+        now, wall_ms = trio.current_time(), self._clock.wall_ms()
         for event in events:
             match event:
-                case Offered():
-                    self._take(event)
-                case Reported(batch, outcomes):
-                    self._learn(batch, outcomes)
-                case Settled(token, _, refusals):
-                    self._settled(token, refusals)  # type: ignore[arg-type] # what `_flush` gave
                 case Answered(token, answer):
                     token(answer)  # type: ignore[operator] # what `_ask` gave
                 case Closed():
                     self.closed = event
-                case Noticed(notice):
-                    self.tell(self, f"notice {notice.kind}", notice.ids, "", notice.code)
                 case Signalled():
                     pass
                 case _:
-                    raise AssertionError(event)
+                    if not self.exchange.handle(event, now, wall_ms):
+                        raise AssertionError(event)
+        if self._pump is not None:
+            self._pump.wake()
         self._changed.set()
         self._changed = trio.Event()
-
-    def _take(self, offered: Offered) -> None:
-        refusals = []
-        for index, id_ in enumerate(offered.ids):
-            if code := self.verdict(id_):
-                refusals.append(Refusal(index, code))
-                continue
-            times = self.profile.shown[id_] = self.profile.shown.get(id_, 0) + 1
-            self.tell(self, "shown" if times == 1 else "again", id_, "", 0)
-        self._receipt(offered.batch, refusals)
-
-    def _learn(self, batch: int, outcomes: tuple[Outcome, ...]) -> None:
-        for outcome in outcomes:
-            for start in range(0, len(outcome.ids), 16):
-                self._end(outcome.ids[start : start + 16], outcome)
-        self._receipt(batch, [])
-
-    def _end(self, id_: bytes, outcome: Outcome) -> None:
-        """As in the SDK: what was delivered stays so, and is not sent again though its own node has no receipt yet."""
-        if self.profile.fates.get(id_) in (0, outcome.code):
-            return
-        self.profile.fates[id_] = outcome.code
-        self.profile.unsent.pop(id_, None)
-        self.tell(self, "bounced" if outcome.code else "delivered", id_, outcome.recipient, outcome.code)
-
-    def _receipt(self, batch: int, refusals: list[Refusal]) -> None:
-        if self._session is not None and self._pump is not None:
-            self._session.receipt(batch, refusals, self._clock.wall_ms())
-            self._pump.wake()
-
-    def _settled(self, ids: list[bytes], refusals: tuple[Refusal, ...]) -> None:
-        refused = {refusal.index: refusal for refusal in refusals}
-        for index, id_ in enumerate(ids):
-            self._offered.pop(id_, None)
-            letter = self.profile.unsent.get(id_)
-            if letter is None:
-                continue
-            refusal = refused.get(index)
-            if refusal is None or is_for_good(refusal.code):
-                del self.profile.unsent[id_]
-                step = "accepted" if refusal is None else "refused"
-                if refusal is None:
-                    self.profile.accepted.add(id_)
-                self.tell(self, step, id_, letter.recipient, refusal.code if refusal else 0)
-            else:
-                letter.due = trio.current_time() + (refusal.retry_s or self._pause_s(letter))
-                letter.tries += 1
-
-    def _pause_s(self, letter: Letter) -> float:
-        return RESEND_S[min(letter.tries, len(RESEND_S) - 1)] * (1 + self._rng.random() / 10)

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 import trio
 
 from waypost.clock import NEVER, Instant
+from waypost_lab.ways import CLEAR
 
-#: The first retransmission of TCP on a fast network, and how often it is tried before a connection counts as lost.
-RETRANSMIT_S: Final = 0.2
-RETRANSMITS_MAX: Final = 7
 #: Retransmissions come ever more rarely while a path is cut; after it is mended the next may take this long.
 SLOW_START_MAX_S: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """`latency_s` one way; up to `jitter_s` more; `loss` is the share of segments that must be sent again (0 to 1)."""
-
-    latency_s: float = 0.0
-    jitter_s: float = 0.0
-    loss: float = 0.0
-
-
-PERFECT: Final = Quality()
 
 
 class Lane(Protocol):
@@ -40,7 +25,7 @@ class Path:
     """From one host to another; the way back is another one. Bytes on it keep their order, as TCP's do."""
 
     def __init__(self, rng: random.Random) -> None:
-        self.quality = PERFECT
+        self.way = CLEAR
         self._rng = rng
         self._cut_at: Instant | None = None
         self._open = trio.Event()
@@ -79,16 +64,7 @@ class Path:
 
     def delay_s(self) -> Instant:
         """How long the next segment takes; NEVER if it was lost so often that the connection breaks."""
-        quality = self.quality
-        if quality is PERFECT:
+        if self.way is CLEAR:
             return 0.0
-        delay = quality.latency_s + quality.jitter_s * self._rng.random()
-        if quality.loss:
-            again = RETRANSMIT_S
-            for _ in range(RETRANSMITS_MAX):
-                if self._rng.random() >= quality.loss:
-                    return delay
-                delay += again
-                again *= 2
-            return NEVER
-        return delay
+        delay_s = self.way.transit_s(1, self._rng)
+        return NEVER if delay_s is None else delay_s

@@ -21,7 +21,7 @@ def key_of(name: str) -> SigningKey:
 
 
 @dataclass(slots=True)
-class Letter:
+class Unsent:
     """A message that has no receipt yet. `due`: not offered before then."""
 
     id: bytes
@@ -32,7 +32,7 @@ class Letter:
     tries: int = 0
 
 
-class Answer(NamedTuple):
+class KeyAnswer(NamedTuple):
     """What a claim brought: the error's number, or the signed reply."""
 
     code: int
@@ -46,19 +46,19 @@ class Profile:
     address: str
     key: SigningKey
     identity: SigningKey
-    unsent: dict[bytes, Letter] = field(default_factory=dict)
+    unsent: dict[bytes, Unsent] = field(default_factory=dict)
     accepted: set[bytes] = field(default_factory=set)
     fates: dict[bytes, int] = field(default_factory=dict)  #: 0: delivered; else why not
     shown: dict[bytes, int] = field(default_factory=dict)  #: id → how often the node has brought it
     claims: dict[bytes, str] = field(default_factory=dict)  #: request → address, until it is answered
     asked: dict[bytes, str] = field(default_factory=dict)  #: every request → address
-    answers: dict[bytes, list[Answer]] = field(default_factory=dict)
+    answers: dict[bytes, list[KeyAnswer]] = field(default_factory=dict)
     to_publish: bool = False
     epoch: int = 0  #: of the node's directory
     published: int = 0  #: uploads made
     written: int = 0
 
-    def write(self, recipient: str, now_ms: WallMs, body: bytes, expires_s: int = EXPIRY_MAX_S) -> Letter:
+    def write(self, recipient: str, now_ms: WallMs, body: bytes, expires_s: int = EXPIRY_MAX_S) -> Unsent:
         """A new message, put with the unsent ones."""
         user, _, provider = recipient.rpartition("@")
         self.written += 1
@@ -67,9 +67,9 @@ class Profile:
         envelope = encode_envelope(
             Envelope(1, provider, (user,), self.address, now_ms, expires_s, EnvelopeClass.TEXT, SUITE, unlike + body)
         )
-        letter = Letter(envelope_id(envelope), envelope, recipient, now_ms)
-        self.unsent[letter.id] = letter
-        return letter
+        unsent = Unsent(envelope_id(envelope), envelope, recipient, now_ms)
+        self.unsent[unsent.id] = unsent
+        return unsent
 
     def device_list(self) -> bytes:
         return sign_device_list(DeviceList(1, self.address, self.identity.public, 1, (self.key.public,)), self.identity)

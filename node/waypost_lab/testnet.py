@@ -33,7 +33,7 @@ from waypost_lab.app import App
 from waypost_lab.clock import LabClock
 from waypost_lab.durable import Disk
 from waypost_lab.fabric import Fabric
-from waypost_lab.faults import Faults
+from waypost_lab.faults.fabric import FabricFaults
 from waypost_lab.machine import Machine, Make
 from waypost_lab.names import full_address, full_name, full_node
 from waypost_lab.profile import key_of
@@ -41,14 +41,14 @@ from waypost_lab.running import Surroundings, User
 from waypost_lab.timeline import AnyEvent, LinkState
 
 
-class Network(Faults):
+class Network(FabricFaults):
     """See the module. Made by `network`. Nodes and users are named shortly: `birdy`, `alice@birdy`.
 
     A node that is not there, or is down where it must be up, is a LocalError(BAD_CONFIG or NOT_RUNNING).
     """
 
     def __init__(self, nursery: trio.Nursery, rng: random.Random, directory: Path) -> None:
-        super().__init__(Fabric(rng))
+        super().__init__(Fabric(rng), self._tell)
         self._nursery = nursery
         self._rng = rng
         self._users: dict[str, User] = {}
@@ -227,7 +227,7 @@ class Network(Faults):
     def _heard(self, node: Provider, level: str, event: str, fields: dict[str, Any]) -> None:
         if event in ("link up", "link down"):
             peer = str(fields.get("peer", ""))
-            self._tell(LinkState(t=trio.current_time(), a=node, b=peer, up=event == "link up"))
+            self.on_event(LinkState(t=trio.current_time(), a=node, b=peer, up=event == "link up"))
         self.on_log(node, level, event, fields)
 
 

@@ -7,7 +7,7 @@ from scripts.support.json_page import json_page
 
 from waypost.errors import Code, Kind
 from waypost.mls.base.errors import MlsFault
-from waypost_lab.conformance.check import Check, Stage
+from waypost_lab.conformance.check import Check, Phase
 from waypost_lab.conformance.checks import CHECKS
 from waypost_lab.conformance.unobservable import UNOBSERVABLE
 
@@ -82,7 +82,7 @@ def _needs(check: Check) -> str:
     needs = sorted(need.name.lower() for need in check.needs)
     if check.takes_s > 20:
         needs.append(f"up to {check.takes_s:,.0f} s")
-    if check.stage is Stage.ALONE:
+    if check.stage is Phase.ALONE:
         needs.append("runs alone")
     return ", ".join(needs)
 

@@ -5,34 +5,38 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from typing import get_args, get_type_hints
 
-from msgspec import Struct
+from msgspec import Struct, UnsetType
 from msgspec import inspect as types
 
 from waypost.cli.shapes import SHAPES, VerbFailed
+from waypost_lab.box.answers import SHAPES as LAB_SHAPES
 
 _HEAD = """# What `--json` prints
 
-Generated from `node/waypost/protocol/operator.py` and `node/waypost/cli/shapes.py` by `scripts/generate-docs`; do not
-edit.
+Generated from `protocol/operator.py` and `cli/shapes.py` of `waypost` and `box/answers.py` of `waypost_lab` by
+`scripts/generate-docs`; do not edit.
 
 One object, in one line; `status --watch` and `inbox` print one for each line. Names and meanings stay as they are; a
 newer version may add fields. With an exit code other than 0 it may be a [VerbFailed](#verbfailed) instead; `check` and
-`send` print their own object then too. The objects of `waypost lab` are in [lab.md](lab.md).
+`send` print their own object then too. What is not listed of `waypost lab` prints a summary of its run: see
+[lab.md](lab.md), [scenarios.md](scenarios.md), [simulation.md](simulation.md) and [conformance.md](conformance.md).
 
 What ends in `_ms` is milliseconds since 1970, 0 for never; in `_s` seconds; in `bytes` bytes. All other numbers are
 counts, where nothing else is said.
 """
-_UNITS = {"_ms": "ms since 1970", "_s": "s", "bytes": "bytes"}
+_UNITS = {"_ms": "ms since 1970", "_per_s": "a second", "_s": "s", "bytes": "bytes"}
 _COMMENT = re.compile(r"^ {4}(\w+): [^#\n]*?(?:  #: (.*))?$", re.MULTILINE)
 
 
 def json_page() -> str:
     """The whole page."""
-    rows = [f"| `{verb}` | {' or '.join(map(_link, shapes))} |" for verb, shapes in SHAPES.items()]
+    every: dict[str, tuple[type[Struct], ...]] = {**SHAPES, **{verb: (shape,) for verb, shape in LAB_SHAPES.items()}}
+    rows = [f"| `{verb}` | {' or '.join(map(_link, shapes))} |" for verb, shapes in every.items()]
     parts = [_HEAD, "\n| verb | object |\n|---|---|\n", "\n".join(rows), "\n"]
-    every = [shape for shapes in SHAPES.values() for shape in shapes]
-    return "".join([*parts, *map(_section, _with_parts([*every, VerbFailed]))])
+    kinds = [shape for shapes in every.values() for shape in shapes]
+    return "".join([*parts, *map(_section, _with_parts([*kinds, VerbFailed]))])
 
 
 def _with_parts(kinds: list[type[Struct]]) -> Iterator[type[Struct]]:
@@ -56,14 +60,14 @@ def _structs(kind: types.Type) -> list[type[Struct]]:
 
 
 def _section(kind: type[Struct]) -> str:
-    said = _comments(kind)
+    said, hints = _comments(kind), get_type_hints(kind)
     about = f"{inspect.getdoc(kind)}\n\n" if kind.__doc__ else ""
     info = types.type_info(kind)
     assert isinstance(info, types.StructType)
     rows = []
     for field in info.fields:
         unit = next((unit for end, unit in _UNITS.items() if field.name.endswith(end)), "")
-        missing = "" if field.required or field.default == "" else "may be missing"
+        missing = "may be missing" if UnsetType in get_args(hints[field.name]) else ""
         meaning = "; ".join(filter(None, (said.get(field.name, ""), unit, missing)))
         rows.append(f"| `{field.encode_name}` | {_words(field.type)} | {meaning} |\n")
     return f"\n## {kind.__name__}\n\n{about}| field | type | |\n|---|---|---|\n{''.join(rows)}"

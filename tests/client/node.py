@@ -18,7 +18,7 @@ from waypost.links.errors import LinkBroken, Trouble
 from waypost.links.memory import MemoryStream, memory_link
 from waypost.links.pump import Pump, greet
 from waypost.links.stream import Stream
-from waypost.protocol.custody.messages import Outcome, Refusal
+from waypost.protocol.custody.transfer import Offered, Outcome, Refusal, Settled
 from waypost.protocol.directory.asks import (
     Ask,
     AskReach,
@@ -40,7 +40,7 @@ from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, sign_r
 from waypost.protocol.frames.codec import pack
 from waypost.protocol.frames.handshake import Handshake, Own
 from waypost.protocol.frames.messages import Answer, Notice, Role
-from waypost.protocol.frames.session import Asked, Closed, Event, Offered, Session, Settled
+from waypost.protocol.frames.session import Asked, Closed, Event, Session
 
 T = TypeVar("T")
 

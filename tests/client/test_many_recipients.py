@@ -19,8 +19,7 @@ from waypost.limits import EXPIRY_MAX_S, JOURNAL_LIFETIME_MS
 from waypost.protocol.custody.app import Offering
 from waypost.protocol.custody.envelope import decode_envelope
 from waypost.protocol.custody.fate import State
-from waypost.protocol.custody.messages import Outcome, Refusal
-from waypost.protocol.custody.transfer import Room
+from waypost.protocol.custody.transfer import Outcome, Refusal, Room
 from waypost.protocol.frames.messages import Notice, NoticeKind
 
 ME = parse_address("alice@birdy.example")

@@ -11,7 +11,7 @@ from tests.client.support import ALICE, BACKENDS, BOB, on, opened
 from waypost.client import SentState, connect
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code, LocalError, Refused
-from waypost.protocol.custody.messages import Outcome, Refusal
+from waypost.protocol.custody.transfer import Outcome, Refusal
 from waypost.protocol.directory.asks import Claim
 from waypost.protocol.frames.messages import Notice, NoticeKind
 

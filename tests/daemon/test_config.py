@@ -4,6 +4,7 @@ import pytest
 
 from waypost.crypto.keys import SigningKey, key_text
 from waypost.daemon.config import BadConfig, load, parse, parse_host_port, plan
+from waypost.daemon.plan import decode, encode
 from waypost.daemon.template import template
 from waypost.errors import Code, LocalError
 from waypost.ids import Provider
@@ -179,3 +180,24 @@ def test_host_and_port() -> None:
     assert parse_host_port("node.example").port == 7711
     with pytest.raises(ValueError, match="HOST:PORT"):
         parse_host_port("::1")
+
+
+def test_the_plan_is_the_same_for_the_process_that_it_is_handed_to() -> None:
+    text = f"""
+        name = "birdy.example"
+        listen = ["127.0.0.1:0"]
+        announce = ["node.birdy.example:443"]
+        reach = ["finch.example"]
+        [[peers]]
+        provider = "finch.example"
+        endpoint = ["192.0.2.8:1", "wren:2"]
+        key = "{KEY}"
+        [limits]
+        mailbox_max_bytes = 1000000
+        outbox_max_bytes = 2000000
+        storage_max_bytes = 3000000
+    """
+    planned = plan(parse(text, FILE))
+    assert decode(encode(planned)) == planned
+    assert (planned.quotas.mailbox_bytes, planned.quotas.outbox_bytes) == (1_000_000, 2_000_000)
+    assert (planned.store.storage_max_bytes, planned.reach.admits(Provider("finch.example"))) == (3_000_000, True)

@@ -4,6 +4,7 @@ import pytest
 import structlog
 
 from waypost.daemon.log import configure
+from waypost.daemon.plan import Format, Level
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +19,7 @@ def test_secrets_and_bytes_stay_out(form: str, capsys: pytest.CaptureFixture[str
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:
-        configure("info", "json" if form == "json" else "plain")
+        configure(Level.INFO, Format(form))
         structlog.get_logger("x").info(
             "said", token="t0k3n", line="waypost:AbCdEf", data=b"private", peer="finch.local"
         )

@@ -11,12 +11,12 @@ from typing import get_args
 from pydantic import BaseModel
 
 from waypost.daemon.config import Section
+from waypost_lab.book import Book
 from waypost_lab.box import plan
 from waypost_lab.box.plan import LabFile, PlannedTraffic
 from waypost_lab.box.traffic import account
-from waypost_lab.box.ways import LATENCY_MAX_S, LOSSES_MAX, RETRANSMIT_MIN_S, Way
 from waypost_lab.cli import VERBS
-from waypost_lab.tally import Tally
+from waypost_lab.ways import LATENCY_MAX_S, LOSSES_MAX, RETRANSMIT_MIN_S, Way
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "lab.md").read_text(encoding="utf-8")
 #: As in waypost.toml, where their keys are listed.
@@ -66,7 +66,7 @@ def test_every_verb_of_the_box_is_shown() -> None:
 
 
 def test_every_count_is_explained() -> None:
-    facts = account(Tally(), Counter())
+    facts = account(Book(), Counter())
     assert set(listed("Traffic")) <= set(facts)
 
 

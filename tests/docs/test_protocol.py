@@ -16,7 +16,7 @@ from waypost.client.schemes import payload
 from waypost.crypto.keys import Purpose
 from waypost.errors import Code
 from waypost.protocol.custody import envelope
-from waypost.protocol.custody import messages as custody
+from waypost.protocol.custody import transfer as custody
 from waypost.protocol.directory import asks, bundle, invite, record
 from waypost.protocol.directory.asks import Ask
 from waypost.protocol.frames import messages, signed

@@ -6,7 +6,7 @@ from pathlib import Path
 from waypost_lab.scenario.parse import forms, parse
 from waypost_lab.scenario.play import play
 from waypost_lab.scenario.shipped import load, names
-from waypost_lab.scenario.vocabulary import Kind
+from waypost_lab.scenario.vocabulary import FormKind
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "scenarios.md").read_text(encoding="utf-8")
@@ -32,7 +32,7 @@ def test_every_scenario_is_listed_with_the_complaints_that_it_answers() -> None:
 
 def test_every_sentence_is_listed() -> None:
     assert rows(section("Sentences")) == [[f"`{form.template}`", form.about] for form in forms()]
-    assert len({form.kind for form in forms()}) == len(Kind)
+    assert len({form.kind for form in forms()}) == len(FormKind)
 
 
 def test_its_example_passes() -> None:

@@ -17,7 +17,7 @@ from scripts.support.fuzz.target import Target
 from scripts.support.fuzz.targets import targets
 
 from waypost.errors import Code, PeerFault
-from waypost.protocol.frames.codec import decode
+from waypost.protocol.frames.messages import decode
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = {target.name: target for target in targets()}

@@ -100,7 +100,7 @@ async def test_keys_are_offered_and_claimed(autojump_clock: Autojump) -> None:
 
 async def test_a_verdict_is_given_to_the_node(autojump_clock: Autojump) -> None:
     async with pair() as (net, dora, carl):
-        carl.verdict = lambda _: Code.MALFORMED_ENVELOPE.number
+        carl.exchange.verdict = lambda _: Code.MALFORMED_ENVELOPE.number
         letter = dora.write(CARL)
         await dora.until(lambda: letter.id in dora.profile.fates)
         assert dora.profile.fates[letter.id] == Code.MALFORMED_ENVELOPE.number

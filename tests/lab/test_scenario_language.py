@@ -8,7 +8,7 @@ import pytest
 from waypost.errors import LocalError
 from waypost_lab.scenario.parse import When, forms, parse
 from waypost_lab.scenario.shipped import load, names
-from waypost_lab.scenario.vocabulary import Kind
+from waypost_lab.scenario.vocabulary import FormKind
 from waypost_lab.scenario.words import SLOTS
 
 HEAD = "# A title\n# About it.\n# Answers: a/b#1, c/d#22\n\nnodes birdy, finch\nusers alice at birdy, bob at finch\n"
@@ -89,7 +89,7 @@ def test_every_form_can_be_said_and_is_explained() -> None:
         # Nothing in a template is overlooked.
         assert len(" ".join(f"<{slot}>" if slot else word for slot, word in form.parts)) >= len(form.template), form
     assert len({form.template for form in forms()}) == len(forms())
-    assert {form.kind for form in forms()} == set(Kind)
+    assert {form.kind for form in forms()} == set(FormKind)
 
 
 def test_shipped_scenarios_say_whom_they_answer() -> None:

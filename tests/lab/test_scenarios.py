@@ -20,7 +20,7 @@ from waypost.relay.custody.intake import DiskAlarm
 from waypost.relay.custody.outcomes import Outcomes
 from waypost.relay.federation.record_book import RecordBook
 from waypost.relay.federation.routes import Routes
-from waypost.relay.peers import Peer
+from waypost.relay.peer import Peer
 from waypost.storage.memory import keys as memory_keys
 from waypost.storage.memory import mail as memory_mail
 from waypost.storage.memory.apply import apply

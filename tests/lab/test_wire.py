@@ -16,7 +16,8 @@ from waypost.limits import CONNECT_TIMEOUT_S
 from waypost.links.errors import LinkBroken, Trouble
 from waypost.links.memory import BUFFER_BYTES
 from waypost_lab.fabric import Fabric
-from waypost_lab.path import RETRANSMIT_S, RETRANSMITS_MAX, SLOW_START_MAX_S, Path, Quality
+from waypost_lab.path import SLOW_START_MAX_S, Path
+from waypost_lab.ways import LOSSES_MAX, RETRANSMIT_MIN_S, Way
 from waypost_lab.wire import FIN_RETRIED_S, LabStream, connection
 
 Autojump = trio.testing.MockClock
@@ -62,17 +63,17 @@ def test_a_lab_link_keeps_the_contract() -> None:
 
 async def test_bytes_take_the_time_of_their_way(autojump_clock: Autojump) -> None:
     wire = Wire()
-    wire.there.quality = Quality(latency_s=0.25)
+    wire.there.way = Way(latency_s=0.25)
     assert await wire.arrives(b"there") == 0.25
     assert await wire.arrives(b"and back", to=wire.near) == 0.0
-    wire.there.quality = Quality(latency_s=0.25, jitter_s=0.5)
+    wire.there.way = Way(latency_s=0.25, jitter_s=0.5)
     took = [await wire.arrives(bytes([number])) for number in range(20)]
     assert 0.25 <= min(took) < max(took) <= 0.75
 
 
 async def test_jitter_keeps_the_order(autojump_clock: Autojump) -> None:
     wire = Wire()
-    wire.there.quality = Quality(jitter_s=1.0)
+    wire.there.way = Way(jitter_s=1.0)
     for number in range(50):
         await wire.near.send(bytes([number]))
     got = b""
@@ -83,15 +84,15 @@ async def test_jitter_keeps_the_order(autojump_clock: Autojump) -> None:
 
 async def test_what_is_lost_is_sent_again_after_a_while(autojump_clock: Autojump) -> None:
     wire = Wire()
-    wire.there.quality = Quality(loss=0.3)
+    wire.there.way = Way(loss=0.3)
     took = {round(await wire.arrives(b"x"), 6) for _ in range(60)}
-    assert took <= {round(RETRANSMIT_S * (2**tries - 1), 6) for tries in range(RETRANSMITS_MAX)}
+    assert took <= {round(RETRANSMIT_MIN_S * (2**tries - 1), 6) for tries in range(LOSSES_MAX)}
     assert len(took) > 2
 
 
 async def test_a_way_that_loses_everything_breaks_the_connection(autojump_clock: Autojump) -> None:
     wire = Wire()
-    wire.there.quality = Quality(loss=1.0)
+    wire.there.way = Way(loss=1.0)
     await wire.near.send(b"lost")
     with pytest.raises(LinkBroken):
         await wire.near.send(b"more")

@@ -27,8 +27,7 @@ from waypost.links.memory import MemoryStream, memory_link
 from waypost.links.pump import Pump, greet, part
 from waypost.links.stream import Stream
 from waypost.protocol.directory.asks import Track
-from waypost.protocol.frames.codec import decode, encode
-from waypost.protocol.frames.messages import Goodbye, Ping, Pong, Signal
+from waypost.protocol.frames.messages import Goodbye, Ping, Pong, Signal, decode, encode
 from waypost.protocol.frames.session import Closed, Event, Session, Signalled
 
 

@@ -18,9 +18,9 @@ from waypost.crypto.keys import SigningKey
 from waypost.links import tcp
 from waypost.links.errors import LinkBroken
 from waypost.links.tls import TlsStream
-from waypost_lab.devices import Device, Sender
+from waypost_lab.book import Book
+from waypost_lab.box.traffic import Sender, crowd
 from waypost_lab.driver import join, tls_of
-from waypost_lab.tally import Tally
 
 MALLORY = SigningKey(b"m" * 32)
 
@@ -66,26 +66,21 @@ def killed(*nodes: Node) -> None:
 
 
 @asynccontextmanager
-async def people(near: Node, far: Node) -> AsyncIterator[tuple[Sender, Device]]:
-    """alice on the one node, bob on the other, both connected from now on."""
-    tally = Tally()
-    [alice] = await trio.to_thread.run_sync(near.invite, "alice")
-    [bob] = await trio.to_thread.run_sync(far.invite, "bob")
-    sender_account, recipient_account = await join(alice, os.urandom(32)), await join(bob, os.urandom(32))
-    sender = Sender(sender_account, recipient_account.address, tally, random.Random(1))
-    recipient = Device(recipient_account, tally, random.Random(2))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(sender.run)
-        nursery.start_soon(recipient.run)
-        yield sender, recipient
-        nursery.cancel_scope.cancel()
+async def people(near: Node, far: Node) -> AsyncIterator[tuple[Sender, Book]]:
+    """alice on the one node, who writes to bob on the other, both connected from now on; and their book."""
+    invites = [await trio.to_thread.run_sync(node.invite, user) for node, user in ((near, "alice"), (far, "bob"))]
+    accounts = [await join(invite, os.urandom(32)) for [invite] in invites]
+    async with crowd(accounts, 1) as crowded:
+        sender = Sender(crowded.apps[0], accounts[1].address, random.Random(1))
+        crowded.nursery.start_soon(sender.run)
+        yield sender, crowded.book
 
 
-async def arrived(tally: Tally, messages: int, seconds: float = 30.0) -> None:
+async def arrived(book: Book, messages: int, seconds: float = 30.0) -> None:
     """Until so many are shown, and all is reported."""
     with trio.fail_after(seconds):
-        while not (len(tally.shown) >= messages and tally.complete):
-            await tally.changed.wait()
+        while not (book.shown >= messages and book.complete):
+            await book.changed.wait()
 
 
 @asynccontextmanager

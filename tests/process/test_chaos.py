@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
-from waypost_lab.tally import Tally
+from waypost_lab.app import App
+from waypost_lab.book import AppStep, Book, Letter
+from waypost_lab.clock import LabClock
+from waypost_lab.fabric import Fabric
+from waypost_lab.profile import new_profile
 from waypost_lab.timeline import End, Run, read
 
 # Whole runs, which have limits of their own.
@@ -65,21 +70,21 @@ def test_a_storm_over_a_network_breaks_no_promise(tmp_path: Path) -> None:
 # ── the counting ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def tally() -> Tally:
+def book() -> Book:
     """Three messages, accepted, shown and reported."""
-    made = Tally()
-    for id_, mark in ((b"1", b"a"), (b"2", b"b"), (b"3", b"c")):
-        made.written[id_] = mark
-        made.accepted.add(id_)
-        made.shown[mark] += 1
-        made.outcomes[id_] = 0
+    made = Book()
+    for number in range(3):
+        letter = made.write(Letter("alice@birdy.local", "bob@finch.local", 0.0, bytes([number] * 16)))
+        made.step(letter, AppStep.ACCEPTED, 0, 1.0)
+        made.show(letter, 2.0)
+        made.step(letter, AppStep.DELIVERED, 0, 3.0)
     return made
 
 
 def test_a_good_run_holds() -> None:
-    assert tally().holds
-    assert tally().complete
-    assert tally().delivered == 3
+    assert book().holds
+    assert book().complete
+    assert book().delivered == 3
 
 
 @pytest.mark.parametrize(
@@ -90,21 +95,26 @@ def test_a_good_run_holds() -> None:
         ("silent", "unreported"),
         ("altered", "foreign"),
         ("both", "wrongly_bounced"),
+        ("both, late", "wrongly_bounced"),
     ],
 )
-def test_each_fault_is_counted(fault: str, count: str) -> None:
-    made = tally()
+async def test_each_fault_is_counted(fault: str, count: str) -> None:
+    made = book()
+    letter = made.letters[0]
+    bob = App(new_profile(letter.recipient), Fabric(Random(1)).network("bob"), LabClock(), Random(1))
     match fault:
         case "lost":
-            del made.shown[b"a"]
+            letter.shown = 0
         case "twice":
-            made.shown[b"a"] += 1
+            made.show(letter, 4.0)
         case "silent":
-            del made.outcomes[b"1"]
+            letter.fate = None
         case "altered":
-            made.foreign += 1
+            made.told(bob, AppStep.SHOWN, b"?" * 16, "", 0)
         case "both":
-            made.outcomes[b"1"] = 300
+            made.step(letter, AppStep.BOUNCED, 300, 4.0)
+        case "both, late":
+            made.step(letter, AppStep.DENIED, 300, 4.0)
         case _:
             raise AssertionError(fault)
     assert getattr(made, count) == 1
@@ -112,17 +122,18 @@ def test_each_fault_is_counted(fault: str, count: str) -> None:
 
 
 def test_bounced_is_not_lost() -> None:
-    made = tally()
-    del made.shown[b"a"]
-    made.outcomes[b"1"] = 301
+    made = book()
+    made.letters[0].shown = 0
+    made.step(made.letters[0], AppStep.BOUNCED, 301, 4.0)
     assert (made.bounced, made.lost) == (1, 0)
     assert made.holds
 
 
 def test_what_was_never_accepted_cannot_be_lost() -> None:
-    waiting, refused = tally(), tally()
-    waiting.written[b"4"] = refused.written[b"4"] = b"d"
-    refused.refused[b"4"] = 305
+    waiting, refused = book(), book()
+    for made in (waiting, refused):
+        made.write(Letter("alice@birdy.local", "bob@finch.local", 0.0, b"d" * 16))
+    refused.step(refused.letters[3], AppStep.REFUSED, 305, 4.0)
     assert not waiting.complete
     assert refused.complete
     assert refused.holds

@@ -19,12 +19,12 @@ from waypost.links import tcp
 from waypost.links.errors import LinkBroken
 from waypost.links.pump import greet
 from waypost.links.tls import TlsStream
-from waypost.protocol.custody.messages import Offer, Receipt, ReceiptPayload
+from waypost.protocol.custody.transfer import Offer, Receipt, ReceiptPayload
 from waypost.protocol.directory.asks import Track
 from waypost.protocol.directory.record import NodeRecord, sign_record
-from waypost.protocol.frames.codec import FrameBuffer, decode, encode, read
+from waypost.protocol.frames.codec import FrameBuffer, read
 from waypost.protocol.frames.handshake import Handshake, Own
-from waypost.protocol.frames.messages import Goodbye, Hello, Message, Proof, Query, Role
+from waypost.protocol.frames.messages import Goodbye, Hello, Message, Proof, Query, Role, decode, encode
 from waypost_lab.driver import Writer, tls_of, wall_ms
 
 NAME = "mallory.local"

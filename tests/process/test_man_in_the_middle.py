@@ -31,9 +31,9 @@ from waypost.links import tcp
 from waypost.links.pump import greet
 from waypost.protocol.directory.invite import Invite, invite_text, parse_invite
 from waypost.protocol.directory.record import RecordEndpoint
-from waypost.protocol.frames.codec import FrameBuffer, decode
+from waypost.protocol.frames.codec import FrameBuffer
 from waypost.protocol.frames.handshake import Handshake, Own
-from waypost.protocol.frames.messages import Goodbye, Role
+from waypost.protocol.frames.messages import Goodbye, Role, decode
 from waypost_lab.driver import Account, Link, join, tls_of, wall_ms
 
 
@@ -64,13 +64,13 @@ async def test_a_proxy_between_two_nodes(tmp_path: Path) -> None:
         async with proxy(finch.port) as port:
             birdy.reconfigure(peer_at("finch.local", port))
             await start(birdy)
-            async with people(birdy, finch) as (alice, _):
+            async with people(birdy, finch) as (alice, book):
                 await until(logged(birdy, "finch.local", "ends TLS", Code.BAD_PROOF.remedy))
                 alice.allow(3)
                 with trio.move_on_after(3):
-                    await arrived(alice.tally, 1)
-                assert not alice.tally.shown
-                assert not alice.tally.outcomes
+                    await arrived(book, 1)
+                assert not book.shown
+                assert all(letter.fate is None for letter in book.letters)
                 finch_now = await peer_of(birdy, "finch.local")
                 assert (finch_now["code"], finch_now["linked"]) == (Code.BAD_PROOF.number, False)
                 assert "ends TLS" in finch_now["error"]
@@ -81,8 +81,8 @@ async def test_a_proxy_between_two_nodes(tmp_path: Path) -> None:
                 await trio.to_thread.run_sync(birdy.stop)
                 birdy.reconfigure(peer_at("finch.local", finch.port))
                 await start(birdy)
-                await arrived(alice.tally, 3)
-                assert alice.tally.holds
+                await arrived(book, 3)
+                assert book.holds
     finally:
         killed(birdy, finch)
 
@@ -117,15 +117,15 @@ async def test_another_node_in_the_place_of_ours(tmp_path: Path) -> None:
 
 async def test_a_peer_whose_key_has_changed(tmp_path: Path) -> None:
     with two_nodes(tmp_path) as (birdy, finch):
-        async with people(birdy, finch) as (alice, _):
+        async with people(birdy, finch) as (alice, book):
             alice.allow(1)
-            await arrived(alice.tally, 1)
+            await arrived(book, 1)
             before = json.loads(await waypost(finch, "peers", "fingerprint", "--json"))["fingerprint"]
             await trio.to_thread.run_sync(finch.kill)
             change_key(finch)
             await start(finch)
             alice.allow(4)
-            await until(lambda: len(alice.tally.accepted) == 4)
+            await until(lambda: len(book.accepted) == 4)
             await until(logged(birdy, "finch.local", before, "waypost peers pin finch.local"))
             after = json.loads(await waypost(finch, "peers", "fingerprint", "--json"))["fingerprint"]
             assert logged(birdy, before, after)()
@@ -136,12 +136,12 @@ async def test_a_peer_whose_key_has_changed(tmp_path: Path) -> None:
             assert before in finch_now["error"]
             assert after in finch_now["error"]
             assert not logged(birdy, "unforeseen trouble")()
-            assert len(alice.tally.shown) == 1
+            assert book.shown == 1
 
             # The remedy, once the other operator has read out the digits.
             await waypost(birdy, "peers", "pin", "finch.local", *after.split())
-            await arrived(alice.tally, 4, seconds=5)
-            assert alice.tally.holds
+            await arrived(book, 4, seconds=5)
+            assert book.holds
             assert (await peer_of(birdy, "finch.local"))["trust"] == "pinned"
 
 
@@ -163,9 +163,9 @@ async def last_words(port: int, name: str) -> Goodbye:
 
 async def test_who_claims_a_pinned_name_is_refused_and_the_real_one_stays(tmp_path: Path) -> None:
     with two_nodes(tmp_path) as (birdy, finch):
-        async with people(birdy, finch) as (alice, _):
+        async with people(birdy, finch) as (alice, book):
             alice.allow(1)
-            await arrived(alice.tally, 1)
+            await arrived(book, 1)
             key = (await peer_of(birdy, "finch.local"))["key"]
             assert (await last_words(birdy.port, "finch.local")).code == Code.KEY_CHANGED.number
             assert (await last_words(birdy.port, "birdy.local")).code == Code.NAME_IN_USE.number
@@ -173,4 +173,4 @@ async def test_who_claims_a_pinned_name_is_refused_and_the_real_one_stays(tmp_pa
             assert (finch_now["key"], finch_now["linked"]) == (key, True)
             assert logged(birdy, "link refused", "finch.local", "waypost peers pin finch.local")()
             alice.allow(5)
-            await arrived(alice.tally, 5)
+            await arrived(book, 5)

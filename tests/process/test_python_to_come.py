@@ -75,9 +75,9 @@ async def test_nodes_run_on_python_3_14(newer_python: None, tmp_path: Path) -> N
         await start(birdy)
         configure(finch, peer_at(birdy.name, birdy.port))
         await start(finch)
-        async with people(birdy, finch) as (sender, recipient):
+        async with people(birdy, finch) as (sender, book):
             sender.allow(1)
-            await arrived(recipient.tally, 1)
+            await arrived(book, 1)
         for node in (birdy, finch):
             await trio.to_thread.run_sync(node.stop)
             said = node.log.read_text()

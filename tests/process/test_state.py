@@ -102,25 +102,24 @@ async def test_a_full_disk_puts_senders_off_and_loses_nothing(small_disk: Path, 
     birdy.log = tmp_path / "birdy.log"
     try:
         await meet(birdy, finch)
-        async with people(birdy, finch) as (alice, _):
-            tally = alice.tally
+        async with people(birdy, finch) as (alice, book):
             alice.allow(100)
-            await arrived(tally, 100)
+            await arrived(book, 100)
             await trio.to_thread.run_sync(finch.kill)
             with filled(small_disk):
                 alice.allow(20_000)
-                await until(lambda: tally.put_off[Code.STORE_FULL.number] > 100)
-                assert set(tally.put_off) == {Code.STORE_FULL.number}
-                accepted = len(tally.accepted)
+                await until(lambda: book.put_off[Code.STORE_FULL.number] > 100)
+                assert set(book.put_off) == {Code.STORE_FULL.number}
+                accepted = len(book.accepted)
                 assert accepted < 20_000
                 # The operator can still look.
                 assert "birdy.local" in await waypost(birdy, "status")
                 alice.allow(0)
             alice.allow(accepted + 500)
             await start(finch)
-            await arrived(tally, accepted, seconds=40)
-            assert tally.holds
-            assert len(tally.accepted) > accepted
+            await arrived(book, accepted, seconds=40)
+            assert book.holds
+            assert len(book.accepted) > accepted
     finally:
         killed(birdy, finch)
 
@@ -130,18 +129,17 @@ async def test_a_disk_that_mail_has_filled_is_emptied_by_delivering_it(small_dis
     birdy.log = tmp_path / "birdy.log"
     try:
         await meet(birdy, finch)
-        async with people(birdy, finch) as (alice, _):
-            tally = alice.tally
+        async with people(birdy, finch) as (alice, book):
             alice.allow(100)
-            await arrived(tally, 100)
+            await arrived(book, 100)
             await trio.to_thread.run_sync(finch.kill)
             alice.allow(60_000)
-            await until(lambda: tally.put_off[Code.STORE_FULL.number] > 0)
-            assert set(tally.put_off) == {Code.STORE_FULL.number}
+            await until(lambda: book.put_off[Code.STORE_FULL.number] > 0)
+            assert set(book.put_off) == {Code.STORE_FULL.number}
             alice.allow(0)
             await start(finch)
-            await arrived(tally, len(tally.written), seconds=60)
-            assert tally.holds
+            await arrived(book, len(book.letters), seconds=60)
+            assert book.holds
     finally:
         killed(birdy, finch)
 
@@ -153,17 +151,16 @@ async def test_a_bounded_store_takes_up_again_by_itself(tmp_path: Path) -> None:
         await start(finch)
         birdy.reconfigure(peer_at("finch.local", finch.port), "storage_max_bytes = 3000000")
         await start(birdy)
-        async with people(birdy, finch) as (alice, _):
-            tally = alice.tally
+        async with people(birdy, finch) as (alice, book):
             alice.allow(10)
-            await arrived(tally, 10)
+            await arrived(book, 10)
             await trio.to_thread.run_sync(finch.kill)
             alice.allow(8_000)
-            await until(lambda: tally.put_off[Code.STORE_FULL.number] > 0)
-            assert set(tally.put_off) == {Code.STORE_FULL.number}
-            assert len(tally.accepted) < 8_000
+            await until(lambda: book.put_off[Code.STORE_FULL.number] > 0)
+            assert set(book.put_off) == {Code.STORE_FULL.number}
+            assert len(book.accepted) < 8_000
             await start(finch)
-            await arrived(tally, 8_000, seconds=60)
-            assert tally.holds
+            await arrived(book, 8_000, seconds=60)
+            assert book.holds
     finally:
         killed(birdy, finch)

@@ -11,10 +11,9 @@ from tests.protocol.strategies import plain
 
 from waypost.crypto.keys import Purpose, SigningKey, envelope_id
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
-from waypost.protocol.custody.messages import Delivered, Offer, Outcome, Receipt, ReceiptPayload, Refusal
-from waypost.protocol.custody.transfer import batch_digest
+from waypost.protocol.custody.transfer import Delivered, Offer, Outcome, Receipt, ReceiptPayload, Refusal, batch_digest
 from waypost.protocol.directory.asks import AskReach, Claim, Join, Publish, Records, Track
-from waypost.protocol.frames.codec import encode, pack
+from waypost.protocol.frames.codec import pack
 from waypost.protocol.frames.messages import (
     Answer,
     Goodbye,
@@ -28,6 +27,7 @@ from waypost.protocol.frames.messages import (
     Query,
     Role,
     Signal,
+    encode,
 )
 
 PATH = Path(__file__).parents[1] / "vectors" / "wire.json"

@@ -7,9 +7,9 @@ from tests.protocol.strategies import plain
 
 from waypost.crypto.keys import Purpose, SigningKey, envelope_id
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
-from waypost.protocol.custody.messages import Delivered, Offer, Outcome, Receipt, ReceiptPayload, Refusal
-from waypost.protocol.custody.transfer import batch_digest
-from waypost.protocol.frames.codec import encode, pack
+from waypost.protocol.custody.transfer import Delivered, Offer, Outcome, Receipt, ReceiptPayload, Refusal, batch_digest
+from waypost.protocol.frames.codec import pack
+from waypost.protocol.frames.messages import encode
 
 
 def envelopes() -> dict[str, Envelope]:

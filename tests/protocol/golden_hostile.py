@@ -12,7 +12,8 @@ from waypost.crypto.keys import Purpose
 from waypost.errors import Code
 from waypost.limits import CLOCK_TOLERANCE_MS, FRAME_MAX_BYTES, RECORD_LIFETIME_MS
 from waypost.protocol.directory.record import sign_record
-from waypost.protocol.frames.codec import encode, pack
+from waypost.protocol.frames.codec import pack
+from waypost.protocol.frames.messages import encode
 from waypost.protocol.frames.signed import Signed
 
 _ENVELOPE = [1, "finch.example", ["bob"], "alice@birdy.example", NOW_MS, 432_000, 0, "seal.1", b"\x01"]

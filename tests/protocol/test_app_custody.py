@@ -24,8 +24,7 @@ from waypost.protocol.custody.app import (
 )
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass
 from waypost.protocol.custody.fate import State
-from waypost.protocol.custody.messages import Refusal
-from waypost.protocol.custody.transfer import Room
+from waypost.protocol.custody.transfer import Refusal, Room
 
 ME = parse_address("alice@birdy.example")
 NOW_MS = 1_800_000_000_000

@@ -13,14 +13,14 @@ from waypost.errors import Code, PeerFault
 from waypost.limits import FRAME_MAX_BYTES, MIB
 from waypost.protocol import operator as admin
 from waypost.protocol.custody import envelope
-from waypost.protocol.custody import messages as custody
-from waypost.protocol.custody.messages import Offer
+from waypost.protocol.custody import transfer as custody
+from waypost.protocol.custody.transfer import Offer
 from waypost.protocol.directory import asks, bundle, invite, record
 from waypost.protocol.directory.asks import Track
 from waypost.protocol.frames import messages as wire
 from waypost.protocol.frames import signed
-from waypost.protocol.frames.codec import HEADER_BYTES, FrameBuffer, decode, encode, pack, read
-from waypost.protocol.frames.messages import Goodbye, Message, Ping
+from waypost.protocol.frames.codec import HEADER_BYTES, FrameBuffer, pack, read
+from waypost.protocol.frames.messages import Goodbye, Message, Ping, decode, encode
 
 
 def kinds() -> list[type[Struct]]:

@@ -7,8 +7,18 @@ from hypothesis import strategies as st
 from waypost.crypto.keys import Purpose, SigningKey, envelope_id
 from waypost.errors import Code, PeerFault
 from waypost.limits import BATCH_MAX_BYTES, BATCH_MAX_ENVELOPES, ENVELOPE_MAX_BYTES
-from waypost.protocol.custody.messages import Delivered, Offer, Outcome, Receipt, ReceiptPayload, Refusal
-from waypost.protocol.custody.transfer import Holder, Receiver, Room, batch_digest
+from waypost.protocol.custody.transfer import (
+    Delivered,
+    Holder,
+    Offer,
+    Outcome,
+    Receipt,
+    ReceiptPayload,
+    Receiver,
+    Refusal,
+    Room,
+    batch_digest,
+)
 from waypost.protocol.frames.codec import pack
 
 KEY, OTHER = SigningKey(bytes(32)), SigningKey(b"\1" * 32)

@@ -7,8 +7,8 @@ from tests.protocol import golden
 from tests.protocol.strategies import plain
 
 from waypost.protocol.directory.asks import Ask
-from waypost.protocol.frames.codec import FrameBuffer, decode
-from waypost.protocol.frames.messages import Message, Query
+from waypost.protocol.frames.codec import FrameBuffer
+from waypost.protocol.frames.messages import Message, Query, decode
 
 
 def test_the_wire_has_not_changed() -> None:

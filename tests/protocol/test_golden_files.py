@@ -32,14 +32,14 @@ from waypost.errors import LocalError, PeerFault, WaypostError
 from waypost.ids import parse_address
 from waypost.limits import HANDSHAKE_FRAME_MAX_BYTES
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, decode_envelope
-from waypost.protocol.custody.messages import Delivered, Offer, Receipt
-from waypost.protocol.custody.transfer import Holder, Receiver
+from waypost.protocol.custody.transfer import Delivered, Holder, Offer, Receipt, Receiver
 from waypost.protocol.directory.asks import ClaimAnswer
 from waypost.protocol.directory.bundle import open_claim, open_device_list, open_package
 from waypost.protocol.directory.invite import parse_invite
 from waypost.protocol.directory.record import open_record
-from waypost.protocol.frames.codec import FrameBuffer, decode, read
+from waypost.protocol.frames.codec import FrameBuffer, read
 from waypost.protocol.frames.handshake import Channel, Handshake
+from waypost.protocol.frames.messages import decode
 
 
 @cache

@@ -10,11 +10,10 @@ from msgspec.structs import replace as changed
 from waypost.crypto.keys import SigningKey
 from waypost.errors import Code, PeerFault
 from waypost.limits import CLOCK_TOLERANCE_MS, HANDSHAKE_FRAME_MAX_BYTES
-from waypost.protocol.custody.messages import Offer
-from waypost.protocol.frames.codec import FrameBuffer, decode, encode
+from waypost.protocol.custody.transfer import Offer, Offered
+from waypost.protocol.frames.codec import FrameBuffer
 from waypost.protocol.frames.handshake import Channel, Handshake, Own
-from waypost.protocol.frames.messages import Goodbye, Hello, Ping, Proof, Role
-from waypost.protocol.frames.session import Offered
+from waypost.protocol.frames.messages import Goodbye, Hello, Ping, Proof, Role, decode, encode
 
 NOW_MS = 1_700_000_000_000
 ALICE = Own(Role.NODE, "alice.example", SigningKey(b"a" * 32), ("x-a",), record=b"record", epoch=3)

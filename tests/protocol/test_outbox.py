@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from waypost.errors import Code
 from waypost.limits import FEED_FLOOR_BYTES
-from waypost.protocol.custody.messages import Refusal
 from waypost.protocol.custody.outbox import EAGER_BATCHES, Allowance, Chunk, Outbox, OutboxState, Verdict
+from waypost.protocol.custody.transfer import Refusal
 
 
 @dataclass(frozen=True)

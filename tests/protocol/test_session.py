@@ -17,10 +17,21 @@ from waypost.limits import (
     WINDOW_BYTES,
     WINDOW_ENVELOPES,
 )
-from waypost.protocol.custody.messages import Delivered, Offer, Outcome, Receipt, ReceiptPayload, Refusal
-from waypost.protocol.custody.transfer import Room, batch_digest
+from waypost.protocol.custody.transfer import (
+    Delivered,
+    Offer,
+    Offered,
+    Outcome,
+    Receipt,
+    ReceiptPayload,
+    Refusal,
+    Reported,
+    Room,
+    Settled,
+    batch_digest,
+)
 from waypost.protocol.directory.asks import Track
-from waypost.protocol.frames.codec import FrameBuffer, decode, encode, pack
+from waypost.protocol.frames.codec import FrameBuffer, pack
 from waypost.protocol.frames.messages import (
     Answer,
     Goodbye,
@@ -32,20 +43,10 @@ from waypost.protocol.frames.messages import (
     Proof,
     Query,
     Signal,
+    decode,
+    encode,
 )
-from waypost.protocol.frames.session import (
-    Answered,
-    Asked,
-    Closed,
-    Event,
-    Noticed,
-    Offered,
-    Reported,
-    Session,
-    Settled,
-    Signalled,
-    Terms,
-)
+from waypost.protocol.frames.session import Answered, Asked, Closed, Event, Noticed, Session, Signalled, Terms
 
 LEFT, RIGHT = SigningKey(b"l" * 32), SigningKey(b"r" * 32)
 AT_MS = 1_700_000_000_000

@@ -14,12 +14,12 @@ from waypost.links.errors import LinkBroken
 from waypost.links.pump import Pump, greet
 from waypost.links.stream import Stream
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
-from waypost.protocol.custody.messages import Refusal
+from waypost.protocol.custody.transfer import Offered, Refusal, Reported, Settled
 from waypost.protocol.directory.asks import Ask
 from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, RecordState, sign_record
 from waypost.protocol.frames.handshake import Handshake, Own
 from waypost.protocol.frames.messages import Answer, Role
-from waypost.protocol.frames.session import Answered, Asked, Closed, Event, Noticed, Offered, Reported, Session, Settled
+from waypost.protocol.frames.session import Answered, Asked, Closed, Event, Noticed, Session
 
 Handle = Callable[["Stranger", Event], None]
 

@@ -11,7 +11,7 @@ from tests.relay.world import Device, World, world
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code, Refused
 from waypost.limits import EARLY_ENVELOPES_MAX
-from waypost.protocol.frames.session import Offered
+from waypost.protocol.custody.transfer import Offered
 from waypost.storage.memory.engine import MemoryStore
 from waypost.storage.operations.base import Operation
 from waypost.storage.operations.mail import Accept, TraceOf

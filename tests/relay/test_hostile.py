@@ -17,11 +17,10 @@ from waypost.ids import Address
 from waypost.limits import DEVICE_WINDOW_ENVELOPES, FRAME_MAX_BYTES, STRANGERS_MAX, WINDOW_ENVELOPES
 from waypost.links.memory import memory_link
 from waypost.links.pump import greet
-from waypost.protocol.custody.messages import Delivered, Offer, Outcome, Receipt
+from waypost.protocol.custody.transfer import Delivered, Offer, Outcome, Receipt
 from waypost.protocol.directory.asks import Records, Track
-from waypost.protocol.frames.codec import encode
 from waypost.protocol.frames.handshake import Handshake, Own
-from waypost.protocol.frames.messages import Message, Query, Role
+from waypost.protocol.frames.messages import Message, Query, Role, encode
 from waypost.relay.settings import Quotas
 
 BIRDY, FINCH, HERON = "birdy.local", "finch.local", "heron.local"
@@ -292,7 +291,7 @@ async def test_a_peers_task_that_fails_goes_on(autojump_clock: trio.testing.Mock
 
 async def test_receipts_for_what_was_never_offered(autojump_clock: trio.testing.MockClock) -> None:
     from waypost.crypto.keys import Purpose
-    from waypost.protocol.custody.messages import ReceiptPayload
+    from waypost.protocol.custody.transfer import ReceiptPayload
     from waypost.protocol.frames.codec import pack
 
     async with world() as w:

@@ -14,9 +14,8 @@ from tests.relay.world import Device, World, world
 
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code
-from waypost.protocol.custody.messages import Refusal
+from waypost.protocol.custody.transfer import Offered, Refusal
 from waypost.protocol.frames.messages import NoticeKind
-from waypost.protocol.frames.session import Offered
 from waypost.storage.memory.engine import MemoryStore
 
 BIRDY, FINCH, HERON = "birdy.local", "finch.local", "heron.local"

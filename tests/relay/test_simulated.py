@@ -7,7 +7,7 @@ from tests.relay.stranger import Stranger, record_of
 from tests.relay.world import VirtualClock, world
 
 from waypost.errors import Code
-from waypost.protocol.custody.messages import Outcome
+from waypost.protocol.custody.transfer import Outcome
 from waypost.protocol.directory.asks import Records
 from waypost.protocol.directory.record import RecordState
 from waypost.protocol.frames.messages import Notice, NoticeKind
@@ -80,6 +80,7 @@ async def test_news_for_a_sender_whose_mailbox_is_full_stay_with_the_peer(
         assert [refusal.code for refusal in finch.settled[0].refusals] == [Code.MAILBOX_FULL.number]
         await alice.connect()
         await alice.until(lambda: len(alice.inbox) == 1)
+        await trio.testing.wait_all_tasks_blocked()  # her receipt has been settled, so there is room
         finch.session.report([news], "news again")
         finch.pump.wake()
         await alice.until(lambda: alice.outcomes == [news])

@@ -20,7 +20,7 @@ from waypost.links.errors import LinkBroken, Trouble
 from waypost.links.memory import MemoryStream, memory_link
 from waypost.links.pump import Pump, greet
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
-from waypost.protocol.custody.messages import Outcome, Refusal
+from waypost.protocol.custody.transfer import Offered, Outcome, Refusal, Reported, Settled
 from waypost.protocol.directory.asks import Ask, Join, JoinReply
 from waypost.protocol.directory.bundle import DeviceList, sign_device_list
 from waypost.protocol.directory.invite import parse_invite
@@ -30,19 +30,9 @@ from waypost.protocol.directory.trust import Mode
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.handshake import Handshake, Own
 from waypost.protocol.frames.messages import Answer, Notice, Role, Signal
-from waypost.protocol.frames.session import (
-    Answered,
-    Closed,
-    Event,
-    Noticed,
-    Offered,
-    Reported,
-    Session,
-    Settled,
-    Signalled,
-)
+from waypost.protocol.frames.session import Answered, Closed, Event, Noticed, Session, Signalled
 from waypost.relay.node import Relay
-from waypost.relay.peers import Peer
+from waypost.relay.peer import Peer
 from waypost.relay.settings import Dns, Platform, Quotas, Rates, Settings
 from waypost.storage.memory.engine import MemoryStore
 from waypost.storage.store import Store

@@ -20,7 +20,7 @@ from tests.storage.samples import (
 from waypost.clock import DAY_MS, HOUR_MS
 from waypost.limits import EXPIRY_MAX_S, SEEN_EXTRA_MS, TRACE_LIFETIME_MS
 from waypost.protocol.custody.fate import Event
-from waypost.protocol.custody.messages import Outcome
+from waypost.protocol.custody.transfer import Outcome
 from waypost.protocol.frames.codec import read
 from waypost.storage.caches import usages_of
 from waypost.storage.operations.mail import (

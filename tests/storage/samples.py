@@ -10,7 +10,7 @@ from waypost.crypto.keys import envelope_id
 from waypost.errors import Code, Refused
 from waypost.ids import Provider, User
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
-from waypost.protocol.custody.messages import Outcome
+from waypost.protocol.custody.transfer import Outcome
 from waypost.protocol.directory.trust import PeerPolicy, Trust
 from waypost.storage.caches import Usages, usages_of
 from waypost.storage.operations.accounts import AddAccount, AddDevice, AddInvite, AllAccounts, Device

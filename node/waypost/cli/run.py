@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, get_args
+from typing import Annotated
 
 import msgspec
 import typer
@@ -35,13 +35,12 @@ def run(
     It stays in the foreground and logs to the standard error stream. While it runs, node.json in the state directory
     holds its process id and ports.
     """
-    levels = get_args(Level)
-    if log_level is not None and log_level not in levels:
-        raise LocalError(Code.BAD_REQUEST, f"log level {log_level!r}: write one of {', '.join(levels)}")
+    if log_level is not None and log_level not in list(Level):
+        raise LocalError(Code.BAD_REQUEST, f"log level {log_level!r}: write one of {', '.join(Level)}")
     where = state_dir(state)
     if not where.path.is_dir():
         raise LocalError(Code.STATE_MISSING, str(where.path))
     planned = configuration.plan(configuration.load(where.config))
     if log_level is not None:
-        planned = msgspec.structs.replace(planned, log_level=log_level)
+        planned = msgspec.structs.replace(planned, log_level=Level(log_level))
     become(where, planned, ready_fd)

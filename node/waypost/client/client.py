@@ -38,7 +38,7 @@ from waypost.errors import Code, Refused, WaypostError
 from waypost.ids import parse_address, parse_id, parse_provider
 from waypost.limits import CLIENT_UPKEEP_S, EXPIRY_MAX_S, QUERY_TIMEOUT_S
 from waypost.protocol.directory.asks import Ask, AskReach, ReachReply, Track, TrackReply, TrackRow
-from waypost.protocol.frames.fields import ID_BYTES
+from waypost.protocol.frames.codec import ID_BYTES
 
 T = TypeVar("T", bound=Struct)
 

@@ -18,7 +18,7 @@ from waypost.crypto import kem
 from waypost.errors import Code, PeerFault, Refused, WaypostError
 from waypost.limits import CONNECT_TIMEOUT_S, HANDSHAKE_TIMEOUT_S, LINGER_S, QUERY_TIMEOUT_S
 from waypost.links.errors import LinkBroken
-from waypost.protocol.custody.messages import Outcome, Refusal
+from waypost.protocol.custody.transfer import Outcome, Refusal
 from waypost.protocol.directory.asks import Join, JoinReply
 from waypost.protocol.directory.invite import parse_invite
 from waypost.protocol.directory.reach import ReachMode

@@ -39,7 +39,9 @@ class Node:
         except OSError as error:
             raise LocalError(Code.NOT_RUNNING, f"it ended while it was asked ({error.strerror or error})") from None
         except PeerFault as fault:
-            raise LocalError(Code.OTHER_VERSION, f"this is {__version__}; {fault.detail}") from None
+            raise LocalError(
+                Code.OTHER_VERSION, f"it says what {__version__} does not understand ({fault.detail})"
+            ) from None
         raise _refusal(response)
 
     def _receive(self) -> bytes:
@@ -56,7 +58,8 @@ def _refusal(response: Response) -> WaypostError:
     if response.version != __version__ and (code is None or code is Code.BAD_REQUEST):
         # A request, or a word in one, that only one of the two knows.
         return LocalError(
-            Code.OTHER_VERSION, f"that is {response.version}, this is {__version__}; it answers: {response.text}"
+            Code.OTHER_VERSION,
+            f"it is {response.version or 'older'}, this is {__version__}, and it answers: {response.text}",
         )
     return Refused(code or Code.INTERNAL, response.text)
 

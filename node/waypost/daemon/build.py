@@ -29,19 +29,17 @@ from waypost.ids import Provider, is_lan
 from waypost.limits import DEFAULT_PORT, RECORD_ENDPOINTS_MAX
 from waypost.links import tcp
 from waypost.links.tls import TlsConfig, TlsStream
-from waypost.protocol.directory.reach import reach_of
 from waypost.protocol.directory.record import RecordEndpoint
-from waypost.protocol.directory.trust import Mode
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.signed import Signed
 from waypost.relay.node import Relay
-from waypost.relay.settings import ConfiguredPeer, Dns, Platform, Quotas, Rates, Settings
+from waypost.relay.settings import ConfiguredPeer, Dns, Platform, Settings
 from waypost.storage.sqlite.engine import open_store
 
 _CERTIFICATE_DAYS: Final = 3_650
 _SERIAL_BITS: Final = 120
-_LISTEN: Final = tuple(At(host, DEFAULT_PORT) for host in ("0.0.0.0", "::"))  # noqa: S104 - the default
-_UNSPECIFIED: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104
+_UNSPECIFIED: Final = ("0.0.0.0", "::")  # noqa: S104 - the default
+_LISTEN: Final = tuple(At(host, DEFAULT_PORT) for host in _UNSPECIFIED)
 #: Reserved for documentation (RFC 5737, RFC 3849). Nothing is sent: the kernel only says by which address it would be.
 _ELSEWHERE: Final = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 
@@ -144,7 +142,7 @@ async def built(state: StateDir, plan: Plan) -> AsyncIterator[Built]:
     """
     key = SigningKey(read_seed(state))
     tls = _tls(key, plan.provider)
-    async with open_store(state.database, max_bytes=plan.limits.storage_max_bytes, report=_report) as store:
+    async with open_store(state.database, max_bytes=plan.store.storage_max_bytes, report=_report) as store:
         listeners = await _listen(plan)
         try:
             settings = _settings(plan, _announced(plan, listeners))
@@ -221,11 +219,10 @@ def _own_addresses(*, v6: bool) -> list[str]:
 
 
 def _settings(plan: Plan, endpoints: tuple[RecordEndpoint, ...]) -> Settings:
-    limits = plan.limits
     return Settings(
         plan.provider,
-        Mode(plan.policy),
-        reach_of(plan.reach, plan.reach_providers),
+        plan.policy,
+        plan.reach,
         endpoints,
         tuple(
             ConfiguredPeer(
@@ -235,13 +232,8 @@ def _settings(plan: Plan, endpoints: tuple[RecordEndpoint, ...]) -> Settings:
             )
             for peer in plan.peers
         ),
-        Rates(limits.account_rate_per_s, limits.account_burst, limits.peer_rate_per_s, limits.peer_burst),
-        Quotas(
-            limits.mailbox_max_envelopes,
-            limits.mailbox_max_bytes,
-            limits.outbox_max_envelopes,
-            limits.outbox_max_bytes,
-        ),
+        plan.rates,
+        plan.quotas,
     )
 
 

@@ -5,34 +5,36 @@ from __future__ import annotations
 import ipaddress
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
-
-from waypost.crypto.keys import key_text, parse_key
-from waypost.daemon.plan import At, Plan, PlannedLimits, PlannedPeer
-from waypost.errors import Code, LocalError
-from waypost.ids import Provider, is_lan, parse_provider
-from waypost.limits import (
-    ACCOUNT_BURST,
-    ACCOUNT_RATE_PER_S,
-    DEFAULT_PORT,
-    KIB,
-    MAILBOX_MAX_BYTES,
-    MAILBOX_MAX_ENVELOPES,
-    MIB,
-    OUTBOX_MAX_BYTES,
-    OUTBOX_MAX_ENVELOPES,
-    PEER_BURST,
-    PEER_RATE_PER_S,
-    PEERS_MAX,
-    RECORD_ENDPOINTS_MAX,
+import msgspec
+from msgspec import Struct
+from msgspec.inspect import FloatType, type_info
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    create_model,
 )
 
-Policy = Literal["open", "known", "allowlist"]
+from waypost.crypto.keys import key_text, parse_key
+from waypost.daemon.plan import LIMITS, At, Format, Level, Plan, PlannedPeer, StoreLimits
+from waypost.errors import Code, LocalError
+from waypost.ids import Provider, is_lan, parse_provider
+from waypost.limits import DEFAULT_PORT, MIB, PEERS_MAX, RECORD_ENDPOINTS_MAX
+from waypost.protocol.directory.reach import Reach, ReachMode
+from waypost.protocol.directory.trust import Mode
+from waypost.relay.settings import Quotas, Rates
+
+#: Words of an enum, which the file has as texts.
+Policy = Annotated[Mode, Field(strict=False)]
 S = TypeVar("S", bound=BaseModel)
 
 _FILE_MAX_BYTES = 1 * MIB
@@ -149,10 +151,10 @@ def _interface(value: str) -> str:
     return value
 
 
-def parse_reach(value: object) -> Literal["all", "none"] | tuple[Provider, ...]:
+def parse_reach(value: object) -> ReachMode | tuple[Provider, ...]:
     """`"all"`, `"none"`, or a list of providers. Raises ValueError."""
-    if value in ("all", "none"):
-        return value
+    if value in (ReachMode.ALL, ReachMode.NONE):
+        return ReachMode.ALL if value == ReachMode.ALL else ReachMode.NONE
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise ValueError('neither "all" nor "none" nor a list|Write "all", "none", or a list of providers in brackets')
     return tuple(_provider(name) for name in value)
@@ -162,8 +164,6 @@ ProviderName = Annotated[str, AfterValidator(_provider)]
 Listen = Annotated[HostPort, BeforeValidator(_listen)]
 Dialable = Annotated[HostPort, BeforeValidator(_endpoint)]
 Key = Annotated[str, AfterValidator(_key)]
-Rate = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1, le=10**9)]
 
 
 class Section(BaseModel):
@@ -189,23 +189,27 @@ class MdnsConfig(Section):
     interfaces: list[Annotated[str, AfterValidator(_interface)]] | None = Field(default=None, max_length=64)
 
 
-class LimitsConfig(Section):
-    """A rate of 0 means no limit; so does storage_max_bytes 0 (only the disk limits then)."""
+if TYPE_CHECKING:
 
-    account_rate_per_s: Rate = ACCOUNT_RATE_PER_S
-    account_burst: Count = ACCOUNT_BURST
-    peer_rate_per_s: Rate = PEER_RATE_PER_S
-    peer_burst: Count = PEER_BURST
-    mailbox_max_envelopes: Count = MAILBOX_MAX_ENVELOPES
-    mailbox_max_bytes: Annotated[int, Field(ge=64 * KIB, le=2**50)] = MAILBOX_MAX_BYTES
-    outbox_max_envelopes: Count = OUTBOX_MAX_ENVELOPES
-    outbox_max_bytes: Annotated[int, Field(ge=64 * KIB, le=2**50)] = OUTBOX_MAX_BYTES
-    storage_max_bytes: Annotated[int, Field(ge=0, le=2**50)] = 0
+    class LimitsConfig(Section):
+        """The keys of `LIMITS`."""
+
+        def __getattr__(self, key: str) -> float: ...
+
+else:
+
+    def _keys(kinds: Iterable[type[Struct]]) -> Iterator[tuple[str, Any]]:
+        for field in (field for kind in kinds for field in type_info(kind).fields):
+            number = float if isinstance(field.type, FloatType) else int
+            bounds = Field(ge=field.type.ge, le=field.type.le, allow_inf_nan=None if number is int else False)
+            yield field.encode_name, (Annotated[number, bounds], field.default)
+
+    LimitsConfig = create_model("LimitsConfig", __base__=Section, **dict(_keys(LIMITS)))
 
 
 class LogConfig(Section):
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["plain", "json"] = "plain"
+    level: Annotated[Level, Field(strict=False)] = Level.INFO
+    format: Annotated[Format, Field(strict=False)] = Format.PLAIN
 
 
 class Config(Section):
@@ -215,7 +219,7 @@ class Config(Section):
     listen: list[Listen] | None = Field(default=None, min_length=1, max_length=16)
     announce: list[Dialable] = Field(default=[], max_length=RECORD_ENDPOINTS_MAX)
     policy: Policy | None = None
-    reach: Annotated[Literal["all", "none"] | tuple[Provider, ...] | None, PlainValidator(parse_reach)] = None
+    reach: Annotated[ReachMode | tuple[Provider, ...] | None, PlainValidator(parse_reach)] = None
     #: Seconds that a busy thread keeps others waiting (`sys.setswitchinterval`).
     switch_interval: Annotated[float, Field(ge=0.000_05, le=0.1)] = 0.001
     peers: list[PeerConfig] = Field(default=[], max_length=PEERS_MAX)
@@ -228,15 +232,15 @@ class Config(Section):
         return Provider(self.name)
 
     @property
-    def peer_policy(self) -> Policy:
-        return self.policy or ("open" if is_lan(self.provider) else "known")
+    def peer_policy(self) -> Mode:
+        return self.policy or (Mode.OPEN if is_lan(self.provider) else Mode.KNOWN)
 
     @property
-    def default_reach(self) -> Literal["all", "none", "some"]:
-        """Who may write to accounts that have not said; for `some`, `reach_providers`."""
+    def default_reach(self) -> ReachMode:
+        """Who may write to accounts that have not said; for `SOME`, `reach_providers`."""
         if isinstance(self.reach, tuple):
-            return "some"
-        return self.reach or ("all" if is_lan(self.provider) else "none")
+            return ReachMode.SOME
+        return self.reach or (ReachMode.ALL if is_lan(self.provider) else ReachMode.NONE)
 
     @property
     def reach_providers(self) -> tuple[Provider, ...]:
@@ -250,21 +254,22 @@ class Config(Section):
 
 def plan(config: Config) -> Plan:
     """The same with all defaults filled in, as the node's process takes it."""
-    limits = config.limits
+    limits = config.limits.model_dump()
     return Plan(
         config.provider,
         tuple(At(at.host, at.port) for at in config.listen) if config.listen else None,
         tuple(At(at.host, at.port) for at in config.announce),
         config.peer_policy,
-        config.default_reach,
-        config.reach_providers,
+        Reach(config.default_reach, config.reach_providers),
         tuple(
             PlannedPeer(Provider(peer.provider), tuple(At(at.host, at.port) for at in peer.endpoint), peer.key)
             for peer in config.peers
         ),
         config.uses_mdns,
         _mdns_interfaces(config),
-        PlannedLimits(**limits.model_dump()),
+        msgspec.convert(limits, Rates),
+        msgspec.convert(limits, Quotas),
+        msgspec.convert(limits, StoreLimits),
         config.switch_interval,
         config.log.level,
         config.log.format,
@@ -345,7 +350,7 @@ def _contradictions(config: Config) -> list[Fault]:
 _WORDS = {
     "extra_forbidden": ("no such key", "Check the spelling, or remove it"),
     "missing": ("is missing", "Add it"),
-    "literal_error": ("not one of the choices", "Write {expected}"),
+    "enum": ("not one of the choices", "Write {expected}"),
     "too_short": ("too few entries", "Give at least one, or remove the line"),
     "too_long": ("too many entries", "Give at most {max_length}"),
     "greater_than_equal": ("too small", "Write {ge:g} or more"),

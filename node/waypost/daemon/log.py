@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import structlog
+
+from waypost.daemon.plan import Format, Level
 
 _WITHHELD: Final = "(withheld)"
 #: Fields that could hold what must not be in a log, whoever puts them there.
@@ -15,7 +17,7 @@ _SECRET_FIELDS: Final = frozenset(
     {"body", "content", "envelope", "invite", "passphrase", "password", "plaintext", "secret", "seed", "token"}
 )
 _INVITE_PREFIX: Final = "waypost:"
-_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_LEVELS: Final = {level: logging.getLevelNamesMapping()[level.name] for level in Level}
 
 
 def withhold(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -28,7 +30,7 @@ def withhold(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mut
     return event
 
 
-def configure(level: Literal["debug", "info", "warning", "error"], form: Literal["plain", "json"]) -> None:
+def configure(level: Level, form: Format) -> None:
     """Set up this process's log: ours, and what libraries say by the standard `logging` (warnings and above)."""
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
@@ -36,7 +38,7 @@ def configure(level: Literal["debug", "info", "warning", "error"], form: Literal
         withhold,
     ]
     renderer: Any
-    if form == "json":
+    if form is Format.JSON:
         shared.append(structlog.processors.format_exc_info)
         renderer = structlog.processors.JSONRenderer(default=str)
     else:

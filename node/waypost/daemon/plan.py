@@ -6,14 +6,32 @@ without pydantic and the command line's libraries: that is a quarter of what an 
 
 from __future__ import annotations
 
-from typing import Literal
+from enum import StrEnum
+from typing import Annotated, Final
 
 import msgspec
 
 from waypost.errors import Code, LocalError
 from waypost.ids import Provider
+from waypost.protocol.directory.reach import Reach
+from waypost.protocol.directory.trust import Mode
+from waypost.relay.settings import Quotas, Rates
 
-Level = Literal["debug", "info", "warning", "error"]
+
+class Level(StrEnum):
+    """What is logged, and what is worse."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Format(StrEnum):
+    """Of a line of the log."""
+
+    PLAIN = "plain"
+    JSON = "json"
 
 
 class At(msgspec.Struct, frozen=True):
@@ -31,18 +49,14 @@ class PlannedPeer(msgspec.Struct, frozen=True):
     key: str | None
 
 
-class PlannedLimits(msgspec.Struct, frozen=True):
-    """Rates a second with their bursts (0: no limit), and what may be stored."""
+class StoreLimits(msgspec.Struct, frozen=True):
+    """Size of the whole database; 0 means as much as the disk holds."""
 
-    account_rate_per_s: float
-    account_burst: int
-    peer_rate_per_s: float
-    peer_burst: int
-    mailbox_max_envelopes: int
-    mailbox_max_bytes: int
-    outbox_max_envelopes: int
-    outbox_max_bytes: int
-    storage_max_bytes: int
+    storage_max_bytes: Annotated[int, msgspec.Meta(ge=0, le=2**50)] = 0
+
+
+#: What the section [limits] of waypost.toml holds.
+LIMITS: Final = (Rates, Quotas, StoreLimits)
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -51,16 +65,17 @@ class Plan(msgspec.Struct, frozen=True):
     provider: Provider
     listen: tuple[At, ...] | None
     announce: tuple[At, ...]
-    policy: Literal["open", "known", "allowlist"]
-    reach: Literal["all", "none", "some"]
-    reach_providers: tuple[Provider, ...]
+    policy: Mode
+    reach: Reach
     peers: tuple[PlannedPeer, ...]
     mdns: bool
     mdns_interfaces: tuple[str, ...] | None
-    limits: PlannedLimits
+    rates: Rates
+    quotas: Quotas
+    store: StoreLimits
     switch_interval: float
     log_level: Level
-    log_format: Literal["plain", "json"]
+    log_format: Format
 
 
 def encode(plan: Plan) -> bytes:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 
+import msgspec
+
+from waypost.daemon.plan import LIMITS
 from waypost.ids import Provider, is_lan
-from waypost.limits import (
-    ACCOUNT_BURST,
-    ACCOUNT_RATE_PER_S,
-    DEFAULT_PORT,
-    MAILBOX_MAX_BYTES,
-    MAILBOX_MAX_ENVELOPES,
-    OUTBOX_MAX_BYTES,
-    OUTBOX_MAX_ENVELOPES,
-    PEER_BURST,
-    PEER_RATE_PER_S,
-)
+from waypost.limits import DEFAULT_PORT
+from waypost.protocol.directory.reach import ReachMode
+from waypost.protocol.directory.trust import Mode
 
 
 def template(name: Provider, listen: Sequence[str] = ()) -> str:
@@ -44,11 +40,11 @@ name = {_quoted(name)}
 #   "open"       any; a name is bound to the key that it first came with
 #   "known"      those whose key is pinned, or named in their DNS
 #   "allowlist"  those that `waypost peers allow` names
-# policy = "{"open" if lan else "known"}"
+# policy = "{Mode.OPEN if lan else Mode.KNOWN}"
 
 # Who may write to users that have not chosen themselves: "all" providers, "none", or a list of them.
 # Users of this provider can always write to each other.
-# reach = "{"all" if lan else "none"}"
+# reach = "{ReachMode.ALL if lan else ReachMode.NONE}"
 
 # How long, in seconds, busy work may hold up everything else.
 # switch_interval = 0.001
@@ -64,20 +60,7 @@ name = {_quoted(name)}
 # enabled = {"true" if lan else "false"}
 # interfaces = ["192.168.1.5"]
 
-# Envelopes a second (and at once, after a rest) that are taken from one account or one peer; 0 means no limit.
-[limits]
-# account_rate_per_s = {ACCOUNT_RATE_PER_S:g}
-# account_burst = {ACCOUNT_BURST}
-# peer_rate_per_s = {PEER_RATE_PER_S:g}
-# peer_burst = {PEER_BURST}
-# What may wait for one device, and for one peer. Beyond it senders are asked to wait.
-# mailbox_max_envelopes = {MAILBOX_MAX_ENVELOPES}
-# mailbox_max_bytes = {MAILBOX_MAX_BYTES}
-# outbox_max_envelopes = {OUTBOX_MAX_ENVELOPES}
-# outbox_max_bytes = {OUTBOX_MAX_BYTES}
-# Size of the whole database; 0 means as much as the disk holds.
-# storage_max_bytes = 0
-
+{_limits()}
 # The log goes to the standard error stream. It never holds messages, keys or invites.
 [log]
 # level = "info"        # debug, info, warning, error
@@ -87,3 +70,13 @@ name = {_quoted(name)}
 
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _limits() -> str:
+    lines = ["[limits]"]
+    for kind in LIMITS:
+        lines.append(f"# {inspect.getdoc(kind)}")
+        lines += [f"# {key.encode_name} = {key.default:.10g}" for key in msgspec.structs.fields(kind)]
+    # What a section is about stands above it.
+    lines[0], lines[1] = lines[1], lines[0]
+    return "\n".join(lines) + "\n"

@@ -1,4 +1,29 @@
-"""Drives handshakes and sessions over a stream: all of the I/O, none of the rules."""
+"""Drives handshakes and sessions over a stream: all of the I/O, none of the rules.
+
+Two tasks share a session:
+
+    stream ── receive ──► reader ──► session ──► events ──► handler
+                                        │  ▲                    │
+    stream ◄─── send ──── writer ◄──────┘  └── says something ──┘ then `wake`
+                            └─ also keeps time: pings, timeouts, a silent peer
+
+The laws that keep a link from hanging, and from growing:
+
+- The reader reads no more while more than UNREAD_ABOVE_BYTES wait to be sent, or are on their way: whoever asks without
+  reading the answers is not heard. The writer never waits for the reader.
+- The handler gets the events one batch after the other, in the session's order, `Closed` last and once. While it
+  awaits, nothing is read. The node's handlers do not await: they submit to the store and return.
+- A write that makes no progress for SILENT_AFTER_S ends the link.
+
+How it ends, whoever begins:
+
+    open ──► closed, last words to be sent ──► sent, EOF ──► the peer hangs up ──► done
+      └─ a write fails ────────────────────────┴─ LINGER_S, at the most ─────────────▲
+
+After the session has closed, what still comes in is read and thrown away, since closing a socket with unread data would
+destroy our last words on their way; more than a window of it is a flood. After a failed write the peer's last words are
+still looked for: they say more than "broken pipe" does. Cancelled, the stream is closed without a word.
+"""
 
 from __future__ import annotations
 

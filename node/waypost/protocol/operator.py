@@ -19,7 +19,8 @@ from waypost.limits import ADMIN_LISTED_MAX, ARRAY_MAX_ITEMS, FRAME_MAX_BYTES
 from waypost.protocol.custody.fate import Event, State
 from waypost.protocol.directory.reach import ReachMode
 from waypost.protocol.directory.trust import Mode, PeerPolicy, Trust
-from waypost.protocol.frames.fields import U16, U53, Blob, Name, Text
+from waypost.protocol.frames.codec import U16, U53, Name
+from waypost.protocol.frames.messages import Blob, Text
 
 A = TypeVar("A")
 

@@ -15,12 +15,13 @@ from waypost.protocol.directory.asks import Ask
 from waypost.protocol.frames.handshake import PeerIdentity
 from waypost.protocol.frames.messages import Notice, NoticeKind, Role
 from waypost.protocol.frames.session import Event, Session
+from waypost.routing.quota import TokenBucket
 
 
 class Link:
     """Made once the peer is admitted. `source` names the peer in traces: a provider, or an address.
 
-    `serve` is told of what has come over it.
+    `mail`: the envelopes that the peer or account may send; `serve` is told of what has come over the link.
     """
 
     def __init__(
@@ -30,12 +31,14 @@ class Link:
         peer: PeerIdentity,
         since: Instant,
         log: Any,
+        mail: TokenBucket,
         serve: Callable[[Link, list[Event]], None],
     ) -> None:
         self.session = session
         self.peer = peer
         self.source = peer.name
         self.since = since
+        self.mail = mail
         self.taken = 0  #: envelopes accepted over this link
         self.given = 0  #: envelopes handed over
         self.receipts = 0  #: that have come

@@ -60,7 +60,7 @@ from waypost.protocol.operator import (
 )
 from waypost.relay.accounts import LocalUser
 from waypost.relay.node import Relay
-from waypost.relay.peers import Peer
+from waypost.relay.peer import Peer
 
 T = TypeVar("T")
 A = TypeVar("A")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from typing import Annotated, Any, Protocol
+
+from msgspec import Meta, Struct, field
 
 from waypost import limits
 from waypost.clock import Clock
@@ -16,25 +19,30 @@ from waypost.protocol.directory.reach import NOBODY, Reach
 from waypost.protocol.directory.record import RecordEndpoint
 from waypost.protocol.directory.trust import Mode
 
+Rate = Annotated[float, Meta(ge=0, le=1e9)]
+Count = Annotated[int, Meta(ge=1, le=10**9)]
+Size = Annotated[int, Meta(ge=64 * limits.KIB, le=2**50)]
 
-@dataclass(frozen=True)
-class Rates:
-    """Envelopes a second, and how many at once after a rest; 0 a second: no limit."""
-
-    account_per_s: float = limits.ACCOUNT_RATE_PER_S
-    account_burst: int = limits.ACCOUNT_BURST
-    peer_per_s: float = limits.PEER_RATE_PER_S
-    peer_burst: int = limits.PEER_BURST
+# Keys of waypost.toml, by their names in the section [limits]: the file's checks, and the text that a new one starts
+# with, are made from these. docs/operating.md lists them.
 
 
-@dataclass(frozen=True)
-class Quotas:
-    """What may wait in one mailbox."""
+class Rates(Struct, frozen=True):
+    """Envelopes a second (and at once, after a rest) that are taken from one account or one peer; 0 means no limit."""
 
-    mailbox_envelopes: int = limits.MAILBOX_MAX_ENVELOPES
-    mailbox_bytes: int = limits.MAILBOX_MAX_BYTES
-    outbox_envelopes: int = limits.OUTBOX_MAX_ENVELOPES
-    outbox_bytes: int = limits.OUTBOX_MAX_BYTES
+    account_per_s: Rate = field(default=limits.ACCOUNT_RATE_PER_S, name="account_rate_per_s")
+    account_burst: Count = limits.ACCOUNT_BURST
+    peer_per_s: Rate = field(default=limits.PEER_RATE_PER_S, name="peer_rate_per_s")
+    peer_burst: Count = limits.PEER_BURST
+
+
+class Quotas(Struct, frozen=True):
+    """What may wait for one device, and for one peer. Beyond it senders are asked to wait."""
+
+    mailbox_envelopes: Count = field(default=limits.MAILBOX_MAX_ENVELOPES, name="mailbox_max_envelopes")
+    mailbox_bytes: Size = field(default=limits.MAILBOX_MAX_BYTES, name="mailbox_max_bytes")
+    outbox_envelopes: Count = field(default=limits.OUTBOX_MAX_ENVELOPES, name="outbox_max_envelopes")
+    outbox_bytes: Size = field(default=limits.OUTBOX_MAX_BYTES, name="outbox_max_bytes")
 
 
 @dataclass(frozen=True)
@@ -55,8 +63,8 @@ class Settings:
     reach: Reach = NOBODY  #: of accounts that say nothing themselves
     endpoints: tuple[RecordEndpoint, ...] = ()  #: announced in the node record
     peers: tuple[ConfiguredPeer, ...] = ()
-    rates: Rates = field(default_factory=Rates)
-    quotas: Quotas = field(default_factory=Quotas)
+    rates: Rates = dataclass_field(default_factory=Rates)
+    quotas: Quotas = dataclass_field(default_factory=Quotas)
 
 
 class Network(Protocol):
@@ -81,4 +89,4 @@ class Platform:
     log: Any  #: a structlog logger
     sources: Sequence[Source] = ()
     dns: Dns | None = None
-    random: random.Random = field(default_factory=random.SystemRandom)
+    random: random.Random = dataclass_field(default_factory=random.SystemRandom)

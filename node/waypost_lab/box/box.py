@@ -15,13 +15,16 @@ import trio
 from waypost.errors import Code, Refused
 from waypost.protocol.operator import AddUser, GetStatus
 from waypost_lab.box import owners
-from waypost_lab.box.faults import Faults, Note
+from waypost_lab.box.disks import BoxDisk
 from waypost_lab.box.home import Home, save_users
 from waypost_lab.box.owners import Owners
 from waypost_lab.box.plan import LabPlan, PlannedNode, find
 from waypost_lab.box.process import NodeProcess
-from waypost_lab.box.proxy import LOOPBACK, Front, Network
+from waypost_lab.box.proxy import LOOPBACK, Front, Ways
 from waypost_lab.driver import Account, join
+from waypost_lab.faults.box import BoxFaults
+from waypost_lab.faults.noted import Note
+from waypost_lab.faults.words import Cut, Fault, FreeDisk, FullDisk, Heal, Kill, Loss, Mend, Slow, Start, Stop
 from waypost_lab.timeline import AnyEvent, NodeState
 
 #: Starting is work for the processor alone.
@@ -69,10 +72,11 @@ class Box:
         self.home = home
         self.began = trio.current_time()
         self.accounts: list[Account] = []
+        self.disks: dict[str, BoxDisk] = {}  #: those that can be full, by node
         self._note = note
-        self.network = Network(self._target, Owners(self._pids), random.Random(seed))
+        self.network = Ways(self._target, Owners(self._pids), random.Random(seed))
         self.members = {node.name: self._member(node) for node in plan.nodes}
-        self.faults = Faults(self.network, plan.names, lambda: self.now, note)
+        self.faults = BoxFaults(self.network, plan.names, lambda: self.now, note)
         for source, to, way in plan.ways:
             self.faults.apply(source, to, way)
 
@@ -98,6 +102,26 @@ class Box:
     def note(self, event: AnyEvent) -> None:
         """Write it down."""
         self._note(event)
+
+    async def do(self, fault: Fault) -> None:
+        """A fault, or the end of one. Raises Refused(UNSUPPORTED) for what processes do not have."""
+        match fault:
+            case Kill(node):
+                await self.kill(node)
+            case Stop(node):
+                await self.stop(node)
+            case Start(node):
+                await self.start(node)
+            case Cut() | Mend() | Slow() | Loss():
+                self.faults.do(fault)
+            case Heal():
+                self.faults.heal(fault)
+            case FullDisk(node) if node in self.disks:
+                await self.disks[node].fill()
+            case FreeDisk(node) if node in self.disks:
+                await self.disks[node].free()
+            case _:
+                raise Refused(Code.UNSUPPORTED, f"a box cannot do {fault}")
 
     # ── nodes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,123 +1,14 @@
-"""What is said to a running lab over the Unix socket in its directory: as `protocol.operator`, with other requests.
-
-`waypost lab … --json` prints the answers, so a name here is never changed; docs/lab.md has what they mean.
-"""
+"""What is said to a running lab over the Unix socket in its directory: as `protocol.operator`, with other requests."""
 
 from __future__ import annotations
 
-from typing import Literal
-
-from msgspec import field
-
-from waypost.protocol.frames.fields import Name, Text
-from waypost.protocol.operator import OperatorRequest, Shape
-
-# ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class NodeFigures(Shape, frozen=True):
-    """What a node says of itself, in short; zeros for one that does not run."""
-
-    users: int = 0
-    devices: int = 0
-    links: int = 0
-    waiting: int = 0
-    stored: int = 0
-    accepted: int = 0
-    refused: int = 0
-    accepted_per_s: float = 0.0
-    given_per_s: float = 0.0
-
-
-class LabNode(NodeFigures, frozen=True, kw_only=True):
-    name: str
-    state: str
-    pid: int | None
-    endpoint: str
-    rss: int
-    pss: int
-    error: str
-
-
-class LabLink(Shape, frozen=True):
-    """One direction; `given`, `waiting`, `error`: as the first of the two says."""
-
-    source: str = field(name="from")
-    to: str
-    state: str
-    linked: bool
-    waiting: int
-    given: int
-    given_per_s: float
-    fault: str
-    error: str
-
-
-class LabNow(Shape, frozen=True):
-    title: str
-    directory: str
-    uptime_s: float
-    users: int
-    nodes: tuple[LabNode, ...]
-    links: tuple[LabLink, ...]
-
-
-class Done(Shape, frozen=True, kw_only=True):
-    """What was done, in words too."""
-
-    text: str
-
-
-class NodeDone(Done, frozen=True):
-    node: str
-    action: str
-
-
-class LinkShaped(Done, frozen=True):
-    source: str = field(name="from")
-    to: str
-    one_way: bool
-
-
-class Healed(Done, frozen=True):
-    healed: tuple[str, ...]
-
-
-class LabEnds(Shape, frozen=True):
-    pid: int
-    pids: dict[str, int]
-
-
-# ── requests ────────────────────────────────────────────────────────────────────────────────────────────────────────
+from waypost.protocol.operator import OperatorRequest
+from waypost_lab.box.answers import LabEnds, LabNow
+from waypost_lab.faults.words import Heal, OnNode, OnWay
 
 
 class ShowLab(OperatorRequest[LabNow], frozen=True, tag=1):
     """Nodes, links, queues, rates and faults."""
-
-
-class ActOnNode(OperatorRequest[NodeDone], frozen=True, tag=2):
-    """Done when the answer comes."""
-
-    node: Name
-    action: Literal["start", "stop", "kill"]
-
-
-class ShapeLink(OperatorRequest[LinkShaped], frozen=True, tag=3):
-    """`value`: for slow a latency such as "200ms", and in `more` perhaps a jitter; for loss a share such as "5%"."""
-
-    a: Name
-    b: Name
-    action: Literal["cut", "slow", "loss"]
-    value: Text = ""
-    more: Text = ""
-    one_way: bool = False
-
-
-class Heal(OperatorRequest[Healed], frozen=True, tag=4):
-    """Both ways between two nodes; between all if none are named."""
-
-    a: Text = ""
-    b: Text = ""
 
 
 class EndLab(OperatorRequest[LabEnds], frozen=True, tag=5):
@@ -126,4 +17,5 @@ class EndLab(OperatorRequest[LabEnds], frozen=True, tag=5):
     keep: bool = False
 
 
-Request = ShowLab | ActOnNode | ShapeLink | Heal | EndLab
+#: A fault is done when the answer comes.
+Request = ShowLab | OnNode | OnWay | Heal | EndLab

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
@@ -23,7 +23,8 @@ from waypost.daemon.config import (
 )
 from waypost.errors import Code, LocalError
 from waypost.ids import Provider, is_lan, parse_provider, parse_user
-from waypost_lab.box.ways import Way, parse_duration, parse_latency, parse_share
+from waypost.protocol.directory.reach import ReachMode
+from waypost_lab.ways import Way, parse_duration, parse_latency, parse_share
 
 LAN_SUFFIX: Final = ".local"
 #: The status of all their links, with an error each, fits one frame.
@@ -133,7 +134,7 @@ class NodeSection(Section):
     users: Users | None = None
     runs: bool = True
     policy: Policy | None = None
-    reach: Annotated[Literal["all", "none"] | tuple[Provider, ...] | None, PlainValidator(parse_reach)] = None
+    reach: Annotated[ReachMode | tuple[Provider, ...] | None, PlainValidator(parse_reach)] = None
     limits: LimitsConfig = LimitsConfig()
     log: LogConfig = LogConfig()
 

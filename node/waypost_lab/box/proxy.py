@@ -19,7 +19,7 @@ from typing import Final
 import trio
 
 from waypost_lab.box.owners import Owners
-from waypost_lab.box.ways import CLEAR, Way
+from waypost_lab.ways import CLEAR, Way
 
 LOOPBACK: Final = "127.0.0.1"
 _CHUNK_BYTES: Final = 16 * 1024
@@ -49,7 +49,7 @@ _BROKEN: Final = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
 
 @dataclass
-class Network:
+class Ways:
     """All ways and their faults. `target` gives the port at which a node listens now; None while it does not run."""
 
     target: Callable[[str], int | None]
@@ -86,7 +86,7 @@ class Network:
 class Front:
     """Where one node is reached. The port is bound when it is made, and known from then on."""
 
-    network: Network
+    network: Ways
     node: str
     _listener: socket.socket = field(init=False)
 

@@ -21,26 +21,16 @@ from typing import Any, Final, assert_never
 import trio
 
 from waypost.daemon import admin_socket
-from waypost.errors import Code, Refused, WaypostError
+from waypost.errors import Code, WaypostError
 from waypost.protocol.operator import Shape
 from waypost_lab.box import home as homes
+from waypost_lab.box.answers import Healed, LabEnds, LinkShaped, NodeDone
 from waypost_lab.box.box import Box, opened
-from waypost_lab.box.control import (
-    ActOnNode,
-    EndLab,
-    Heal,
-    Healed,
-    LabEnds,
-    LinkShaped,
-    NodeDone,
-    Request,
-    ShapeLink,
-    ShowLab,
-)
+from waypost_lab.box.control import EndLab, Request, ShowLab
 from waypost_lab.box.home import Home
 from waypost_lab.box.plan import LabPlan, load
 from waypost_lab.box.view import View
-from waypost_lab.box.ways import parse_latency, parse_share
+from waypost_lab.faults.words import Cut, Heal, Kill, Loss, Mend, Slow, Start, Stop
 from waypost_lab.timeline import AnyEvent, End, Recorder, Run
 
 _INTRODUCED_S: Final = 120.0
@@ -48,6 +38,7 @@ _INTRODUCED_S: Final = 120.0
 _LAST_ANSWER_S: Final = 0.1
 #: Written to `--life-fd` by whoever started the lab, before leaving it to itself.
 STAY: Final = b"stay"
+_DONE: Final = {"start": "runs", "stop": "is stopped", "kill": "is killed"}
 
 
 class Supervisor:
@@ -128,27 +119,20 @@ class Supervisor:
 
     async def answer(self, request: Request) -> Shape:
         """Do what is asked. Raises WaypostError."""
-        try:
-            return await self._do(request)
-        except ValueError as error:  # of a value such as "5%"
-            problem, _, remedy = str(error).partition("|")
-            raise Refused(Code.BAD_REQUEST, f"{problem}. {remedy}") from None
-
-    async def _do(self, request: Request) -> Shape:
         box = self._box
         match request:
             case ShowLab():
                 return await self._view.look()
-            case ActOnNode(given, action):
-                act = {"start": box.start, "stop": box.stop, "kill": box.kill}
-                name = box.find(given).name
-                await act[action](name)
-                done = {"start": "runs", "stop": "is stopped", "kill": "is killed"}[action]
-                return NodeDone(name, action, text=f"{name} {done}.")
-            case ShapeLink():
-                return self._shape(request)
-            case Heal(a, b):
-                healed = box.faults.heal(a, b)
+            case Kill(given) | Stop(given) | Start(given):
+                name, action = box.find(given).name, type(request).__name__.lower()
+                await box.do(request)
+                return NodeDone(name, action, text=f"{name} {_DONE[action]}.")
+            case Cut() | Mend() | Slow() | Loss():
+                pairs = box.faults.do(request)
+                text = "\n".join(f"{a} → {b}: {box.network.way(a, b).words() or 'clear'}" for a, b in pairs)
+                return LinkShaped(*pairs[0], request.one_way, text=text)
+            case Heal():
+                healed = box.faults.heal(request)
                 return Healed(tuple(healed), text="\n".join(healed) if healed else "There was nothing to heal.")
             case EndLab(keep):
                 self._keep = keep
@@ -159,21 +143,6 @@ class Supervisor:
 
     def _pids(self) -> dict[str, int]:
         return {name: member.process.pid for name, member in self._box.members.items() if member.process.pid}
-
-    def _shape(self, request: ShapeLink) -> LinkShaped:
-        box, a, b = self._box, request.a, request.b
-        match request.action:
-            case "cut":
-                box.faults.cut(a, b, one_way=request.one_way)
-            case "slow":
-                jitter_s = parse_latency(request.more) if request.more else 0.0
-                box.faults.slow(a, b, parse_latency(request.value), jitter_s, one_way=request.one_way)
-            case _:
-                box.faults.lose(a, b, parse_share(request.value), one_way=request.one_way)
-        first, second = box.find(a).name, box.find(b).name
-        ways = [(first, second)] if request.one_way else [(first, second), (second, first)]
-        text = "\n".join(f"{source} → {to}: {box.network.way(source, to).words() or 'clear'}" for source, to in ways)
-        return LinkShaped(first, second, request.one_way, text=text)
 
 
 def _wall_ms() -> int:

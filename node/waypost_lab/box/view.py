@@ -12,8 +12,8 @@ from msgspec.structs import asdict
 
 from waypost.errors import WaypostError
 from waypost.protocol.operator import GetStatus, NodeStatus
+from waypost_lab.box.answers import LabLink, LabNode, LabNow, NodeFigures
 from waypost_lab.box.box import Box, Member
-from waypost_lab.box.control import LabLink, LabNode, LabNow, NodeFigures
 from waypost_lab.timeline import LinkState, Queue
 
 _ASKS_AT_ONCE: Final = 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -13,7 +13,7 @@ from waypost.cli import outcome
 from waypost.daemon.ask import Node, ask_node
 from waypost.errors import Code, LocalError
 from waypost.protocol.operator import OperatorRequest
-from waypost_lab.box.control import Done
+from waypost_lab.box.answers import Done
 from waypost_lab.box.home import Home, default_home
 
 D = TypeVar("D", bound=Done)
@@ -50,6 +50,15 @@ def asked(directory: Path | None) -> Iterator[Node]:
             left = " (its supervisor has ended; clear it away: waypost lab down)" if home.is_lab else ""
             raise LocalError(Code.NO_LAB, f"{home.path}{left}") from None
         raise
+
+
+def value(parse: Callable[[str], float], text: str) -> float:
+    """What a person has typed, such as 5%. Raises LocalError(BAD_REQUEST)."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        problem, _, remedy = str(error).partition("|")
+        raise LocalError(Code.BAD_REQUEST, f"{problem}. {remedy}") from None
 
 
 def tell(directory: Path | None, request: OperatorRequest[D], *, json: bool) -> None:

@@ -18,7 +18,7 @@ from waypost.cli.tables import show
 from waypost.cli.words import line
 from waypost.daemon.config import parse_host_port
 from waypost.errors import Code, LocalError
-from waypost_lab.conformance.check import Result, Verdict
+from waypost_lab.conformance.check import Ruling, Verdict
 from waypost_lab.conformance.run import ignored
 from waypost_lab.conformance.session import Judgement, Wanted, judge_node, judge_own
 from waypost_lab.conformance.session import patience as how_patient
@@ -95,11 +95,11 @@ def _judged(address: str, wanted: Wanted, *, quiet: bool) -> Judgement:
         raise failure from None
 
 
-def _progress() -> Callable[[Result], None]:
+def _progress() -> Callable[[Ruling], None]:
     """Counts on the standard error stream, where somebody looks."""
     done: list[str] = []
 
-    def tell(result: Result) -> None:
+    def tell(result: Ruling) -> None:
         done.append(result.verdict.value)
         if sys.stderr.isatty():
             failed = done.count("failed")
@@ -123,6 +123,6 @@ def _show(judgement: Judgement) -> None:
     line(f"{len(UNOBSERVABLE)} clauses cannot be judged from outside; see docs/conformance.md.")
 
 
-def _row(result: Result) -> tuple[str, str, str]:
+def _row(result: Ruling) -> tuple[str, str, str]:
     reason = f": {result.reason}" if result.reason else ""
     return " ".join(result.check.clauses), result.check.expectation, _MARKS[result.verdict.value] + reason

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from waypost.cli.options import Json
-from waypost_lab.box.control import ActOnNode, Heal, ShapeLink
-from waypost_lab.cli.asking import Directory, OneWay, tell
+from waypost_lab.cli.asking import Directory, OneWay, tell, value
+from waypost_lab.faults import words
+from waypost_lab.ways import parse_latency, parse_share
 
 Node = Annotated[str, typer.Argument(metavar="NODE", help="A node, with or without .local.")]
 A = Annotated[str, typer.Argument(metavar="A", help="A node, with or without .local.")]
@@ -19,22 +20,22 @@ Share = Annotated[str, typer.Argument(metavar="SHARE", help="Of packets, such as
 
 def kill(node: Node, directory: Directory = None, json: Json = False) -> None:
     """End a node as a crash would (kill -9)."""
-    tell(directory, ActOnNode(node, "kill"), json=json)
+    tell(directory, words.Kill(node), json=json)
 
 
 def stop(node: Node, directory: Directory = None, json: Json = False) -> None:
     """Stop a node in good order."""
-    tell(directory, ActOnNode(node, "stop"), json=json)
+    tell(directory, words.Stop(node), json=json)
 
 
 def start(node: Node, directory: Directory = None, json: Json = False) -> None:
     """Start a node that was stopped, was killed or has died."""
-    tell(directory, ActOnNode(node, "start"), json=json)
+    tell(directory, words.Start(node), json=json)
 
 
 def cut(a: A, b: B, one_way: OneWay = False, directory: Directory = None, json: Json = False) -> None:
     """Let nothing pass between two nodes: what they say is held, and what they dial does not answer."""
-    tell(directory, ShapeLink(a, b, "cut", one_way=one_way), json=json)
+    tell(directory, words.Cut(a, b, one_way), json=json)
 
 
 def slow(
@@ -47,12 +48,13 @@ def slow(
     json: Json = False,
 ) -> None:
     """Make everything between two nodes take so long, in each direction. 0ms takes it back."""
-    tell(directory, ShapeLink(a, b, "slow", latency, jitter, one_way), json=json)
+    jitter_s = value(parse_latency, jitter) if jitter else 0.0
+    tell(directory, words.Slow(a, b, value(parse_latency, latency), jitter_s, one_way), json=json)
 
 
 def loss(a: A, b: B, share: Share, one_way: OneWay = False, directory: Directory = None, json: Json = False) -> None:
     """Lose this share of the packets between two nodes. 0% takes it back."""
-    tell(directory, ShapeLink(a, b, "loss", share, one_way=one_way), json=json)
+    tell(directory, words.Loss(a, b, value(parse_share, share), one_way), json=json)
 
 
 def heal(
@@ -62,4 +64,4 @@ def heal(
     json: Json = False,
 ) -> None:
     """Take back what cut, slow and loss have done, between two nodes or everywhere."""
-    tell(directory, Heal(a, b), json=json)
+    tell(directory, words.Heal(a, b), json=json)

@@ -16,7 +16,8 @@ from waypost.cli.outcome import print_json
 from waypost.cli.tables import console, table
 from waypost.cli.words import duration, size
 from waypost.daemon.ask import Node
-from waypost_lab.box.control import LabLink, LabNode, LabNow, ShowLab
+from waypost_lab.box.answers import LabLink, LabNode, LabNow
+from waypost_lab.box.control import ShowLab
 from waypost_lab.cli.asking import Directory, asked
 
 _EVERY_S = 1.0

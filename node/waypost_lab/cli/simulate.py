@@ -21,7 +21,7 @@ from waypost_lab.timeline import Recorder
 _EVENTS_SHOWN = 20
 
 
-class Faults(StrEnum):
+class Weather(StrEnum):
     NONE = "none"
     RAIN = "rain"
     STORM = "storm"
@@ -32,7 +32,7 @@ def simulate(
     users: Annotated[int, typer.Option(min=0, help="How many users in all; 0: five for each node.")] = 0,
     hours: Annotated[float, typer.Option(min=0.05, max=24 * 30, help="Virtual hours until the faults end.")] = 6.0,
     seed: Annotated[int, typer.Option(help="Decides everything: the same seed gives the same run.")] = 1,
-    faults: Annotated[Faults, typer.Option(help="How hard the weather is.")] = Faults.STORM,
+    faults: Annotated[Weather, typer.Option(help="How hard the weather is.")] = Weather.STORM,
     without: Annotated[
         list[str] | None, typer.Option(metavar="KIND", help="Leave out a kind of fault; again: more.")
     ] = None,

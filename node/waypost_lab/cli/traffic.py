@@ -14,8 +14,8 @@ from waypost.errors import Code, LocalError
 from waypost_lab.box.home import Home, load_users, using_users
 from waypost_lab.box.plan import PlannedTraffic, load
 from waypost_lab.box.traffic import account, crowd, whereabouts
-from waypost_lab.box.ways import parse_duration
-from waypost_lab.cli.asking import Directory, home_of
+from waypost_lab.cli.asking import Directory, home_of, value
+from waypost_lab.ways import parse_duration
 
 _CONNECT_S = 60.0
 
@@ -43,11 +43,8 @@ def traffic(
     if not home.runs:
         raise LocalError(Code.NO_LAB, str(home.path))
     planned = load(home.plan).traffic
-    try:
-        seconds = parse_duration(span) if span else planned.seconds
-        settle_s = parse_duration(settle)
-    except ValueError as error:
-        raise LocalError(Code.BAD_REQUEST, " ".join(str(error).split("|"))) from None
+    seconds = value(parse_duration, span) if span else planned.seconds
+    settle_s = value(parse_duration, settle)
     if rate is not None and not 0 < rate <= 100_000:
         raise LocalError(Code.BAD_REQUEST, f"rate {rate:g}: write a number above 0, up to 100000")
     wanted = PlannedTraffic(rate or planned.rate, seconds)
@@ -72,13 +69,13 @@ async def _run(home: Home, wanted: Any, settle_s: float, seed: int, quiet: bool)
             with trio.move_on_after(wanted.seconds):
                 await people.write(wanted.rate)
             await people.settled(settle_s)
-            waits = await trio.to_thread.run_sync(whereabouts, home, people.tally)
+            waits = await trio.to_thread.run_sync(whereabouts, home, people.book)
     return {
         "seed": seed,
         "rate": wanted.rate,
         "seconds": wanted.seconds,
         "users": online,
-        **account(people.tally, waits),
+        **account(people.book, waits),
     }
 
 

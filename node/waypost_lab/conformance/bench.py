@@ -21,10 +21,10 @@ from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, Record
 from waypost.protocol.frames.codec import pack
 from waypost.protocol.frames.messages import Hello, Role
 from waypost_lab.conformance.check import Failed, Need, fail
-from waypost_lab.conformance.ground import Ground
+from waypost_lab.conformance.meeting import Ground
 from waypost_lab.conformance.peer import Identity, Party
-from waypost_lab.conformance.people import Guests, Person, fresh_key, join, open_to_all
-from waypost_lab.conformance.witness import Witness
+from waypost_lab.conformance.residents import Guests, Resident, fresh_key, join, open_to_all
+from waypost_lab.conformance.sender_watch import Witness
 
 _CLOSE_S = 5.0
 ARRIVAL_S = 30.0  #: for the node to dial where it was told to
@@ -39,7 +39,7 @@ class Site:
     ground: Ground
     needs_met: frozenset[Need]
     witness: Witness = field(default_factory=Witness)
-    people: tuple[Person, Person] | None = None
+    people: tuple[Resident, Resident] | None = None
     joined: JoinReply | None = None  #: the node's answer to alice
     guests: Guests | None = None
     node: Hello | None = None
@@ -59,7 +59,7 @@ class Site:
                     await open_to_all(await bench.device(person.as_device))
 
     @staticmethod
-    async def _join(bench: Bench, invite: Any) -> tuple[Person, JoinReply]:
+    async def _join(bench: Bench, invite: Any) -> tuple[Resident, JoinReply]:
         key = fresh_key()
         link = await bench.party(Identity(Role.DEVICE, invite.address, key))
         await link.greet()
@@ -135,6 +135,12 @@ class Bench:
         await party.lives()
         return party
 
+    async def turned_away(self, own: Identity, code: Code) -> None:
+        """Whoever greets the node like that must be left with that code."""
+        party = await self.party(own)
+        await party.greet()
+        await party.end(code)
+
     async def device(self, own: Identity, *, takes: bool = True) -> Party:
         """A link as a device that has been let in."""
         return await self.peer(own, takes=takes)
@@ -149,14 +155,14 @@ class Bench:
             self.site.people_lock.release()
 
     @asynccontextmanager
-    async def persons(self) -> AsyncIterator[tuple[Person, Person]]:
+    async def persons(self) -> AsyncIterator[tuple[Resident, Resident]]:
         """The same users, none of them connected yet."""
         try:
             yield await self._have_people()
         finally:
             self.site.people_lock.release()
 
-    async def _have_people(self) -> tuple[Person, Person]:
+    async def _have_people(self) -> tuple[Resident, Resident]:
         if self.site.people is None:
             raise ValueError("a check that needs users must say so")
         before = trio.current_time()
@@ -204,6 +210,10 @@ class Bench:
                 fail(f"an envelope that should have been taken is refused: {describe(refused[0])}")
             await trio.sleep(_RETRY_S)
         return fail("an envelope that should have been taken is refused for now, again and again")
+
+    async def mail(self, link: Party, *recipients: str, **fields: Any) -> bytes:
+        """Send an envelope of that device's user; its id."""
+        return await self.send(link, self.envelope(link.own.name, *recipients, **fields))
 
     # ── links that the node dials ───────────────────────────────────────────────────────────────────────────────────
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, NoReturn
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from waypost_lab.conformance.bench import Bench
+    from waypost_lab.conformance.peer import Party
+    from waypost_lab.conformance.residents import Resident
 
 QUICK_S = 20.0  #: a check that may take no longer belongs to the quick ones
 
@@ -23,7 +26,7 @@ class Need(Enum):
     RESTART = "a command that kills the node and starts it again (--restart)"
 
 
-class Stage(Enum):
+class Phase(Enum):
     """When a check runs."""
 
     TOGETHER = "together"  #: with all others
@@ -46,6 +49,8 @@ class Skipped(Exception):
 
 
 Run = Callable[["Bench"], Awaitable[None]]
+WithPeople = Callable[["Bench", "Party", "Party"], Awaitable[None]]
+WithPersons = Callable[["Bench", "Resident", "Resident"], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Check:
     run: Run
     needs: frozenset[Need] = frozenset()
     takes_s: float = 15.0
-    stage: Stage = Stage.TOGETHER
+    stage: Phase = Phase.TOGETHER
 
     @property
     def name(self) -> str:
@@ -66,7 +71,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Result:
+class Ruling:
     check: Check
     verdict: Verdict
     reason: str = ""
@@ -80,18 +85,33 @@ class Area:
         self.checks: list[Check] = []
 
     def check(
-        self,
-        *clauses: str,
-        expects: str,
-        needs: tuple[Need, ...] = (),
-        takes_s: float = 15.0,
-        stage: Stage = Stage.TOGETHER,
+        self, clauses: str, expects: str, *needs: Need, takes_s: float = 15.0, stage: Phase = Phase.TOGETHER
     ) -> Callable[[Run], Run]:
-        """Registers a function as the check of these clauses."""
+        """Registers a function as the check of these clauses, which stand with a space between two."""
 
         def register(run: Run) -> Run:
-            self.checks.append(Check(clauses, expects, run, frozenset(needs), takes_s, stage))
+            self.checks.append(Check(tuple(clauses.split()), expects, run, frozenset(needs), takes_s, stage))
             return run
+
+        return register
+
+    def people(self, clauses: str, expects: str, *needs: Need, **more: Any) -> Callable[[WithPeople], WithPeople]:
+        """The same for one that is given alice's and bob's devices, connected."""
+        return self._with("people", clauses, expects, *needs, **more)
+
+    def persons(self, clauses: str, expects: str, *needs: Need, **more: Any) -> Callable[[WithPersons], WithPersons]:
+        """The same for one that is given the users, none of them connected yet."""
+        return self._with("persons", clauses, expects, *needs, **more)
+
+    def _with(self, whom: str, clauses: str, expects: str, *needs: Need, **more: Any) -> Callable[[Any], Any]:
+        def register(judge: Any) -> Any:
+            @wraps(judge)
+            async def run(bench: Bench) -> None:
+                async with getattr(bench, whom)() as (alice, bob):
+                    await judge(bench, alice, bob)
+
+            self.check(clauses, expects, Need.PEOPLE, *needs, **more)(run)
+            return judge
 
         return register
 

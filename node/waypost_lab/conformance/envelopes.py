@@ -7,11 +7,12 @@ from typing import Final
 
 import trio
 
+from waypost.clock import MINUTE_MS
 from waypost.crypto.keys import Purpose, envelope_id
 from waypost.errors import Code
 from waypost.limits import BODY_MAX_BYTES, ENVELOPE_MAX_BYTES, EXPIRY_MAX_S, RECIPIENTS_MAX
 from waypost.protocol.custody.envelope import Envelope
-from waypost.protocol.custody.messages import Delivered, Offer, Receipt, ReceiptPayload
+from waypost.protocol.custody.transfer import Offer, Receipt, ReceiptPayload
 from waypost.protocol.directory.asks import AskReach, Join, Records, RecordsReply
 from waypost.protocol.directory.bundle import DeviceList
 from waypost.protocol.directory.record import NodeRecord
@@ -19,14 +20,13 @@ from waypost.protocol.frames.codec import pack, read
 from waypost.protocol.frames.messages import Proof, Signal
 from waypost.protocol.frames.signed import Signed
 from waypost_lab.conformance.bench import Bench, refused_with
-from waypost_lab.conformance.check import Area, Need, require
-from waypost_lab.conformance.odd import STRANGE, array, longest, stretched
-from waypost_lab.conformance.peer import Party
+from waypost_lab.conformance.check import Area, require
+from waypost_lab.conformance.encoding import STRANGE, array, longest, stretched
+from waypost_lab.conformance.peer import PAUSE_S, Party
+from waypost_lab.conformance.residents import Resident
 
 AREA = Area()
 
-PAUSE_S: Final = 1.0  #: long enough to see that nothing comes
-MINUTE_MS: Final = 60_000
 #: The order of Ed25519's group (RFC 8032 §5.1); a signature's S must be below it.
 ORDER: Final = 2**252 + 27742317777372353535851937790883648493
 #: The neutral point: a key of order 1, for which R = key, S = 0 is a "signature" of everything.
@@ -40,59 +40,32 @@ def unreduced(signature: bytes) -> bytes:
     return signature[:32] + s.to_bytes(32, "little")
 
 
-async def arrives(link: Party, id_: bytes, within_s: float = 10.0) -> bytes:
-    """The bytes of an envelope that the node offers on this link."""
-    offer = await link.expect(
-        Offer,
-        lambda each: any(envelope_id(envelope) == id_ for envelope in each.envelopes),
-        within_s,
-        "an envelope that was taken was not handed on",
-    )
-    return next(envelope for envelope in offer.envelopes if envelope_id(envelope) == id_)
+@AREA.people("WIRE-16 CUST-16", "a user part in another spelling is nobody: not-found (300)")
+async def other_spellings(bench: Bench, _alice: Party, bob: Party) -> None:
+    peer = await bench.peer()
+    user = bob.own.name.rpartition("@")[0]
+    shouted, spaced = f"{user.upper()}@{bench.node.name}", f" {user}@{bench.node.name}"
+    right = bob.own.name
+    sender = f"eve@{peer.own.name}"
+    refused = await peer.offer(*(bench.envelope(sender, each) for each in (shouted, spaced, right)))
+    refused_with(refused, Code.NOT_FOUND, Code.NOT_FOUND, None)
 
 
-def offered(link: Party, id_: bytes) -> int:
-    """How often the node has offered it on this link."""
-    return sum(envelope_id(each) == id_ for offer in link.all(Offer) for each in offer.envelopes)
-
-
-@AREA.check(
-    "WIRE-16", "CUST-16", expects="a user part in another spelling is nobody: not-found (300)", needs=(Need.PEOPLE,)
-)
-async def other_spellings(bench: Bench) -> None:
-    async with bench.people() as (_, bob):
-        peer = await bench.peer()
-        user = bob.own.name.rpartition("@")[0]
-        shouted, spaced = f"{user.upper()}@{bench.node.name}", f" {user}@{bench.node.name}"
-        right = bob.own.name
-        sender = f"eve@{peer.own.name}"
-        refused = await peer.offer(*(bench.envelope(sender, each) for each in (shouted, spaced, right)))
-        refused_with(refused, Code.NOT_FOUND, Code.NOT_FOUND, None)
-
-
-@AREA.check("WIRE-16", expects="so is a provider in another spelling: not-ours (303)")
+@AREA.check("WIRE-16", "so is a provider in another spelling: not-ours (303)")
 async def other_spelling_of_the_provider(bench: Bench) -> None:
     peer = await bench.peer()
     refused = await peer.offer(bench.envelope(f"eve@{peer.own.name}", f"bob@{bench.node.name.upper()}"))
     refused_with(refused, Code.NOT_OURS)
 
 
-@AREA.check(
-    "WIRE-17", expects="receipts and outcomes name an envelope by the BLAKE2b-128 of its bytes", needs=(Need.PEOPLE,)
-)
-async def ids(bench: Bench) -> None:
-    async with bench.people() as (alice, bob):
-        envelope = bench.envelope(alice.own.name, bob.own.name)
-        await bench.send(alice, envelope)
-        await arrives(bob, envelope_id(envelope))
-        await alice.expect(
-            Delivered,
-            lambda each: any(outcome.ids.find(envelope_id(envelope)) >= 0 for outcome in each.outcomes),
-            what="no outcome that names the envelope's id",
-        )
+@AREA.people("WIRE-17", "receipts and outcomes name an envelope by the BLAKE2b-128 of its bytes")
+async def ids(bench: Bench, alice: Party, bob: Party) -> None:
+    id_ = await bench.mail(alice, bob.own.name)
+    await bob.arrives(id_)
+    await alice.told(id_)
 
 
-@AREA.check("WIRE-19", "LINK-32", expects="a record in an odd encoding is checked as it came, and passed on as it came")
+@AREA.check("WIRE-19 LINK-32", "a record in an odd encoding is checked as it came, and passed on as it came")
 async def signatures_are_over_bytes(bench: Bench) -> None:
     own = bench.stranger()
     payload = stretched(read(read(bench.record(own), Signed).payload, NodeRecord), *STRANGE)
@@ -102,9 +75,7 @@ async def signatures_are_over_bytes(bench: Bench) -> None:
     require(record in known, "the node does not pass on the record's very bytes")
 
 
-@AREA.check(
-    "WIRE-20", "LINK-9", expects="a Proof under a key of low order, whose signature fits everything, is refused"
-)
+@AREA.check("WIRE-20 LINK-9", "a Proof under a key of low order, whose signature fits everything, is refused")
 async def low_order_key(bench: Bench) -> None:
     party = await bench.party()
     await party.say_hello(party.hello(key=NEUTRAL))
@@ -112,7 +83,7 @@ async def low_order_key(bench: Bench) -> None:
     await party.end(Code.BAD_PROOF)
 
 
-@AREA.check("WIRE-20", "LINK-9", expects="a Proof whose S is not reduced is refused with bad-proof (106)")
+@AREA.check("WIRE-20 LINK-9", "a Proof whose S is not reduced is refused with bad-proof (106)")
 async def unreduced_proof(bench: Bench) -> None:
     party = await bench.party()
     await party.say_hello()
@@ -120,7 +91,7 @@ async def unreduced_proof(bench: Bench) -> None:
     await party.end(Code.BAD_PROOF)
 
 
-@AREA.check("WIRE-20", expects="a Receipt whose S is not reduced ends the link with bad-signature (105)")
+@AREA.check("WIRE-20", "a Receipt whose S is not reduced ends the link with bad-signature (105)")
 async def unreduced_receipt(bench: Bench) -> None:
     peer = await bench.peer()
     payload = pack(ReceiptPayload(1, bench.wall_ms(), bytes(32)))
@@ -128,27 +99,19 @@ async def unreduced_receipt(bench: Bench) -> None:
     await peer.end(Code.BAD_SIGNATURE)
 
 
-@AREA.check(
-    "WIRE-20", "DIR-4", expects="a device list under an identity key of low order is refused", needs=(Need.PEOPLE,)
-)
-async def low_order_identity(bench: Bench) -> None:
-    async with bench.persons() as (alice, _):
-        link = await bench.device(alice.as_device)
-        payload = pack(DeviceList(1, alice.address, NEUTRAL, 9, (alice.key.public,)))
-        await link.answered(Join(alice.token, pack(Signed(payload, FORGED))), Code.BAD_REQUEST)
+@AREA.persons("WIRE-20 DIR-4", "a device list under an identity key of low order is refused")
+async def low_order_identity(bench: Bench, alice: Resident, _bob: Resident) -> None:
+    link = await bench.device(alice.as_device)
+    payload = pack(DeviceList(1, alice.address, NEUTRAL, 9, (alice.key.public,)))
+    await link.answered(Join(alice.token, pack(Signed(payload, FORGED))), Code.BAD_REQUEST)
 
 
-@AREA.check(
-    "WIRE-22",
-    expects="an envelope in an odd encoding and with unknown fields is handed on byte for byte",
-    needs=(Need.PEOPLE,),
-)
-async def passed_on_as_it_came(bench: Bench) -> None:
-    async with bench.people() as (alice, bob):
-        plain = read(bench.envelope(alice.own.name, bob.own.name), Envelope)
-        envelope = stretched(plain, *STRANGE)
-        await bench.send(alice, envelope)
-        require(await arrives(bob, envelope_id(envelope)) == envelope, "other bytes arrive")
+@AREA.people("WIRE-22", "an envelope in an odd encoding and with unknown fields is handed on byte for byte")
+async def passed_on_as_it_came(bench: Bench, alice: Party, bob: Party) -> None:
+    plain = read(bench.envelope(alice.own.name, bob.own.name), Envelope)
+    envelope = stretched(plain, *STRANGE)
+    await bench.send(alice, envelope)
+    require(await bob.arrives(envelope_id(envelope)) == envelope, "other bytes arrive")
 
 
 def _malformed(bench: Bench, sender: str, to: str) -> tuple[bytes, ...]:
@@ -171,62 +134,53 @@ def _malformed(bench: Bench, sender: str, to: str) -> tuple[bytes, ...]:
     )
 
 
-@AREA.check(
-    "WIRE-23",
-    "CUST-15",
-    expects="each malformed envelope of a batch is refused with malformed-envelope (302), and the good one is taken",
-    needs=(Need.PEOPLE,),
+@AREA.people(
+    "WIRE-23 CUST-15",
+    "each malformed envelope of a batch is refused with malformed-envelope (302), and the good one is taken",
 )
-async def malformed(bench: Bench) -> None:
-    async with bench.people() as (_, bob):
-        peer = await bench.peer()
-        sender = f"eve@{peer.own.name}"
-        bad = _malformed(bench, sender, bob.own.name)
-        good = bench.envelope(sender, bob.own.name)
-        refused = await peer.offer(*bad[:6], good, *bad[6:])
-        codes = [Code.MALFORMED_ENVELOPE] * len(bad)
-        refused_with(refused, *codes[:6], None, *codes[6:])
-        await arrives(bob, envelope_id(good))
+async def malformed(bench: Bench, _alice: Party, bob: Party) -> None:
+    peer = await bench.peer()
+    sender = f"eve@{peer.own.name}"
+    bad = _malformed(bench, sender, bob.own.name)
+    good = bench.envelope(sender, bob.own.name)
+    refused = await peer.offer(*bad[:6], good, *bad[6:])
+    codes = [Code.MALFORMED_ENVELOPE] * len(bad)
+    refused_with(refused, *codes[:6], None, *codes[6:])
+    await bob.arrives(envelope_id(good))
 
 
-@AREA.check("WIRE-23", expects="an envelope of more than 73,728 bytes ends the link with bad-frame (100)")
+@AREA.check("WIRE-23", "an envelope of more than 73,728 bytes ends the link with bad-frame (100)")
 async def oversized(bench: Bench) -> None:
     peer = await bench.peer()
     await peer.say(Offer(1, (bytes(ENVELOPE_MAX_BYTES + 1),)))
     await peer.end(Code.BAD_FRAME)
 
 
-@AREA.check(
-    "WIRE-24",
-    expects="from-future (308) beyond 5 minutes ahead, expired (301) once the time is up; what lies between is taken",
-    needs=(Need.PEOPLE,),
+@AREA.people(
+    "WIRE-24", "from-future (308) beyond 5 minutes ahead, expired (301) once the time is up; what lies between is taken"
 )
-async def times(bench: Bench) -> None:
-    async with bench.people() as (_, bob):
-        peer = await bench.peer()
-        now_ms, sender = bench.wall_ms(), f"eve@{peer.own.name}"
+async def times(bench: Bench, _alice: Party, bob: Party) -> None:
+    peer = await bench.peer()
+    now_ms, sender = bench.wall_ms(), f"eve@{peer.own.name}"
 
-        def made(created_ms: int, expires_s: int = 3_600) -> bytes:
-            return bench.envelope(sender, bob.own.name, created_ms=created_ms, expires_s=expires_s)
+    def made(created_ms: int, expires_s: int = 3_600) -> bytes:
+        return bench.envelope(sender, bob.own.name, created_ms=created_ms, expires_s=expires_s)
 
-        refused = await peer.offer(
-            made(now_ms + 7 * MINUTE_MS),
-            made(now_ms + 4 * MINUTE_MS),
-            made(now_ms - 2 * MINUTE_MS, 60),
-            made(now_ms - 2 * MINUTE_MS, 600),
-            made(0, EXPIRY_MAX_S),
-        )
-        refused_with(refused, Code.FROM_FUTURE, None, Code.EXPIRED, None, Code.EXPIRED)
+    refused = await peer.offer(
+        made(now_ms + 7 * MINUTE_MS),
+        made(now_ms + 4 * MINUTE_MS),
+        made(now_ms - 2 * MINUTE_MS, 60),
+        made(now_ms - 2 * MINUTE_MS, 600),
+        made(0, EXPIRY_MAX_S),
+    )
+    refused_with(refused, Code.FROM_FUTURE, None, Code.EXPIRED, None, Code.EXPIRED)
 
 
-@AREA.check("WIRE-26", expects="any suite and any body within the bounds is taken", needs=(Need.PEOPLE,))
-async def any_body(bench: Bench) -> None:
-    async with bench.people() as (alice, bob):
-        bodies = [("seal.1", b""), ("\N{SNOWMAN}" * 32, b"\xc1" * 9), ("no suite", secrets.token_bytes(BODY_MAX_BYTES))]
-        made = [bench.envelope(alice.own.name, bob.own.name, suite=suite, body=body) for suite, body in bodies]
-        for envelope in made:
-            await bench.send(alice, envelope)
-            await arrives(bob, envelope_id(envelope))
+@AREA.people("WIRE-26", "any suite and any body within the bounds is taken")
+async def any_body(bench: Bench, alice: Party, bob: Party) -> None:
+    bodies = [("seal.1", b""), ("\N{SNOWMAN}" * 32, b"\xc1" * 9), ("no suite", secrets.token_bytes(BODY_MAX_BYTES))]
+    for suite, body in bodies:
+        await bob.arrives(await bench.mail(alice, bob.own.name, suite=suite, body=body))
 
 
 # ── signals ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -240,54 +194,42 @@ def _heard(link: Party) -> list[bytes]:
     return [signal.body for signal in link.all(Signal)]
 
 
-@AREA.check(
-    "WIRE-31",
-    expects="a Signal is passed on if its sender is that of the link, and dropped without a word if not",
-    needs=(Need.PEOPLE,),
-)
-async def signals(bench: Bench) -> None:
-    async with bench.people() as (alice, bob):
-        peer = await bench.peer()
-        to, theirs = bob.own.name, f"eve@{peer.own.name}"
-        await alice.say(Signal(to, f"eve@{bench.node.name}", "x", b"forged by a device"))
-        await peer.say(Signal(to, alice.own.name, "x", b"forged by a peer"))
-        await alice.say(Signal(to, alice.own.name, "x", b"of a device"))
-        await peer.say(Signal(to, theirs, "x", b"of a peer"))
-        await peer.say(Signal(f"nobody@{bench.node.name}", theirs, "x", b"to nobody"))
-        await _signalled(bob, b"of a device")
-        await _signalled(bob, b"of a peer")
+@AREA.people("WIRE-31", "a Signal is passed on if its sender is that of the link, and dropped without a word if not")
+async def signals(bench: Bench, alice: Party, bob: Party) -> None:
+    peer = await bench.peer()
+    to, theirs = bob.own.name, f"eve@{peer.own.name}"
+    await alice.say(Signal(to, f"eve@{bench.node.name}", "x", b"forged by a device"))
+    await peer.say(Signal(to, alice.own.name, "x", b"forged by a peer"))
+    await alice.say(Signal(to, alice.own.name, "x", b"of a device"))
+    await peer.say(Signal(to, theirs, "x", b"of a peer"))
+    await peer.say(Signal(f"nobody@{bench.node.name}", theirs, "x", b"to nobody"))
+    await _signalled(bob, b"of a device")
+    await _signalled(bob, b"of a peer")
+    await peer.lives()
+    await alice.lives()
+    require(not [body for body in _heard(bob) if body.startswith(b"forged")], "a forged Signal was passed on")
+
+
+@AREA.people("WIRE-31 DIR-26", "a Signal for a user who may not be written to is dropped")
+async def unwelcome_signals(bench: Bench, _alice: Party, bob: Party) -> None:
+    peer = await bench.peer()
+    await bob.answered(AskReach("none"))
+    try:
+        await peer.say(Signal(bob.own.name, f"eve@{peer.own.name}", "x", b"unwelcome"))
         await peer.lives()
-        await alice.lives()
-        require(not [body for body in _heard(bob) if body.startswith(b"forged")], "a forged Signal was passed on")
-
-
-@AREA.check(
-    "WIRE-31",
-    "DIR-26",
-    expects="a Signal for a user who may not be written to is dropped",
-    needs=(Need.PEOPLE,),
-)
-async def unwelcome_signals(bench: Bench) -> None:
-    async with bench.people() as (_, bob):
-        peer = await bench.peer()
-        await bob.answered(AskReach("none"))
-        try:
-            await peer.say(Signal(bob.own.name, f"eve@{peer.own.name}", "x", b"unwelcome"))
-            await peer.lives()
-            await trio.sleep(PAUSE_S)
-        finally:
-            with trio.CancelScope(shield=True):
-                await bob.answered(AskReach("all"))
-        require(not _heard(bob), "it was passed on")
-
-
-@AREA.check("WIRE-31", expects="a Signal for a device that is not there is not kept", needs=(Need.PEOPLE,))
-async def signals_are_not_kept(bench: Bench) -> None:
-    async with bench.persons() as (alice, bob):
-        one = await bench.device(alice.as_device)
-        await one.say(Signal(bob.address, alice.address, "x", b"too early"))
-        await one.lives()
-        other = await bench.device(bob.as_device)
-        await other.lives()
         await trio.sleep(PAUSE_S)
-        require(not _heard(other), "a Signal was kept until the device came")
+    finally:
+        with trio.CancelScope(shield=True):
+            await bob.answered(AskReach("all"))
+    require(not _heard(bob), "it was passed on")
+
+
+@AREA.persons("WIRE-31", "a Signal for a device that is not there is not kept")
+async def signals_are_not_kept(bench: Bench, alice: Resident, bob: Resident) -> None:
+    one = await bench.device(alice.as_device)
+    await one.say(Signal(bob.address, alice.address, "x", b"too early"))
+    await one.lives()
+    other = await bench.device(bob.as_device)
+    await other.lives()
+    await trio.sleep(PAUSE_S)
+    require(not _heard(other), "a Signal was kept until the device came")

@@ -16,15 +16,13 @@ from waypost.limits import (
     SILENT_AFTER_S,
 )
 from waypost.links.errors import LinkBroken
-from waypost.protocol.custody.messages import Offer
+from waypost.protocol.custody.transfer import Offer
 from waypost.protocol.directory.asks import Track
-from waypost.protocol.frames.codec import encode
-from waypost.protocol.frames.messages import Goodbye, Notice, Ping, Pong, Role
+from waypost.protocol.frames.messages import Goodbye, Notice, Ping, Pong, Role, encode
 from waypost_lab.conformance.bench import Bench, Door
-from waypost_lab.conformance.check import Area, Failed, Need, Stage, fail, require
-from waypost_lab.conformance.envelopes import arrives
+from waypost_lab.conformance.check import Area, Failed, Need, Phase, fail, require
 from waypost_lab.conformance.peer import Identity, Party, frame
-from waypost_lab.conformance.people import fresh_key
+from waypost_lab.conformance.residents import Resident, fresh_key
 
 AREA = Area()
 
@@ -33,7 +31,7 @@ _FLOOD_BYTES: Final = 24 * MIB
 _STALLED_S: Final = 5.0
 
 
-@AREA.check("LINK-13", expects="a Ping is answered by a Pong with its nonce, each of them")
+@AREA.check("LINK-13", "a Ping is answered by a Pong with its nonce, each of them")
 async def pings(bench: Bench) -> None:
     peer = await bench.peer()
     nonces = [0, 2**32 - 1, 77, 77]
@@ -42,17 +40,13 @@ async def pings(bench: Bench) -> None:
     require([pong.nonce for pong in peer.all(Pong)][1:] == nonces, f"nonces {peer.all(Pong)[1:]}")
 
 
-@AREA.check(
-    "LINK-13", expects=f"a node that has heard nothing for {PING_AFTER_S:.0f} s sends a Ping (SHOULD)", takes_s=40
-)
+@AREA.check("LINK-13", f"a node that has heard nothing for {PING_AFTER_S:.0f} s sends a Ping (SHOULD)", takes_s=40)
 async def pings_by_itself(bench: Bench) -> None:
     peer = await bench.peer()
     await peer.expect(Ping, within_s=PING_AFTER_S + 10)
 
 
-@AREA.check(
-    "LINK-14", expects=f"a peer that says nothing for {SILENT_AFTER_S:.0f} s is left with silent (111)", takes_s=80
-)
+@AREA.check("LINK-14", f"a peer that says nothing for {SILENT_AFTER_S:.0f} s is left with silent (111)", takes_s=80)
 async def silence(bench: Bench) -> None:
     peer = await bench.peer()
     peer.manners.pongs = False
@@ -61,7 +55,7 @@ async def silence(bench: Bench) -> None:
     require(trio.current_time() - began > SILENT_AFTER_S - 5, "it was left too early")
 
 
-@AREA.check("LINK-14", expects="any bytes count as heard, also a part of a frame", takes_s=120)
+@AREA.check("LINK-14", "any bytes count as heard, also a part of a frame", takes_s=120)
 async def a_slow_talker(bench: Bench) -> None:
     peer = await bench.peer()
     peer.manners.pongs = False
@@ -74,7 +68,7 @@ async def a_slow_talker(bench: Bench) -> None:
     await peer.expect(Pong, lambda pong: pong.nonce == 5)
 
 
-@AREA.check("LINK-15", expects="after a fault comes Goodbye, nothing after it, and an orderly end")
+@AREA.check("LINK-15", "after a fault comes Goodbye, nothing after it, and an orderly end")
 async def last_words(bench: Bench) -> None:
     peer = await bench.peer()
     await peer.say(frame(b"\x91\x63") + encode(Ping(1)) * 20)
@@ -85,7 +79,7 @@ async def last_words(bench: Bench) -> None:
     require(ended is not None and ended.orderly, "the end was not an orderly one (close_notify)")
 
 
-@AREA.check("LINK-5", "LINK-15", expects="what arrives together with Goodbye, or before the stream ends, counts")
+@AREA.check("LINK-5 LINK-15", "what arrives together with Goodbye, or before the stream ends, counts")
 async def said_in_one_breath(bench: Bench) -> None:
     party = await bench.party()
     await party.say_hello()
@@ -93,40 +87,30 @@ async def said_in_one_breath(bench: Bench) -> None:
     await party.expect(Pong, lambda pong: pong.nonce == 9)
 
 
-@AREA.check(
-    "LINK-16",
-    "CUST-9",
-    expects="a peer that says Goodbye, whatever the code, is offered next time what it has not acknowledged",
-    needs=(Need.PEOPLE,),
+@AREA.people(
+    "LINK-16 CUST-9",
+    "a peer that says Goodbye, whatever the code, is offered next time what it has not acknowledged",
     takes_s=20,
 )
-async def keeps_after_goodbye(bench: Bench) -> None:
-    async with bench.people() as (alice, _):
-        own = bench.stranger()
-        peer = await bench.peer(own, takes=False)
-        id_ = await bench.send(alice, bench.envelope(alice.own.name, f"eve@{own.name}"))
-        for code in (Code.NOT_ADMITTED, Code.BLOCKED, Code.BAD_FRAME):
-            await arrives(peer, id_)
-            await peer.say(Goodbye(code.number))
-            await peer.until(lambda peer=peer: peer.ended is not None, "it does not hang up")  # type: ignore[misc]
-            peer = await bench.peer(own, takes=False)
-        await arrives(peer, id_)
+async def keeps_after_goodbye(bench: Bench, alice: Party, _bob: Party) -> None:
+    peer = await bench.peer(takes=False)
+    id_ = await bench.mail(alice, f"eve@{peer.own.name}")
+    for code in (Code.NOT_ADMITTED, Code.BLOCKED, Code.BAD_FRAME):
+        await peer.arrives(id_)
+        await peer.say(Goodbye(code.number))
+        await peer.until(lambda peer=peer: peer.ended is not None, "it does not hang up")  # type: ignore[misc]
+        peer = await bench.peer(peer.own, takes=False)
+    await peer.arrives(id_)
 
 
-@AREA.check(
-    "LINK-17",
-    expects="a peer that asks and never reads is not listened to for ever",
-    takes_s=90,
-    stage=Stage.ALONE,
-)
+@AREA.check("LINK-17", "a peer that asks and never reads is not listened to for ever", takes_s=90, stage=Phase.ALONE)
 async def never_reads(bench: Bench) -> None:
-    own = bench.stranger()
-    greeted = await bench.peer(own)
+    greeted = await bench.peer()
     await greeted.close()
     # No party: nothing of what comes is read from here on.
     stream = await bench.ground.dial()
     bench.keep(stream)
-    deaf = Party(stream, own, bench.site.witness, bench.wall_ms)
+    deaf = Party(stream, greeted.own, bench.site.witness, bench.wall_ms)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(deaf.run)
         await deaf.greet()
@@ -150,11 +134,10 @@ async def never_reads(bench: Bench) -> None:
 # ── one link for each pair ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-@AREA.check("LINK-18", expects="a newer link from the same side replaces the older: duplicate-link (151)")
+@AREA.check("LINK-18", "a newer link from the same side replaces the older: duplicate-link (151)")
 async def newer_link(bench: Bench) -> None:
-    own = bench.stranger()
-    older = await bench.peer(own)
-    newer = await bench.peer(own)
+    older = await bench.peer()
+    newer = await bench.peer(older.own)
     await older.end(Code.DUPLICATE_LINK)
     await newer.lives()
 
@@ -181,26 +164,24 @@ async def _dialled(door: Door, alice: Party) -> Party:
 
 @AREA.check(
     "LINK-18",
-    expects="of two links dialled from both ends the one is kept that the lower key dialled: ours here",
-    needs=(Need.PEOPLE, Need.LISTEN),
+    "of two links dialled from both ends the one is kept that the lower key dialled: ours here",
+    Need.PEOPLE,
+    Need.LISTEN,
 )
 async def crossed_ours(bench: Bench) -> None:
     await _crossed(bench, lower=True)
 
 
-@AREA.check("LINK-18", expects="and the node's own where its key is the lower one", needs=(Need.PEOPLE, Need.LISTEN))
+@AREA.check("LINK-18", "and the node's own where its key is the lower one", Need.PEOPLE, Need.LISTEN)
 async def crossed_theirs(bench: Bench) -> None:
     await _crossed(bench, lower=False)
 
 
-@AREA.check(
-    "LINK-19", expects="a device that connects again replaces its older link: replaced (158)", needs=(Need.PEOPLE,)
-)
-async def replaced(bench: Bench) -> None:
-    async with bench.people() as (alice, _):
-        again = await bench.device(alice.own)
-        await alice.end(Code.REPLACED)
-        await again.lives()
+@AREA.people("LINK-19", "a device that connects again replaces its older link: replaced (158)")
+async def replaced(bench: Bench, alice: Party, _bob: Party) -> None:
+    again = await bench.device(alice.own)
+    await alice.end(Code.REPLACED)
+    await again.lives()
 
 
 # ── devices ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -223,19 +204,18 @@ async def _not_let_in(bench: Bench, own: Identity) -> None:
         await link.end(Code.UNKNOWN_DEVICE)
 
 
-@AREA.check("LINK-20", expects="a device that no account lists may ask Join and nothing else: unknown-device (156)")
+@AREA.check("LINK-20", "a device that no account lists may ask Join and nothing else: unknown-device (156)")
 async def unknown_device(bench: Bench) -> None:
     await _not_let_in(bench, Identity(Role.DEVICE, f"eve@{bench.node.name}", fresh_key()))
 
 
-@AREA.check("LINK-20", expects="nor one that is listed, under another account's address", needs=(Need.PEOPLE,))
-async def device_of_another(bench: Bench) -> None:
-    async with bench.persons() as (alice, bob):
-        await _not_let_in(bench, Identity(Role.DEVICE, bob.address, alice.key))
-        await _not_let_in(bench, Identity(Role.DEVICE, f"{alice.user}@elsewhere.example", alice.key))
+@AREA.persons("LINK-20", "nor one that is listed, under another account's address")
+async def device_of_another(bench: Bench, alice: Resident, bob: Resident) -> None:
+    await _not_let_in(bench, Identity(Role.DEVICE, bob.address, alice.key))
+    await _not_let_in(bench, Identity(Role.DEVICE, f"{alice.user}@elsewhere.example", alice.key))
 
 
-@AREA.check("LINK-20", expects=f"it may stay for {QUERY_TIMEOUT_S:.0f} s, and no longer", takes_s=30)
+@AREA.check("LINK-20", f"it may stay for {QUERY_TIMEOUT_S:.0f} s, and no longer", takes_s=30)
 async def unknown_device_stays(bench: Bench) -> None:
     link = await bench.party(Identity(Role.DEVICE, f"eve@{bench.node.name}", fresh_key()))
     await link.greet()

@@ -11,7 +11,6 @@ import trio
 from waypost.crypto.keys import Purpose
 from waypost.errors import Code, PeerFault
 from waypost.limits import RECORD_LIFETIME_MS, RECORDS_PER_MESSAGE_MAX
-from waypost.protocol.custody.messages import Delivered
 from waypost.protocol.directory.asks import Claim, Records, RecordsReply
 from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, RecordState, open_record, succession_payload
 from waypost.protocol.frames.codec import read
@@ -19,7 +18,7 @@ from waypost.protocol.frames.messages import Notice, NoticeKind
 from waypost_lab.conformance.bench import Bench, refused_with
 from waypost_lab.conformance.check import Area, Need, fail, require
 from waypost_lab.conformance.peer import Identity, Party
-from waypost_lab.conformance.people import fresh_key
+from waypost_lab.conformance.residents import fresh_key
 
 AREA = Area()
 
@@ -43,9 +42,7 @@ def of(bench: Bench, records: tuple[bytes, ...], name: str) -> list[NodeRecord]:
     return [record for data in records if (record := opened(bench, data)).name == name]
 
 
-@AREA.check(
-    "LINK-12", "LINK-26", "LINK-27", "WIRE-14", expects="the node's own record is valid and of its name and key"
-)
+@AREA.check("LINK-12 LINK-26 LINK-27 WIRE-14", "the node's own record is valid and of its name and key")
 async def own_record(bench: Bench) -> None:
     peer = await bench.peer()
     hello, _ = await peer.their_hello()
@@ -58,7 +55,7 @@ async def own_record(bench: Bench) -> None:
 
 @AREA.check(
     "LINK-26",
-    expects="before its record expires the node sends a newer one to its peers",
+    "before its record expires the node sends a newer one to its peers",
     takes_s=RECORD_LIFETIME_MS / 1000 + 60,
 )
 async def renews(bench: Bench) -> None:
@@ -74,7 +71,7 @@ async def renews(bench: Bench) -> None:
     require(second.expires_ms > first.expires_ms, "the new record expires no later")
 
 
-@AREA.check("LINK-32", expects="Records is answered with at most 64 records: its own, and those of peers it has met")
+@AREA.check("LINK-32", "Records is answered with at most 64 records: its own, and those of peers it has met")
 async def exchange(bench: Bench) -> None:
     met = bench.stranger()
     await bench.peer(replace(met, record=bench.record(met)))
@@ -88,7 +85,7 @@ async def exchange(bench: Bench) -> None:
         require(of(bench, answer, met.name), "it does not pass on the record of a peer that it has let in")
 
 
-@AREA.check("LINK-33", "LINK-27", expects="what is no record, or a wrong one, is passed over, and the link stays")
+@AREA.check("LINK-33 LINK-27", "what is no record, or a wrong one, is passed over, and the link stays")
 async def bad_records(bench: Bench) -> None:
     own, liar, stale = bench.stranger(), bench.stranger(), bench.stranger()
     peer = await bench.peer(own)
@@ -100,7 +97,7 @@ async def bad_records(bench: Bench) -> None:
     await peer.lives()
 
 
-@AREA.check("LINK-33", expects="a record of the node's own name is passed over")
+@AREA.check("LINK-33", "a record of the node's own name is passed over")
 async def own_name(bench: Bench) -> None:
     peer = await bench.peer()
     usurper = bench.record(Identity(bench.node.role, bench.node.name, fresh_key()), sequence=60)
@@ -108,13 +105,12 @@ async def own_name(bench: Bench) -> None:
     require([record.key for record in answer] == [bench.node.key], "it passes on somebody else's record as its own")
 
 
-@AREA.check("LINK-34", expects="Records from a device is forbidden (402)", needs=(Need.PEOPLE,))
-async def records_of_a_device(bench: Bench) -> None:
-    async with bench.people() as (alice, _):
-        await alice.answered(Records(()), Code.FORBIDDEN)
+@AREA.people("LINK-34", "Records from a device is forbidden (402)")
+async def records_of_a_device(_bench: Bench, alice: Party, _bob: Party) -> None:
+    await alice.answered(Records(()), Code.FORBIDDEN)
 
 
-@AREA.check("LINK-28", expects="of two records of one name and key the one with the higher sequence wins")
+@AREA.check("LINK-28", "of two records of one name and key the one with the higher sequence wins")
 async def higher_sequence(bench: Bench) -> None:
     own = bench.stranger()
     second, third = bench.record(own, sequence=2), bench.record(own, sequence=3)
@@ -125,7 +121,7 @@ async def higher_sequence(bench: Bench) -> None:
     require(third in await known(peer), "a newer record has not taken the place of an older one")
 
 
-@AREA.check("LINK-28", "LINK-22", expects="a record of a pinned name with another key is ignored")
+@AREA.check("LINK-28 LINK-22", "a record of a pinned name with another key is ignored")
 async def another_key(bench: Bench) -> None:
     own = bench.stranger()
     first = bench.record(own)
@@ -135,7 +131,7 @@ async def another_key(bench: Bench) -> None:
     require(first in await known(other, usurper), "another key's record has taken its place")
 
 
-@AREA.check("LINK-31", "LINK-23", expects="a record by itself binds no key: who proves another one first has the name")
+@AREA.check("LINK-31 LINK-23", "a record by itself binds no key: who proves another one first has the name")
 async def records_bind_nothing(bench: Bench) -> None:
     own = bench.stranger()
     herald = await bench.peer()
@@ -143,13 +139,11 @@ async def records_bind_nothing(bench: Bench) -> None:
     await bench.peer(replace(own, key=fresh_key()))
 
 
-@AREA.check("LINK-22", expects="a name with a key on record keeps it: another one is refused with key-changed (154)")
+@AREA.check("LINK-22", "a name with a key on record keeps it: another one is refused with key-changed (154)")
 async def pinned(bench: Bench) -> None:
     own = bench.stranger()
     await (await bench.peer(own)).close()
-    party = await bench.party(replace(own, key=fresh_key()))
-    await party.greet()
-    await party.end(Code.KEY_CHANGED)
+    await bench.turned_away(replace(own, key=fresh_key()), Code.KEY_CHANGED)
 
 
 def _succession(bench: Bench, old: Identity, new: Identity, name: str) -> bytes:
@@ -157,82 +151,62 @@ def _succession(bench: Bench, old: Identity, new: Identity, name: str) -> bytes:
     return bench.record(new, old_key=old.key.public, old_signature=signature)
 
 
-@AREA.check("LINK-22", "LINK-29", expects="the pinned key may hand the name on: its successor is let in")
+@AREA.check("LINK-22 LINK-29", "the pinned key may hand the name on: its successor is let in")
 async def succession(bench: Bench) -> None:
     old = bench.stranger()
     await (await bench.peer(old)).close()
     new = replace(old, key=fresh_key())
     await (await bench.peer(replace(new, record=_succession(bench, old, new, old.name)))).close()
     # From now on the name is the successor's.
-    party = await bench.party(old)
-    await party.greet()
-    await party.end(Code.KEY_CHANGED)
+    await bench.turned_away(old, Code.KEY_CHANGED)
 
 
-@AREA.check("LINK-29", "LINK-22", expects="a succession from a key that is not the pinned one lets nobody in")
+@AREA.check("LINK-29 LINK-22", "a succession from a key that is not the pinned one lets nobody in")
 async def false_succession(bench: Bench) -> None:
     old = bench.stranger()
     await (await bench.peer(old)).close()
     thief, new = replace(old, key=fresh_key()), replace(old, key=fresh_key())
-    party = await bench.party(replace(new, record=_succession(bench, thief, new, old.name)))
-    await party.greet()
-    await party.end(Code.KEY_CHANGED)
+    await bench.turned_away(replace(new, record=_succession(bench, thief, new, old.name)), Code.KEY_CHANGED)
 
 
-@AREA.check("LINK-25", expects="the node's own name is refused with name-in-use (159)")
+@AREA.check("LINK-25", "the node's own name is refused with name-in-use (159)")
 async def name_in_use(bench: Bench) -> None:
-    party = await bench.party(bench.stranger(name=bench.node.name))
-    await party.greet()
-    await party.end(Code.NAME_IN_USE)
+    await bench.turned_away(bench.stranger(name=bench.node.name), Code.NAME_IN_USE)
 
 
 # ── tombstones ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@AREA.check(
-    "LINK-25", "LINK-30", expects="a stranger whose own record is a tombstone is refused with not-admitted (152)"
-)
+@AREA.check("LINK-25 LINK-30", "a stranger whose own record is a tombstone is refused with not-admitted (152)")
 async def tombstone_of_a_stranger(bench: Bench) -> None:
     own = bench.stranger()
-    party = await bench.party(replace(own, record=bench.record(own, state=RecordState.GONE)))
-    await party.greet()
-    await party.end(Code.NOT_ADMITTED)
+    await bench.turned_away(replace(own, record=bench.record(own, state=RecordState.GONE)), Code.NOT_ADMITTED)
 
 
-@AREA.check(
-    "LINK-30",
-    "CUST-23",
-    expects="once a peer has left a tombstone, what waits for it bounces with peer-gone (306), and so does what comes",
-    needs=(Need.PEOPLE,),
+@AREA.people(
+    "LINK-30 CUST-23",
+    "once a peer has left a tombstone, what waits for it bounces with peer-gone (306), and so does what comes",
 )
-async def tombstone(bench: Bench) -> None:
-    async with bench.people() as (alice, _):
-        own = bench.stranger()
-        peer = await bench.peer(replace(own, record=bench.record(own, endpoints=(NOWHERE,))), takes=False)
-        waiting = await bench.send(alice, bench.envelope(alice.own.name, f"eve@{own.name}"))
-        await peer.say(Notice(NoticeKind.RECORD, data=bench.record(own, sequence=1, state=RecordState.GONE)))
-        await alice.expect(
-            Delivered,
-            lambda each: any(waiting in o.ids and o.code == Code.PEER_GONE.number for o in each.outcomes),
-            what="what waited did not bounce with peer-gone (306)",
-        )
-        refused_with(await alice.offer(bench.envelope(alice.own.name, f"eve@{own.name}")), Code.PEER_GONE)
+async def tombstone(bench: Bench, alice: Party, _bob: Party) -> None:
+    own = bench.stranger()
+    peer = await bench.peer(replace(own, record=bench.record(own, endpoints=(NOWHERE,))), takes=False)
+    waiting = await bench.mail(alice, f"eve@{own.name}")
+    await peer.say(Notice(NoticeKind.RECORD, data=bench.record(own, sequence=1, state=RecordState.GONE)))
+    await alice.told(waiting, Code.PEER_GONE.number)
+    refused_with(await alice.offer(bench.envelope(alice.own.name, f"eve@{own.name}")), Code.PEER_GONE)
 
 
-@AREA.check("LINK-30", expects="a tombstone for a name that the node has never met is ignored", needs=(Need.PEOPLE,))
-async def tombstone_of_the_unknown(bench: Bench) -> None:
-    async with bench.people() as (alice, _):
-        own = bench.stranger()
-        herald = await bench.peer()
-        await known(herald, bench.record(own, state=RecordState.GONE))
-        peer = await bench.peer(replace(own, record=bench.record(own, sequence=1)))
-        await peer.lives()
-        await bench.send(alice, bench.envelope(alice.own.name, f"eve@{own.name}"))
+@AREA.people("LINK-30", "a tombstone for a name that the node has never met is ignored")
+async def tombstone_of_the_unknown(bench: Bench, alice: Party, _bob: Party) -> None:
+    own = bench.stranger()
+    herald = await bench.peer()
+    await known(herald, bench.record(own, state=RecordState.GONE))
+    peer = await bench.peer(replace(own, record=bench.record(own, sequence=1)))
+    await peer.lives()
+    await bench.mail(alice, f"eve@{own.name}")
 
 
-@AREA.check(
-    "LINK-30", expects="a name whose tombstone it has is not dialled", needs=(Need.PEOPLE, Need.LISTEN), takes_s=20
-)
+@AREA.check("LINK-30", "a name whose tombstone it has is not dialled", Need.PEOPLE, Need.LISTEN, takes_s=20)
 async def the_dead_are_not_dialled(bench: Bench) -> None:
     own = bench.stranger()
     async with bench.provider(own, announce=False) as door, bench.people() as (alice, _):

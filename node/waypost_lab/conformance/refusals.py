@@ -6,19 +6,15 @@ import secrets
 
 import trio
 
+from waypost.clock import MINUTE_MS
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code, describe
-from waypost.protocol.custody.messages import Delivered
 from waypost.protocol.directory.asks import AskReach, Claim
 from waypost_lab.conformance.bench import Bench, refused_with
-from waypost_lab.conformance.check import Area, Need, require
-from waypost_lab.conformance.envelopes import arrives, offered
-from waypost_lab.conformance.peer import Party
+from waypost_lab.conformance.check import Area, require
+from waypost_lab.conformance.peer import PAUSE_S, Party
 
 AREA = Area()
-
-MINUTE_MS = 60_000
-PAUSE_S = 1.0
 
 
 def nobody(bench: Bench) -> str:
@@ -26,9 +22,7 @@ def nobody(bench: Bench) -> str:
     return f"n{secrets.token_hex(6)}@{bench.node.name}"
 
 
-@AREA.check(
-    "CUST-16", "CUST-15", expects="from a peer: forged-sender (304), not-ours (303), not-found (300), in this order"
-)
+@AREA.check("CUST-16 CUST-15", "from a peer: forged-sender (304), not-ours (303), not-found (300), in this order")
 async def from_a_peer(bench: Bench) -> None:
     peer = await bench.peer()
     mine, other = f"eve@{peer.own.name}", f"eve@{bench.stranger().name}"
@@ -46,32 +40,30 @@ async def from_a_peer(bench: Bench) -> None:
     refused_with(refused, *forged, Code.EXPIRED, Code.NOT_OURS, Code.NOT_FOUND)
 
 
-@AREA.check("CUST-17", expects="nothing is carried between two other providers, not even between linked ones")
+@AREA.check("CUST-17", "nothing is carried between two other providers, not even between linked ones")
 async def no_transit(bench: Bench) -> None:
     one, other = await bench.peer(), await bench.peer()
     envelope = bench.envelope(f"eve@{one.own.name}", f"x@{other.own.name}")
     refused_with(await one.offer(envelope), Code.NOT_OURS)
     await trio.sleep(PAUSE_S)
-    require(not offered(other, envelope_id(envelope)), "it was carried all the same")
+    require(not other.offered(envelope_id(envelope)), "it was carried all the same")
 
 
-@AREA.check(
+@AREA.people(
     "CUST-16",
-    expects="from a device: forged-sender (304) for anyone but its account, not-found (300), provider-unknown (307)",
-    needs=(Need.PEOPLE,),
+    "from a device: forged-sender (304) for anyone but its account, not-found (300), provider-unknown (307)",
     takes_s=18,
 )
-async def from_a_device(bench: Bench) -> None:
-    async with bench.people() as (alice, bob):
-        mine, nowhere = alice.own.name, f"x@{bench.stranger().name}"
-        refused = await alice.offer(
-            bench.envelope(bob.own.name, nobody(bench)),
-            bench.envelope(f"eve@{bench.stranger().name}", nobody(bench)),
-            bench.envelope(mine.upper(), nobody(bench)),
-            bench.envelope(mine, nobody(bench)),
-        )
-        refused_with(refused, *[Code.FORGED_SENDER] * 3, Code.NOT_FOUND)
-        await _unknown_provider(alice, bench.envelope(mine, nowhere))
+async def from_a_device(bench: Bench, alice: Party, bob: Party) -> None:
+    mine, nowhere = alice.own.name, f"x@{bench.stranger().name}"
+    refused = await alice.offer(
+        bench.envelope(bob.own.name, nobody(bench)),
+        bench.envelope(f"eve@{bench.stranger().name}", nobody(bench)),
+        bench.envelope(mine.upper(), nobody(bench)),
+        bench.envelope(mine, nobody(bench)),
+    )
+    refused_with(refused, *[Code.FORGED_SENDER] * 3, Code.NOT_FOUND)
+    await _unknown_provider(alice, bench.envelope(mine, nowhere))
 
 
 async def _unknown_provider(alice: Party, envelope: bytes) -> None:
@@ -84,53 +76,40 @@ async def _unknown_provider(alice: Party, envelope: bytes) -> None:
     refused_with(refused, Code.PROVIDER_UNKNOWN)
 
 
-@AREA.check(
-    "CUST-18",
-    expects="with several recipients it is taken if anyone can be reached, with an outcome for each of the others",
-    needs=(Need.PEOPLE,),
+@AREA.people(
+    "CUST-18", "with several recipients it is taken if anyone can be reached, with an outcome for each of the others"
 )
-async def several(bench: Bench) -> None:
-    async with bench.people() as (alice, bob):
-        lost = nobody(bench)
-        envelope = bench.envelope(alice.own.name, lost, bob.own.name)
-        refused_with(await alice.offer(envelope), None)
-        await arrives(bob, envelope_id(envelope))
-        await alice.expect(
-            Delivered,
-            lambda each: any(
-                (o.recipient, o.code, o.ids) == (lost, Code.NOT_FOUND.number, envelope_id(envelope))
-                for o in each.outcomes
-            ),
-            what="no outcome with not-found (300) for the one who is not there",
-        )
+async def several(bench: Bench, alice: Party, bob: Party) -> None:
+    lost = nobody(bench)
+    envelope = bench.envelope(alice.own.name, lost, bob.own.name)
+    refused_with(await alice.offer(envelope), None)
+    await bob.arrives(envelope_id(envelope))
+    outcome = await alice.told(envelope_id(envelope), Code.NOT_FOUND.number)
+    require(outcome.recipient == lost, f"{outcome.recipient} is told to be not found")
 
 
-@AREA.check("CUST-18", expects="and refused with the reason of the first if nobody can")
+@AREA.check("CUST-18", "and refused with the reason of the first if nobody can")
 async def several_nobodies(bench: Bench) -> None:
     peer = await bench.peer()
     envelope = bench.envelope(f"eve@{peer.own.name}", nobody(bench), nobody(bench))
     refused_with(await peer.offer(envelope), Code.NOT_FOUND)
 
 
-@AREA.check(
-    "CUST-16",
-    "DIR-26",
-    expects="whoever takes mail from no other provider cannot be found from there, and is found at home",
-    needs=(Need.PEOPLE,),
+@AREA.people(
+    "CUST-16 DIR-26", "whoever takes mail from no other provider cannot be found from there, and is found at home"
 )
-async def consent(bench: Bench) -> None:
-    async with bench.people() as (alice, bob):
-        welcome, other = await bench.peer(), await bench.peer()
-        links = (alice, welcome, other)
-        try:
-            await bob.answered(AskReach("none"))
-            await _verdicts(bench, bob.own.name, links, (True, False, False))
-            await bob.answered(AskReach("some", (welcome.own.name,)))
-            await _verdicts(bench, bob.own.name, links, (True, True, False))
-        finally:
-            with trio.CancelScope(shield=True):
-                await bob.answered(AskReach("all"))
-        await _verdicts(bench, bob.own.name, links, (True, True, True))
+async def consent(bench: Bench, alice: Party, bob: Party) -> None:
+    welcome, other = await bench.peer(), await bench.peer()
+    links = (alice, welcome, other)
+    try:
+        await bob.answered(AskReach("none"))
+        await _verdicts(bench, bob.own.name, links, (True, False, False))
+        await bob.answered(AskReach("some", (welcome.own.name,)))
+        await _verdicts(bench, bob.own.name, links, (True, True, False))
+    finally:
+        with trio.CancelScope(shield=True):
+            await bob.answered(AskReach("all"))
+    await _verdicts(bench, bob.own.name, links, (True, True, True))
 
 
 async def _verdicts(bench: Bench, to: str, links: tuple[Party, ...], welcome: tuple[bool, ...]) -> None:

@@ -10,18 +10,18 @@ import trio
 from waypost.errors import Code, LocalError, PeerFault, WaypostError
 from waypost.links.errors import LinkBroken
 from waypost_lab.conformance.bench import Bench, Site
-from waypost_lab.conformance.check import Check, Failed, Need, Result, Skipped, Stage, Verdict
-from waypost_lab.conformance.ground import Ground
-from waypost_lab.conformance.people import Guests
+from waypost_lab.conformance.check import Check, Failed, Need, Phase, Ruling, Skipped, Verdict
+from waypost_lab.conformance.meeting import Ground
+from waypost_lab.conformance.residents import Guests
 
 AT_ONCE = 48  #: checks, most of which wait: a small node shall not be judged by its load
 GRACE_S = 30.0  #: beyond what a check says that it takes
 
-Told = Callable[[Result], None]
+Told = Callable[[Ruling], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Selection:
     """`patience_s`: checks that may take longer are left out."""
 
     checks: Sequence[Check]
@@ -29,25 +29,25 @@ class Plan:
     needs_met: frozenset[Need]
 
 
-def ignored(_result: Result) -> None:
+def ignored(_result: Ruling) -> None:
     """For whoever waits for the whole."""
 
 
-async def judge(ground: Ground, guests: Guests | None, plan: Plan, told: Told = ignored) -> list[Result]:
+async def judge(ground: Ground, guests: Guests | None, plan: Selection, told: Told = ignored) -> list[Ruling]:
     """All results, in the order of the plan. Raises LocalError where the node cannot be judged at all."""
     site = Site(ground, plan.needs_met)
     await _meet(site, guests)
-    results: dict[int, Result] = {}
+    results: dict[int, Ruling] = {}
 
     async def one(number: int, check: Check) -> None:
         result = results[number] = _left_out(check, plan) or await _run(site, check)
         told(result)
 
-    for stage in Stage:
+    for stage in Phase:
         numbered = [(number, check) for number, check in enumerate(plan.checks) if check.stage is stage]
         # The longest first: the others pass the time.
         numbered.sort(key=lambda each: -each[1].takes_s)
-        limit = trio.CapacityLimiter(AT_ONCE if stage is Stage.TOGETHER else 1)
+        limit = trio.CapacityLimiter(AT_ONCE if stage is Phase.TOGETHER else 1)
         async with trio.open_nursery() as nursery:
             for number, check in numbered:
                 nursery.start_soon(_limited, limit, one, number, check)
@@ -72,16 +72,16 @@ async def _meet(site: Site, guests: Guests | None) -> None:
         raise LocalError(Code.UNREACHABLE, f"{detail}; {error}")
 
 
-def _left_out(check: Check, plan: Plan) -> Result | None:
+def _left_out(check: Check, plan: Selection) -> Ruling | None:
     missing = sorted(need.value for need in check.needs - plan.needs_met)
     if missing:
-        return Result(check, Verdict.SKIPPED, f"needs {' and '.join(missing)}")
+        return Ruling(check, Verdict.SKIPPED, f"needs {' and '.join(missing)}")
     if check.takes_s > plan.patience_s:
-        return Result(check, Verdict.SKIPPED, f"may take {check.takes_s:,.0f} s; see --patience")
+        return Ruling(check, Verdict.SKIPPED, f"may take {check.takes_s:,.0f} s; see --patience")
     return None
 
 
-async def _run(site: Site, check: Check) -> Result:
+async def _run(site: Site, check: Check) -> Ruling:
     began = trio.current_time()
     verdict, reason = Verdict.PASSED, ""
     with trio.CancelScope(deadline=began + check.takes_s + GRACE_S) as scope:
@@ -97,7 +97,7 @@ async def _run(site: Site, check: Check) -> Result:
     took_s = trio.current_time() - began - bench.waited_s
     if scope.cancelled_caught:
         verdict, reason = Verdict.FAILED, f"not done after {took_s:.0f} s"
-    return Result(check, verdict, reason, took_s)
+    return Ruling(check, verdict, reason, took_s)
 
 
 async def _isolated(bench: Bench, check: Check) -> None:

@@ -13,12 +13,12 @@ import trio
 
 from waypost.errors import Code, LocalError
 from waypost.links.errors import LinkBroken
-from waypost_lab.conformance.check import QUICK_S, Check, Need, Result, Verdict
+from waypost_lab.conformance.check import QUICK_S, Check, Need, Ruling, Verdict
 from waypost_lab.conformance.checks import CHECKS
-from waypost_lab.conformance.ground import TlsGround
-from waypost_lab.conformance.own import HOST, own_node
-from waypost_lab.conformance.people import read_invites
-from waypost_lab.conformance.run import Plan, Told, ignored, judge
+from waypost_lab.conformance.meeting import TlsGround
+from waypost_lab.conformance.own_node import HOST, own_node
+from waypost_lab.conformance.residents import read_invites
+from waypost_lab.conformance.run import Selection, Told, ignored, judge
 from waypost_lab.conformance.unobservable import UNOBSERVABLE
 
 PATIENCE_S: Final = 150.0  #: all but what takes hours
@@ -42,7 +42,7 @@ class Judgement:
     """`node`: host and port."""
 
     node: str
-    results: Sequence[Result]
+    results: Sequence[Ruling]
     seconds: float = 0.0
     counts: Counter[Verdict] = field(default_factory=Counter)
 
@@ -95,7 +95,7 @@ async def _judge(ground: TlsGround, wanted: Wanted, told: Told) -> Judgement:
     if ground.can_restart:
         met.add(Need.RESTART)
     began = trio.current_time()
-    plan = Plan(chosen(wanted.only), wanted.patience_s, frozenset(met))
+    plan = Selection(chosen(wanted.only), wanted.patience_s, frozenset(met))
     results = await judge(ground, guests, plan, told)
     counts = Counter(result.verdict for result in results)
     host, port = ground.address

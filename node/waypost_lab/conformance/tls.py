@@ -14,11 +14,11 @@ from OpenSSL import SSL
 from waypost.clock import DAY_MS
 from waypost.links.tls import ALPN
 from waypost.protocol.directory.record import RecordEndpoint
-from waypost.protocol.frames.codec import FrameBuffer, decode
-from waypost.protocol.frames.messages import Hello
+from waypost.protocol.frames.codec import FrameBuffer
+from waypost.protocol.frames.messages import Hello, decode
 from waypost_lab.conformance.bench import Bench
 from waypost_lab.conformance.check import Area, Need, fail, require
-from waypost_lab.conformance.ground import throwaway_tls
+from waypost_lab.conformance.meeting import throwaway_tls
 
 AREA = Area()
 
@@ -68,18 +68,18 @@ async def _refusal(bench: Bench, context: ssl.SSLContext) -> str:
     return fail(f"the node took the connection and said {len(said)} bytes")
 
 
-@AREA.check("LINK-1", expects="a dialler that speaks TLS 1.2 at the most is refused", needs=_TLS)
+@AREA.check("LINK-1", "a dialler that speaks TLS 1.2 at the most is refused", *_TLS)
 async def tls_1_2(bench: Bench) -> None:
     await _refusal(bench, _client([ALPN.decode()], at_most=ssl.TLSVersion.TLSv1_2))
 
 
-@AREA.check("LINK-1", expects="one that offers another ALPN name gets the alert no_application_protocol", needs=_TLS)
+@AREA.check("LINK-1", "one that offers another ALPN name gets the alert no_application_protocol", *_TLS)
 async def another_alpn(bench: Bench) -> None:
     refusal = await _refusal(bench, _client(["h2", "http/1.1"]))
     require("no application protocol" in refusal or "no_application_protocol" in refusal, f"it says {refusal!r}")
 
 
-@AREA.check("LINK-1", expects="one that offers no ALPN at all is refused", needs=_TLS)
+@AREA.check("LINK-1", "one that offers no ALPN at all is refused", *_TLS)
 async def no_alpn(bench: Bench) -> None:
     try:
         said, _, _ = await _first_words(bench, _client(None))
@@ -88,7 +88,7 @@ async def no_alpn(bench: Bench) -> None:
     require(not said, "the node says Hello to somebody who does not speak of waypost/1")
 
 
-@AREA.check("LINK-2", expects="no session is resumed, whatever the dialler was given", needs=_TLS)
+@AREA.check("LINK-2", "no session is resumed, whatever the dialler was given", *_TLS)
 async def no_resumption(bench: Bench) -> None:
     context = _client([ALPN.decode()])
     _, session, _ = await _first_words(bench, context)
@@ -97,23 +97,21 @@ async def no_resumption(bench: Bench) -> None:
         require(not reused, "it resumes sessions")
 
 
-@AREA.check("LINK-3", expects="a dialler without a certificate is served", needs=_TLS)
+@AREA.check("LINK-3", "a dialler without a certificate is served", *_TLS)
 async def no_client_certificate(bench: Bench) -> None:
     said, _, _ = await _first_words(bench, _client([ALPN.decode()]))
     frames = FrameBuffer().feed(said)
     require(frames and isinstance(decode(frames[0]), Hello), "it says no Hello")
 
 
-@AREA.check("LINK-6", expects="X25519MLKEM768 or x25519 is among the groups that the node takes", needs=_TLS)
+@AREA.check("LINK-6", "X25519MLKEM768 or x25519 is among the groups that the node takes", *_TLS)
 async def groups(bench: Bench) -> None:
     party = await bench.party()
     group = party.stream.channel.group
     require(group in {"X25519MLKEM768", "x25519"}, f"the node and this machine agree on {group!r}")
 
 
-@AREA.check(
-    "LINK-3", expects="as a dialler it takes a certificate that expired years ago, for another key", needs=_TLS_AND_BACK
-)
+@AREA.check("LINK-3", "as a dialler it takes a certificate that expired years ago, for another key", *_TLS_AND_BACK)
 async def any_certificate(bench: Bench) -> None:
     # What the ground listens with is such a certificate.
     async with bench.provider() as door, bench.people() as (alice, _):
@@ -188,23 +186,21 @@ async def _dialled(bench: Bench, listener: _Listener) -> None:
     fail("the node did not dial")
 
 
-@AREA.check(
-    "LINK-1", expects="as a dialler it ends a connection on which waypost/1 was not chosen", needs=_TLS_AND_BACK
-)
+@AREA.check("LINK-1", "as a dialler it ends a connection on which waypost/1 was not chosen", *_TLS_AND_BACK)
 async def not_chosen(bench: Bench) -> None:
     listener = _Listener(None, SSL.TLS1_3_VERSION)
     await _dialled(bench, listener)
     require(not listener.heard, "it says Hello to somebody who has not chosen waypost/1")
 
 
-@AREA.check("LINK-1", expects="as a dialler it takes no other version than TLS 1.3", needs=_TLS_AND_BACK)
+@AREA.check("LINK-1", "as a dialler it takes no other version than TLS 1.3", *_TLS_AND_BACK)
 async def dials_1_3_alone(bench: Bench) -> None:
     listener = _Listener(ALPN, SSL.TLS1_2_VERSION)
     await _dialled(bench, listener)
     require(not listener.heard and listener.failed, "it speaks to a listener that has TLS 1.2 at the most")
 
 
-@AREA.check("LINK-4", expects="an IP address that it dials is not sent as SNI", needs=_TLS_AND_BACK)
+@AREA.check("LINK-4", "an IP address that it dials is not sent as SNI", *_TLS_AND_BACK)
 async def no_address_as_sni(bench: Bench) -> None:
     listener = _Listener(ALPN, SSL.TLS1_3_VERSION)
     await _dialled(bench, listener)

@@ -7,7 +7,7 @@ from typing import Any
 
 from waypost_lab.report import model
 from waypost_lab.report.grid import Level, Tally
-from waypost_lab.report.model import Figure, Link, Node, Picture, QueueLine, Said
+from waypost_lab.report.model import Figure, LinkSummary, Node, Picture, QueueLine, Said
 from waypost_lab.report.states import Links, Nodes
 from waypost_lab.report.survey import Survey
 from waypost_lab.report.traffic import Traffic
@@ -157,11 +157,11 @@ class _Collector:
             for name in names
         )
 
-    def _link_rows(self, drawn: set[str]) -> tuple[Link, ...]:
+    def _link_rows(self, drawn: set[str]) -> tuple[LinkSummary, ...]:
         """Between nodes that are drawn; the busiest and those that failed most, if they are too many."""
         between, links = self._traffic.between, self._links
         pairs = [pair for pair in {**dict.fromkeys(links.pairs()), **dict.fromkeys(between)} if drawn.issuperset(pair)]
-        rows = [Link(*pair, links.fate(pair), links.drops[pair], between[pair]) for pair in pairs]
+        rows = [LinkSummary(*pair, links.fate(pair), links.drops[pair], between[pair]) for pair in pairs]
         rows.sort(key=lambda link: (-link.drops, -link.messages, link.a, link.b))
         return tuple(rows[: model.LINKS])
 

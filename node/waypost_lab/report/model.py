@@ -119,7 +119,7 @@ class Faults:
 
 
 @dataclass(frozen=True)
-class Link:
+class LinkSummary:
     a: str
     b: str
     fate: Fate
@@ -172,7 +172,7 @@ class Picture:
     distribution: tuple[Bin, ...]
     faults: Faults
     down: tuple[float, ...]  #: nodes that were down, the most of each bucket
-    links: tuple[Link, ...]
+    links: tuple[LinkSummary, ...]
     nodes: tuple[Node, ...]
     node_count: int
     notes: tuple[Said, ...]  #: violated promises first

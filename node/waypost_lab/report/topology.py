@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from waypost_lab.report.chart import Key, figure
-from waypost_lab.report.model import Fate, Link, Node, Picture
+from waypost_lab.report.model import Fate, LinkSummary, Node, Picture
 from waypost_lab.report.svg import Markup, element, join, number
 from waypost_lab.report.words import count, lasting, of, short
 
@@ -104,10 +104,10 @@ def _letter(nodes: int) -> float:
     return 14.0 if nodes <= _FEW else max(6.0, min(12.0, 1_150 / nodes))
 
 
-def _chords(links: Sequence[Link], at: dict[str, tuple[float, float, float]]) -> Markup:
+def _chords(links: Sequence[LinkSummary], at: dict[str, tuple[float, float, float]]) -> Markup:
     most = max((link.messages for link in links), default=0)
     opacity = number(max(0.12, min(0.9, 14 / math.sqrt(len(links) or 1))))
-    looks: dict[str, list[Link]] = defaultdict(list)
+    looks: dict[str, list[LinkSummary]] = defaultdict(list)
     # What failed is drawn last, above the others.
     for link in sorted(links, key=lambda each: (list(Fate).index(each.fate) % 3, each.messages)):
         looks[f"{_LINKS[link.fate][0]} weight{_weight(link.messages, most)}"].append(link)
@@ -135,7 +135,7 @@ def _weight(messages: int, most: int) -> int:
     return max(1, math.ceil(_WEIGHTS * messages / most)) if most else 1
 
 
-def _told(link: Link) -> str:
+def _told(link: LinkSummary) -> str:
     parts = [f"{short(link.a, _TOLD)} – {short(link.b, _TOLD)}: {link.fate.value}"]
     if link.drops:
         parts.append(f"interrupted {of(link.drops, 'time')}")

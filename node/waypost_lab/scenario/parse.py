@@ -9,11 +9,8 @@ from functools import cache
 from typing import Any, Final
 
 from waypost.errors import Code, LocalError
-from waypost_lab.scenario import (
-    claims,  # their import adds the forms
-    deeds,  # their import adds the forms
-)
-from waypost_lab.scenario.vocabulary import FORMS, Form, Kind
+from waypost_lab.scenario import checks, steps
+from waypost_lab.scenario.vocabulary import FORMS, Form, FormKind
 from waypost_lab.scenario.words import Cast, Mismatch, Reader, Token, tokenise
 
 #: How long a claim may take to become true, and an absence is watched, where the line does not say.
@@ -56,7 +53,7 @@ class Script:
 @cache
 def forms() -> tuple[Form, ...]:
     """All that there are: what sets up, what happens, what is claimed."""
-    return tuple(form for module in (deeds, claims) for form in FORMS if form.mean.__module__ == module.__name__)
+    return tuple(form for module in (steps, checks) for form in FORMS if form.mean.__module__ == module.__name__)
 
 
 def parse(text: str, where: str) -> Script:
@@ -124,19 +121,19 @@ def _timing(reader: Reader) -> tuple[When, float]:
 
 def _timed(form: Form, when: When, seconds: float) -> tuple[When, float]:
     """Claims become true within a time, absences hold for a time, and everything else happens at once."""
-    if when is When.WITHIN and form.kind is not Kind.CLAIM:
+    if when is When.WITHIN and form.kind is not FormKind.CLAIM:
         raise Mismatch(0, "no “within”: only what is to become true has time for it")
-    if when is When.FOR and form.kind is not Kind.ABSENCE:
+    if when is When.FOR and form.kind is not FormKind.ABSENCE:
         raise Mismatch(0, "no “for”: only “sees nothing” and its like hold for a time")
     return when, seconds
 
 
 def _in_order(line: Line, cast: Cast, *, started: bool) -> bool:
     """Take up what a line names. Returns whether the scenario has begun."""
-    if line.form.kind is not Kind.SETUP:
+    if line.form.kind is not FormKind.SETUP:
         if not cast.nodes:
             raise Mismatch(0, "“nodes …” first: nobody is there yet")
-        if line.form.mean in deeds.WRITES:
+        if line.form.mean in steps.WRITES:
             cast.texts.append(str(line.values[1]))
         return True
     if started:

@@ -13,7 +13,7 @@ from waypost.errors import WaypostError
 from waypost_lab import deterministic
 from waypost_lab.scenario.parse import PATIENCE_S, Line, Script, When
 from waypost_lab.scenario.stage import Stage
-from waypost_lab.scenario.vocabulary import Kind
+from waypost_lab.scenario.vocabulary import FormKind
 from waypost_lab.testnet import network
 from waypost_lab.timeline import AnyEvent, End, Note
 
@@ -83,7 +83,7 @@ async def _play(script: Script, seed: int, on_event: Callable[[AnyEvent], None])
         script.title,
         seed,
         failure,
-        len(stage.log.written),
+        len(stage.book.letters),
         round(virtual_s, 3),
         round(time.monotonic() - began, 3),
         digest,
@@ -95,7 +95,7 @@ async def _play(script: Script, seed: int, on_event: Callable[[AnyEvent], None])
 async def _perform(script: Script, line: Line, stage: Stage, seed: int) -> None:
     kind = line.form.kind
     try:
-        if kind is Kind.SETUP:
+        if kind is FormKind.SETUP:
             await line.form.play(stage, line.values)
             return
         await stage.open(script.title, seed)
@@ -103,9 +103,9 @@ async def _perform(script: Script, line: Line, stage: Stage, seed: int) -> None:
             await trio.sleep(line.seconds)
         stage.note(f"line {line.number}: {line.text}")
         match kind:
-            case Kind.CLAIM:
+            case FormKind.CLAIM:
                 await _becomes_true(line, stage)
-            case Kind.ABSENCE:
+            case FormKind.ABSENCE:
                 await _stays_true(line, stage)
             case _:
                 await line.form.play(stage, line.values)
@@ -135,7 +135,7 @@ async def _stays_true(line: Line, stage: Stage) -> None:
 
 def _check_shown_once(last: Line, stage: Stage) -> None:
     """Holds in every scenario: nobody is shown a message twice, or one that nobody wrote to them."""
-    known = set(stage.log.written)
+    known = set(stage.book.letters)
     for person in stage.people.values():
         for written, times in person.seen.items():
             if times > 1:

@@ -14,16 +14,16 @@ from waypost.relay.settings import Quotas
 from waypost.storage.operations.base import Operation
 from waypost.storage.operations.keys import AddPackages, IssuePackages
 from waypost.storage.operations.mail import Accept
-from waypost_lab.faults import Faults
+from waypost_lab.book import AppStep, Book, Letter
 from waypost_lab.machine import Make
 from waypost_lab.names import full_name, full_node, short
 from waypost_lab.profile import key_of
-from waypost_lab.scenario.people import LightPerson, Log, Person, SdkPerson, Written
+from waypost_lab.scenario.people import LightPerson, Person, SdkPerson
 from waypost_lab.testnet import Network
 from waypost_lab.timeline import AnyEvent, Fault, LinkState, Mended, Note, Run, Step
 
 #: Those that a timeline has.
-_STEPS = frozenset({"sent", "accepted", "held", "delivered", "bounced", "expired"})
+_STEPS = frozenset({AppStep.SENT, AppStep.ACCEPTED, AppStep.HELD, AppStep.DELIVERED, AppStep.BOUNCED, AppStep.EXPIRED})
 _TOLD_MAX = 50_000  #: lines of what has happened, kept for a failure
 
 
@@ -44,14 +44,14 @@ class Stage:
     nursery: trio.Nursery
     on_event: Callable[[AnyEvent], None]
     people: dict[str, Person] = field(default_factory=dict)
-    log: Log = field(default_factory=Log)
+    book: Book = field(default_factory=Book)
     happened: list[tuple[float, str]] = field(default_factory=list)  #: seconds since it began, and what
     logged: list[tuple[str, str]] = field(default_factory=list)  #: node, and a line of its log
     issued: dict[bytes, int] = field(default_factory=dict)  #: one-time key → how often it was given out
     kinds: dict[str, bool] = field(default_factory=dict)  #: user → light
     homes: dict[str, str] = field(default_factory=dict)  #: user → node
     makes: dict[str, Make] = field(default_factory=dict)
-    seen_before: set[Written] = field(default_factory=set)  #: when it was last said to be remembered
+    seen_before: set[Letter] = field(default_factory=set)  #: when it was last said to be remembered
     _once: list[Once] = field(default_factory=list)
     _is_open: bool = False
 
@@ -59,7 +59,7 @@ class Stage:
         self.net.on_event = self._event
         self.net.on_log = self._logged
         self.net.on_commit = self._committed
-        self.log.on_step = self._step
+        self.book.on_step = self._step
 
     # ── setting it up ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -85,7 +85,7 @@ class Stage:
             await self.net.node(make)
         for name, node in self.homes.items():
             kind = LightPerson if self.kinds[name] else SdkPerson
-            person = kind(name, full_name(f"{name}@{node}"), self.net, self.log, self.nursery)
+            person = kind(name, full_name(f"{name}@{node}"), self.net, self.book, self.nursery)
             self.people[name] = person
             await person.online()
 
@@ -143,23 +143,15 @@ class Stage:
         if level in ("warning", "error"):
             self._remember(f"{short(node)}: {line}")
 
-    def _step(self, written: Written, step: str, code: int) -> None:
+    def _step(self, written: Letter, step: AppStep, code: int) -> None:
         self._remember(
             f"“{written.text}” of {short(written.sender)} to {short(written.recipient)}: {step}"
             + (f" ({code})" if code else "")
         )
         if step not in _STEPS:
             return
-        self.on_event(
-            Step(
-                t=trio.current_time(),
-                id=f"{written.number:032x}",
-                step=step,
-                sender=written.sender,
-                recipient=written.recipient,
-                code=code,
-            )
-        )
+        at, who = trio.current_time(), {"sender": written.sender, "recipient": written.recipient}
+        self.on_event(Step(t=at, id=f"{written.number:032x}", step=step.value, code=code, **who))
 
     def _committed(self, node: str, operation: Operation[Any], result: Any) -> None:
         if isinstance(result, Exception):
@@ -179,5 +171,5 @@ class Stage:
             return replace(once, left=left)
         if left == once.left:
             return once
-        Faults.crash(self.net, node)
+        self.net.crash(node)
         return None

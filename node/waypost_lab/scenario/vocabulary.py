@@ -23,7 +23,7 @@ D = TypeVar("D", bound=Deed)
 C = TypeVar("C", bound=Claim)
 
 
-class Kind(Enum):
+class FormKind(Enum):
     """What sort of sentence it is."""
 
     SETUP = "setup"  #: names somebody or sets something, before anything happens
@@ -37,7 +37,7 @@ class Form:
     """`<slots>` stand for what is filled in. `mean` is called with the stage and what they hold, in that order."""
 
     template: str
-    kind: Kind
+    kind: FormKind
     mean: Callable[..., Awaitable[Any]]
 
     @property
@@ -70,25 +70,25 @@ FORMS: Final[list[Form]] = []
 
 def setup(*templates: str) -> Callable[[D], D]:
     """A form by which somebody is named or something is set."""
-    return _adding(Kind.SETUP, templates)
+    return _adding(FormKind.SETUP, templates)
 
 
 def deed(*templates: str) -> Callable[[D], D]:
     """A form by which something happens."""
-    return _adding(Kind.DEED, templates)
+    return _adding(FormKind.DEED, templates)
 
 
 def claim(*templates: str) -> Callable[[C], C]:
     """A form by which something is claimed to become so."""
-    return _adding(Kind.CLAIM, templates)
+    return _adding(FormKind.CLAIM, templates)
 
 
 def absence(*templates: str) -> Callable[[C], C]:
     """A form by which something is claimed to stay so."""
-    return _adding(Kind.ABSENCE, templates)
+    return _adding(FormKind.ABSENCE, templates)
 
 
-def _adding(kind: Kind, templates: tuple[str, ...]) -> Callable[[Any], Any]:
+def _adding(kind: FormKind, templates: tuple[str, ...]) -> Callable[[Any], Any]:
     def add(mean: Any) -> Any:
         FORMS.extend(Form(template, kind, mean) for template in templates)
         return mean

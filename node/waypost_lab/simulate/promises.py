@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import trio
 
-from waypost.clock import Instant
 from waypost.errors import Code, WaypostError, describe
 from waypost.limits import BATCH_MAX_ENVELOPES, EARLY_BATCHES_MAX
 from waypost.protocol.directory.asks import ClaimReply
@@ -23,6 +22,7 @@ from waypost.storage.operations.base import Operation
 from waypost.storage.operations.mail import Accept, Accepted, Deposit
 from waypost.storage.operations.mailboxes import MailboxKind
 from waypost_lab.app import App
+from waypost_lab.book import AppStep, Book
 from waypost_lab.simulate.events import Events
 from waypost_lab.timeline import LinkState, Note, Step
 
@@ -39,26 +39,12 @@ class Violation:
     text: str
 
 
-@dataclass(slots=True)
-class Letter:
-    """A message as all who are asked together know it."""
-
-    sender: str
-    recipient: str
-    sent_at: Instant
-    accepted_at: Instant | None = None
-    shown_at: Instant | None = None
-    fate: int | None = None  #: told to the sender: 0 delivered, else why not
-    refused: int = 0  #: by the sender's own node, for good
-    abandoned: bool = False  #: its custodian has left for good, and said so
-
-
-class Promises:
+class Promises(Book):
     """See the module."""
 
     def __init__(self, events: Events) -> None:
+        super().__init__()
         self.events = events
-        self.letters: dict[bytes, Letter] = {}
         self.violations: list[Violation] = []
         self.counts: Counter[str] = Counter()
         self._stored: dict[tuple[str, bytes], int] = {}
@@ -75,46 +61,26 @@ class Promises:
 
     # ── told by apps ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def told(self, app: App, step: str, id_: bytes, other: str, code: int) -> None:
+    def told(self, app: App, step: AppStep, ids: bytes, other: str, code: int) -> None:
         """An app's `Tell`."""
-        me = app.profile.address
-        self.events.add(step, me, id_.hex(), other, code)
+        super().told(app, step, ids, other, code)
+        if step in _UNSEEN:
+            return
+        me, letter = app.address, self.by_id.get(ids)
+        self.events.add(step, me, ids.hex(), other, code)
         self.counts[step] += 1
-        now = trio.current_time()
-        if step == "sent":
-            self.letters[id_] = Letter(me, other, now)
-        elif step == "claimed":
-            self._claimed(app, id_, other)
-        elif id_ in self.letters:
-            self._step(self.letters[id_], step, me, code, now)
-        elif not step.startswith("notice"):
-            self.broken("forged", f"{me} got {step} of a message {id_.hex()} that nobody wrote")
-        if self.events.recording and step in _STEPS:
-            letter = self.letters[id_]
-            self.events.record(
-                Step(
-                    t=now, id=id_.hex(), step=_STEPS[step], sender=letter.sender, recipient=letter.recipient, code=code
-                )
-            )
-
-    def _step(self, letter: Letter, step: str, me: str, code: int, now: Instant) -> None:
-        match step:
-            case "accepted":
-                letter.accepted_at = now
-            case "refused":
-                letter.refused = code
-            case "shown":
-                if letter.recipient != me:
-                    self.broken("misdelivered", f"a message to {letter.recipient} was shown to {me}")
-                letter.shown_at = now
-            case "delivered":
-                if letter.shown_at is None:
-                    self.broken("untrue", f"{me} was told that a message was delivered which nobody was shown")
-                letter.fate = 0
-            case "bounced":
-                letter.fate = code
-            case _:  # brought again, or news that may be lost
-                pass
+        if step is AppStep.CLAIMED:
+            self._claimed(app, ids, other)
+        elif letter is None:
+            if step not in _NOTICES:
+                self.broken("forged", f"{me} got {step} of a message {ids.hex()} that nobody wrote")
+        elif step in (AppStep.SHOWN, AppStep.AGAIN) and letter.recipient != me:
+            self.broken("misdelivered", f"a message to {letter.recipient} was shown to {me}")
+        elif step is AppStep.DELIVERED and letter.shown_at is None:
+            self.broken("untrue", f"{me} was told that a message was delivered which nobody was shown")
+        if letter is not None and self.events.recording and step in _STEPS:
+            at, who = trio.current_time(), {"sender": letter.sender, "recipient": letter.recipient}
+            self.events.record(Step(t=at, id=ids.hex(), step=_STEPS[step], code=code, **who))
 
     def _claimed(self, app: App, request: bytes, address: str) -> None:
         answers = app.profile.answers[request]
@@ -128,7 +94,7 @@ class Promises:
 
     # ── told by nodes ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def accepted(self, node: str, deposit: Deposit, accepted: Accepted) -> None:
+    def stored(self, node: str, deposit: Deposit, accepted: Accepted) -> None:
         """A node has committed a deposit."""
         for mailbox, parcel in accepted.placed:
             for id_ in parcel.ids:
@@ -136,7 +102,7 @@ class Promises:
                 times = self._stored[key] = self._stored.get(key, 0) + 1
                 if times > 1:
                     self.broken("stored twice", f"{node} put {id_.hex()} from {deposit.source} into a mailbox again")
-                if id_ not in self.letters:
+                if id_ not in self.by_id:
                     self.broken("forged", f"{node} accepted {id_.hex()}, which nobody wrote")
 
     def logged(self, node: str, level: str, event: str, fields: MutableMapping[str, Any]) -> None:
@@ -163,10 +129,10 @@ class Promises:
 
     def settle(self, left: set[str]) -> None:
         """After everything has calmed down: what became of each message; `left`: nodes that have left for good."""
-        for id_, letter in self.letters.items():
+        for letter in self.letters:
             ends = {letter.sender.rpartition("@")[2], letter.recipient.rpartition("@")[2]}
             letter.abandoned = bool(ends & left) and (letter.shown_at is None or letter.fate is None)
-            name = f"{id_.hex()} from {letter.sender} to {letter.recipient}, sent at {letter.sent_at:.1f} s"
+            name = f"{letter.id.hex()} from {letter.sender} to {letter.recipient}, sent at {letter.sent_at:.1f} s"
             if letter.abandoned:
                 self.counts["abandoned"] += 1
             elif letter.accepted_at is None:
@@ -181,15 +147,14 @@ class Promises:
 
     def figures(self) -> dict[str, int]:
         """Counts of messages."""
-        letters = self.letters.values()
-        accepted = [letter for letter in letters if letter.accepted_at is not None]
+        expired = sum(letter.fate == EXPIRED for letter in self.letters)
         return {
-            "accepted": len(accepted),
-            "delivered": sum(letter.shown_at is not None for letter in letters),
-            "bounced": sum(bool(letter.fate) and letter.fate != EXPIRED for letter in letters),
-            "expired": sum(letter.fate == EXPIRED for letter in letters),
-            "refused": sum(bool(letter.refused) for letter in letters),
-            "abandoned": sum(letter.abandoned for letter in letters),
+            "accepted": sum(letter.accepted_at is not None for letter in self.letters),
+            "delivered": self.shown,
+            "bounced": sum(bool(letter.fate) for letter in self.letters) - expired,
+            "expired": expired,
+            "refused": sum(bool(letter.refused) for letter in self.letters),
+            "abandoned": sum(letter.abandoned for letter in self.letters),
             "lost": self.counts["lost"],
             "duplicates": self.counts["stored twice"],
         }
@@ -197,13 +162,16 @@ class Promises:
 
 #: What a sender is told of a message that has expired.
 EXPIRED: Final = Code.EXPIRED.number
+#: Those that nothing is promised about, and those that may be lost.
+_UNSEEN: Final = frozenset({AppStep.OFFERED, AppStep.PUT_OFF, AppStep.DENIED})
+_NOTICES: Final = frozenset({AppStep.HELD, AppStep.WAITING, AppStep.NOTICE})
 #: Steps of an app, as the timeline names them.
 _STEPS: Final = {
-    "sent": "sent",
-    "accepted": "accepted",
-    "shown": "delivered",
-    "bounced": "bounced",
-    "refused": "bounced",
+    AppStep.SENT: "sent",
+    AppStep.ACCEPTED: "accepted",
+    AppStep.SHOWN: "delivered",
+    AppStep.BOUNCED: "bounced",
+    AppStep.REFUSED: "bounced",
 }
 
 
@@ -218,4 +186,4 @@ class NodeObserver:
         if isinstance(result, WaypostError):
             return
         if isinstance(operation, Accept):
-            self.promises.accepted(self.node, operation.deposit, result)
+            self.promises.stored(self.node, operation.deposit, result)

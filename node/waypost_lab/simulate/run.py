@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 import trio
@@ -115,10 +114,7 @@ async def _play(plan: Plan, events: Events) -> tuple[World, float]:
         nursery.start_soon(watch.bounds)
         for app in world.apps.values():
             nursery.start_soon(people.live, app)
-        async with trio.open_nursery() as faults:  # which end by themselves
-            faults.start_soon(trio.sleep_until, until)
-            for strike in storm.strikes():
-                faults.start_soon(partial(storm.rage, *strike))
+        await storm.rage()
         await _drain(world, watch)
         world.promises.settle(world.left)
         await watch.traces()
@@ -129,8 +125,8 @@ async def _play(plan: Plan, events: Events) -> tuple[World, float]:
 async def _drain(world: World, watch: Watch) -> None:
     """All nodes are up, all paths whole: nothing may be left waiting for long."""
     world.events.add("calm")
-    for machine in world.machines.values():
-        await world.start(machine)
+    for name in world.machines:
+        await world.start(name)
     with trio.move_on_after(DRAIN_S):
         while await watch.waiting():  # noqa: ASYNC110 - nobody tells when the last item leaves the last mailbox
             await trio.sleep(_LOOK_S)

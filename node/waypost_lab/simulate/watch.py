@@ -10,9 +10,10 @@ import trio
 from waypost.clock import Instant
 from waypost.ids import Address, id_text
 from waypost_lab.app import App
+from waypost_lab.book import AppStep, Letter
 from waypost_lab.machine import Machine
 from waypost_lab.simulate.health import GRACE_S, pair
-from waypost_lab.simulate.promises import EXPIRED, Letter
+from waypost_lab.simulate.promises import EXPIRED
 from waypost_lab.simulate.world import World
 
 #: Between two undisturbed nodes, a message must be shown within this time.
@@ -35,10 +36,10 @@ class Watch:
 
     # ── promptness ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def told(self, app: App, step: str, id_: bytes, other: str, code: int) -> None:
+    def told(self, app: App, step: AppStep, id_: bytes, other: str, code: int) -> None:
         """An app's `Tell`."""
         self._world.promises.told(app, step, id_, other, code)
-        if step == "sent" and self._is_ready(self._world.promises.letters[id_], trio.current_time()):
+        if step is AppStep.SENT and self._is_ready(self._world.promises.by_id[id_], trio.current_time()):
             self._due.append((trio.current_time() + PROMPT_S, id_))
             self._news.set()
 
@@ -72,7 +73,7 @@ class Watch:
                 await self._news.wait()
             due, id_ = self._due.popleft()
             await trio.sleep_until(due)
-            letter = self._world.promises.letters[id_]
+            letter = self._world.promises.by_id[id_]
             if not self._is_ready(letter, due - PROMPT_S):
                 continue
             self._world.promises.counts["held to be prompt"] += 1
@@ -151,7 +152,8 @@ class Watch:
     async def traces(self) -> None:
         """At the end: what both nodes noted of a message agrees with what the apps saw."""
         promises, world = self._world.promises, self._world
-        for id_, letter in list(promises.letters.items())[:_TRACED_MAX]:
+        for letter in promises.letters[:_TRACED_MAX]:
+            id_ = letter.id
             of, to = letter.sender.rpartition("@")[2], letter.recipient.rpartition("@")[2]
             if letter.accepted_at is None or {of, to} & world.left or to not in world.machines:
                 continue

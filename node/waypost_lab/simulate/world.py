@@ -12,6 +12,7 @@ from waypost.relay.settings import Quotas
 from waypost_lab.app import App
 from waypost_lab.clock import LabClock
 from waypost_lab.fabric import Fabric
+from waypost_lab.faults.fabric import FabricFaults
 from waypost_lab.machine import Engine, Machine, Make
 from waypost_lab.profile import key_of, new_profile
 from waypost_lab.simulate.events import Events
@@ -24,16 +25,15 @@ from waypost_lab.timeline import NodeState
 _QUOTAS = Quotas(mailbox_envelopes=60, outbox_envelopes=400)
 
 
-class World:
+class World(FabricFaults):
     """See the module. `machines` by name, `apps` by address; those of a node that has left stay."""
 
     def __init__(self, plan: Plan, nursery: trio.Nursery, events: Events) -> None:
+        super().__init__(Fabric(plan.rng("network")), lambda _event: None)  # `Storm` notes its faults
         self.plan = plan
         self.events = events
         self.promises = Promises(events)
         self.health = Health()
-        self.fabric = Fabric(plan.rng("network"))
-        self.machines: dict[str, Machine] = {}
         self.apps: dict[str, App] = {}
         self.left: set[str] = set()  #: nodes that have left for good
         self.started: Callable[[Machine], None] = lambda _machine: None  #: told of each start but the first
@@ -57,7 +57,7 @@ class World:
     async def build(self) -> None:
         """Start all nodes and join all users, who are spread evenly."""
         for machine in self.machines.values():
-            await self.start(machine)
+            await self.start(machine.name)
         names = list(self.machines)
         for number in range(self.plan.users):
             await self._join(f"user-{number:04}", self.machines[names[number % len(names)]])
@@ -69,13 +69,25 @@ class World:
         await app.join(await machine.relay.add_user(user))
         self.apps[address] = app
 
-    async def start(self, machine: Machine) -> None:
+    async def start(self, name: str) -> None:
         """Unless it has left."""
-        if machine.name in self.left or machine.is_up:
+        machine = self.machines[name]
+        if name in self.left or machine.is_up:
             return
         await machine.start()
-        self.note(machine.name, "up")
+        self._tell_state(name, "up")
         self.started(machine)
+
+    async def stop(self, name: str) -> None:
+        self._tell_state(name, "down")
+        await self.machines[name].stop()
+
+    async def leave(self, name: str) -> None:
+        await self.machines[name].leave()
+        self._tell_state(name, "gone")
+
+    def _clock_of(self, user: str) -> LabClock:
+        return self._clock
 
     def is_waiting(self, app: App) -> bool:
         """Whether there is something that it has to send or to be told; not if its node has left."""
@@ -87,10 +99,10 @@ class World:
         return any(not self._is_settled(id_, app) for id_ in profile.accepted)
 
     def _is_settled(self, id_: bytes, app: App) -> bool:
-        letter = self.promises.letters[id_]
+        letter = self.promises.by_id[id_]
         return id_ in app.profile.fates or letter.recipient.rpartition("@")[2] in self.left
 
-    def note(self, node: str, state: str) -> None:
+    def _tell_state(self, node: str, state: str) -> None:
         """A node is up, down or gone."""
         self.events.add("node", node, state)
         self.events.record(NodeState(t=trio.current_time(), node=node, state=state))

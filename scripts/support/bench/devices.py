@@ -10,8 +10,9 @@ from typing import Any
 import trio
 
 from waypost.protocol.custody.outbox import EAGER_BATCHES
-from waypost.protocol.frames.fields import ID_BYTES
-from waypost.protocol.frames.session import Closed, Event, Offered, Reported, Settled
+from waypost.protocol.custody.transfer import Offered, Reported, Settled
+from waypost.protocol.frames.codec import ID_BYTES
+from waypost.protocol.frames.session import Closed, Event
 from waypost_lab.driver import Account, Link, Writer, tls_of, wall_ms, written_ns
 
 OFFER_MAX = 64  #: envelopes a driver offers at once: an app's burst, not a bulk loader's

@@ -15,7 +15,7 @@ from scripts.support.chaos import network, runs
 from scripts.support.chaos.network import NetworkPlan
 from scripts.support.chaos.runs import Plan
 
-from waypost_lab.box.faults import Note
+from waypost_lab.faults.noted import Note
 from waypost_lab.timeline import Recorder
 
 

@@ -10,27 +10,29 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from scripts.support.chaos.disks import Disk, Quota, SmallDisk
-from scripts.support.chaos.load import SLEEPER, Load, is_for_nobody
-from scripts.support.chaos.storm import Say, Storm
+from scripts.support.chaos.runs import LIMITS, Say, opened_with
 
-from waypost.errors import WaypostError
 from waypost.protocol.operator import ActOnQueue, QueueAction
+from waypost_lab.app import App
 from waypost_lab.box import home as homes
-from waypost_lab.box.box import Box, opened
-from waypost_lab.box.faults import Note
+from waypost_lab.box.box import Box
+from waypost_lab.box.disks import BoxDisk, Quota, SmallDisk
 from waypost_lab.box.home import Home
 from waypost_lab.box.plan import LabPlan, PlannedNode, parse, simple
-from waypost_lab.box.traffic import Crowd, account, crowd, record, whereabouts
+from waypost_lab.box.storm import BoxStorm
+from waypost_lab.box.traffic import BODY_BYTES, Crowd, Draft, account, crowd, whereabouts
 from waypost_lab.box.view import View
-from waypost_lab.timeline import End, Run
+from waypost_lab.faults.noted import Note
+from waypost_lab.timeline import End
 from waypost_lab.timeline import Note as Remark
 
-_CONFIG = (
-    "[limits]\naccount_rate_per_s = 0\npeer_rate_per_s = 0\n"
-    "mailbox_max_envelopes = 10000000\noutbox_max_envelopes = 10000000\n"
-)
-_INTRODUCED_S = 60.0
+#: At each node; comes online when the storm is over. Until then mail for them fills the node's database.
+SLEEPER = "sleeper"
+_NOBODY = "nobody"
+#: Of the messages.
+_TO_SLEEPERS = 0.15
+_SLEEPERS_BODY_BYTES = 16 * 1024
+_TO_NOBODY = 0.02
 #: The timeline looks once a second, and should see the end.
 _LAST_LOOK_S = 1.2
 
@@ -49,37 +51,29 @@ class NetworkPlan:
     retry: bool = False
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A run, and where it tells of itself."""
-
-    plan: NetworkPlan
-    lab: LabPlan
-    home: Home
-    note: Note
-    say: Say
-
-
 def run(plan: NetworkPlan, where: Path, note: Note, say: Say) -> dict[str, Any]:
     """Do it; what came of it. `holds` says whether the promises were kept."""
-    home, lab = Home(where / "lab"), _lab(plan, where)
-    homes.make(home, simple(plan.nodes, plan.users))
+    home, named = Home(where / "lab"), parse(simple(plan.nodes, plan.users), where / "lab.toml")
+    nodes = tuple(PlannedNode(node.name, (*node.users, SLEEPER), LIMITS) for node in named.nodes)
+    lab = LabPlan(f"chaos on {plan.nodes} nodes, seed {plan.seed}", nodes)
+    homes.make(home, "# chaos\n")
     with _small_disks(plan, home, lab) as disks:
-        facts = trio.run(_main, Stage(plan, lab, home, note, say), disks)
+
+        async def main() -> dict[str, Any]:
+            async with opened_with(lab, home, plan.seed, note) as box:
+                say(f"{plan.nodes} nodes run and are linked, after {box.now:.1f} s")
+                box.disks |= {name: disks.get(name) or Quota(box, name) for name in (lab.names[0], lab.names[-1])}
+                return await _stormed(plan, box, note, say)
+
+        facts = trio.run(main)
     note(End(t=facts["seconds"], result=facts))
     return facts
 
 
-def _lab(plan: NetworkPlan, where: Path) -> LabPlan:
-    named = parse(simple(plan.nodes, plan.users), where / "lab.toml")
-    nodes = tuple(PlannedNode(node.name, (*node.users, SLEEPER), _CONFIG) for node in named.nodes)
-    return LabPlan(f"chaos on {plan.nodes} nodes, seed {plan.seed}", nodes)
-
-
 @contextmanager
-def _small_disks(plan: NetworkPlan, home: Home, lab: LabPlan) -> Iterator[dict[str, Disk]]:
+def _small_disks(plan: NetworkPlan, home: Home, lab: LabPlan) -> Iterator[dict[str, BoxDisk]]:
     """For the first and the last node, if they can be had and are wanted."""
-    disks: dict[str, Disk] = {}
+    disks: dict[str, BoxDisk] = {}
     try:
         for name in (lab.names[0], lab.names[-1]):
             if plan.disk != "quota":
@@ -94,22 +88,15 @@ def _small_disks(plan: NetworkPlan, home: Home, lab: LabPlan) -> Iterator[dict[s
             disk.close()
 
 
-async def _main(stage: Stage, disks: dict[str, Disk]) -> dict[str, Any]:
-    plan, lab, note, say = stage.plan, stage.lab, stage.note, stage.say
+async def _stormed(plan: NetworkPlan, box: Box, note: Note, say: Say) -> dict[str, Any]:
     rng = random.Random(plan.seed)
-    note(Run(title=lab.title, source="chaos", nodes=lab.names, seed=plan.seed))
-    async with opened(lab, stage.home, rng.getrandbits(32), note) as box, trio.open_nursery() as nursery:
-        await box.start_all()
-        await box.introduced(_INTRODUCED_S)
-        await box.join_users()
-        say(f"{plan.nodes} nodes run and are linked, after {box.now:.1f} s")
-        for name in (lab.names[0], lab.names[-1]):
-            disks.setdefault(name, Quota(box, name))
-        storm = Storm(box, disks, random.Random(rng.random()), say)
+    rng.getrandbits(32)  # the box's
+    async with trio.open_nursery() as nursery:
+        storm = BoxStorm(box, random.Random(rng.random()), say)
         nursery.start_soon(storm.watch)
         nursery.start_soon(View(box).record)
-        async with crowd(box.accounts, rng.getrandbits(32)) as people:
-            nursery.start_soon(record, people.tally, note, lambda: box.now)
+        async with crowd(box.accounts, rng.getrandbits(32), (SLEEPER,)) as people:
+            nursery.start_soon(people.record, note, lambda: box.now)
             facts = await _under_load(plan, box, storm, people, say)
         facts["died"] = len(storm.died)
         facts["holds"] = facts["holds"] and not storm.died
@@ -119,26 +106,28 @@ async def _main(stage: Stage, disks: dict[str, Disk]) -> dict[str, Any]:
     return facts
 
 
-async def _under_load(plan: NetworkPlan, box: Box, storm: Storm, people: Crowd, say: Say) -> dict[str, Any]:
-    begun, load = trio.current_time(), Load(people)
+async def _under_load(plan: NetworkPlan, box: Box, storm: BoxStorm, people: Crowd, say: Say) -> dict[str, Any]:
+    begun = trio.current_time()
+    sleepers = list(people.away)
+    awake = [app for app in people.apps if app not in sleepers]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(people.write, plan.rate, load.letter)
+        nursery.start_soon(people.write, plan.rate, lambda rng: _draft(awake, sleepers, rng))
         nursery.start_soon(_tell, people, say)
         await storm.rage(plan.seconds)
         nursery.cancel_scope.cancel()
     raged_s = trio.current_time() - begun
     say(f"{box.now:6.1f} s  the faults are over")
-    load.wake()
+    people.wake()
     if plan.retry:
         await _retry(box)
     await people.settled(plan.settle_s)
     await trio.sleep(_LAST_LOOK_S)
     settled_s = trio.current_time() - begun - raged_s - _LAST_LOOK_S
-    waits = await trio.to_thread.run_sync(whereabouts, box.home, people.tally)
-    tally = people.tally
+    waits = await trio.to_thread.run_sync(whereabouts, box.home, people.book)
     # Only what was for nobody may come back.
-    astray = sum(bool(code) and not is_for_nobody(tally.between[id_][1]) for id_, code in tally.outcomes.items())
-    counted = account(tally, waits)
+    letters = people.book.letters
+    astray = sum(bool(each.fate) and not each.recipient.startswith(f"{_NOBODY}@") for each in letters)
+    counted = account(people.book, waits)
     good = bool(counted.pop("good"))
     adds_up = counted["accepted"] == counted["delivered"] + counted["bounced"]
     return {
@@ -147,26 +136,33 @@ async def _under_load(plan: NetworkPlan, box: Box, storm: Storm, people: Crowd, 
         "seconds": round(raged_s + settled_s, 1),
         "settled_s": round(settled_s, 1),
         "faults": dict(sorted(storm.counts.items())),
-        "disk": "/".join(sorted({disk.kind for disk in storm.disks.values()})),
-        "reconnects": sum(device.connects - 1 for device in people.devices),
+        "disk": "/".join(sorted({disk.kind for disk in box.disks.values()})),
+        "reconnects": sum(app.connects - 1 for app in people.apps),
         **counted,
         "bounced_astray": astray,
-        "holds": good and adds_up and tally.holds and not astray,
+        "holds": good and adds_up and people.book.holds and not astray,
     }
+
+
+def _draft(awake: list[App], sleepers: list[App], rng: random.Random) -> Draft:
+    """All to all, some to people who are away, and a few to nobody; always to another node."""
+    sender, kind = rng.choice(awake), rng.random()
+    to_sleeper = kind < _TO_SLEEPERS
+    there = rng.choice([app for app in (sleepers if to_sleeper else awake) if app.node != sender.node])
+    if to_sleeper:
+        return Draft(sender, there.address, _SLEEPERS_BODY_BYTES)
+    to = f"{_NOBODY}@{there.node}" if kind > 1 - _TO_NOBODY else there.address
+    return Draft(sender, to, rng.choice(BODY_BYTES))
 
 
 async def _tell(people: Crowd, say: Say) -> None:
     while True:
         await trio.sleep(15)
-        tally = people.tally
-        say(f"          written {len(tally.written)}, accepted {len(tally.accepted)}, shown {len(tally.shown)}")
+        say(f"          {people.progress}")
 
 
 async def _retry(box: Box) -> None:
     for member in box.members.values():
         for other in box.plan.names:
             if other != member.name:
-                try:
-                    await member.process.ask(ActOnQueue(other, QueueAction.RETRY))
-                except WaypostError as error:
-                    raise RuntimeError(f"{member.name}: {error}") from error
+                await member.process.ask(ActOnQueue(other, QueueAction.RETRY))

@@ -1,29 +1,33 @@
-"""The runs: kills at random moments, and an outage."""
+"""The runs with two nodes: kills at random moments, and an outage. A user of the one writes to a user of the other."""
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import trio
-from scripts.support.nodes import Node, two_nodes
 
-from waypost_lab.box.faults import Note
-from waypost_lab.box.traffic import record
-from waypost_lab.devices import Device, Sender
-from waypost_lab.driver import join
-from waypost_lab.tally import Tally
-from waypost_lab.timeline import End, Fault, Mended, NodeState, Run
+from waypost_lab.box import home as homes
+from waypost_lab.box.box import Box, opened
+from waypost_lab.box.home import Home
+from waypost_lab.box.plan import LabPlan, PlannedNode
+from waypost_lab.box.traffic import Crowd, Sender, crowd
+from waypost_lab.faults.noted import Note
+from waypost_lab.timeline import End, Run
 
 Say = Callable[[str], None]
 
-LIMITS = "mailbox_max_envelopes = 10000000\noutbox_max_envelopes = 10000000\n"
+NEAR, FAR = "birdy.local", "finch.local"
+LIMITS = (
+    "[limits]\naccount_rate_per_s = 0\npeer_rate_per_s = 0\n"
+    "mailbox_max_envelopes = 10000000\noutbox_max_envelopes = 10000000\n"
+)
+_INTRODUCED_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -38,161 +42,124 @@ class Plan:
     offline: bool = False  #: the recipient comes only after the last kill
 
 
-@dataclass
+@dataclass(frozen=True)
 class Stage:
     """Two nodes, a sender on the one and a recipient on the other."""
 
-    near: Node
-    far: Node
+    box: Box
+    people: Crowd
     sender: Sender
-    recipient: Device
-    tally: Tally
     rng: random.Random
-    note: Note
-    began: float = field(default_factory=trio.current_time)
-    faults: int = 0
 
-    @property
-    def now(self) -> float:
-        """Seconds since the run began."""
-        return trio.current_time() - self.began
-
-    async def kill(self, node: Node) -> int:
-        """Returns the fault's number, for `start`."""
-        await trio.to_thread.run_sync(node.kill)
-        self.faults += 1
-        self.note(Fault(t=self.now, id=self.faults, name="kill", nodes=(node.name,)))
-        self.note(NodeState(t=self.now, node=node.name, state="down"))
-        return self.faults
-
-    async def start(self, node: Node, fault: int) -> None:
-        """The fault is over with that."""
-        await trio.to_thread.run_sync(node.start)
-        self.note(NodeState(t=self.now, node=node.name, state="up"))
-        self.note(Mended(t=self.now, id=fault))
-
-    async def until(self, condition: Callable[[], bool], every_s: float = 0.001) -> None:
-        """Looks when something has happened, but no more often than that."""
-        while not condition():
-            await self.tally.changed.wait()
-            await trio.sleep(every_s)
-
-    async def settled(self, wait_s: float) -> None:
-        """Until every message is accounted for, or that long."""
-        with trio.move_on_after(wait_s):
-            await self.until(lambda: self.tally.complete, 0.1)
+    async def down(self, node: str, up_again: Callable[[], Any]) -> None:
+        """Killed, until that has come about; then it runs again."""
+        number = self.box.faults.begin("kill", [node])
+        await self.box.kill(node)
+        await up_again()
+        await self.box.start(node)
+        self.box.faults.over(number)
 
 
 @asynccontextmanager
-async def _stage(near: Node, far: Node, plan: Plan, note: Note) -> AsyncIterator[Stage]:
-    rng, tally = random.Random(plan.seed), Tally()
-    [alice] = await trio.to_thread.run_sync(near.invite, "alice")
-    [bob] = await trio.to_thread.run_sync(far.invite, "bob")
-    sender_account, recipient_account = await join(alice, os.urandom(32)), await join(bob, os.urandom(32))
-    sender = Sender(sender_account, recipient_account.address, tally, random.Random(rng.random()))
-    recipient = Device(recipient_account, tally, random.Random(rng.random()))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(sender.run)
-        nursery.start_soon(recipient.run)
-        stage = Stage(near, far, sender, recipient, tally, rng, note)
-        nursery.start_soon(record, tally, note, lambda: stage.now)
-        yield stage
-        nursery.cancel_scope.cancel()
+async def opened_with(lab: LabPlan, home: Home, seed: int, note: Note) -> AsyncIterator[Box]:
+    """All nodes of a box, linked, and their users joined."""
+    note(Run(title=lab.title, source="chaos", nodes=lab.names, seed=seed))
+    async with opened(lab, home, random.Random(seed).getrandbits(32), note) as box:
+        await box.start_all()
+        await box.introduced(_INTRODUCED_S)
+        await box.join_users()
+        yield box
 
 
 def run(plan: Plan, where: Path, note: Note, say: Say) -> dict[str, Any]:
     """Do it; what came of it. `holds` says whether the promises were kept."""
-    with two_nodes(where, LIMITS) as (near, far):
-
-        async def main() -> dict[str, Any]:
-            note(Run(title=f"chaos, seed {plan.seed}", source="chaos", nodes=(near.name, far.name), seed=plan.seed))
-            async with _stage(near, far, plan, note) as stage:
-                facts = await (_outage if plan.outage_s else _kills)(stage, plan, say)
-                facts = {**stage.tally.facts(), **facts, "seed": plan.seed, "holds": stage.tally.holds}
-                note(End(t=stage.now, result=facts))
-                return facts
-
-        return trio.run(main)
+    lab = LabPlan(
+        f"chaos, seed {plan.seed}", (PlannedNode(NEAR, ("alice",), LIMITS), PlannedNode(FAR, ("bob",), LIMITS))
+    )
+    home = Home(where / "lab")
+    homes.make(home, "# chaos\n")
+    return trio.run(_main, plan, lab, home, note, say)
 
 
-# ── kills ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+async def _main(plan: Plan, lab: LabPlan, home: Home, note: Note, say: Say) -> dict[str, Any]:
+    rng = random.Random(plan.seed)
+    away = ("bob",) if plan.offline else ()
+    async with opened_with(lab, home, plan.seed, note) as box, crowd(box.accounts, plan.seed, away) as people:
+        alice, bob = people.apps
+        stage = Stage(box, people, Sender(alice, bob.address, random.Random(rng.random())), rng)
+        people.nursery.start_soon(stage.sender.run)
+        people.nursery.start_soon(people.record, note, lambda: box.now)
+        started = trio.current_time()
+        facts = await (_outage if plan.outage_s else _kills)(stage, plan, say)
+        seconds = round(trio.current_time() - started, 1)
+        book = people.book
+        facts = {**book.facts(), **facts, "seconds": seconds, "seed": plan.seed, "holds": book.holds}
+        note(End(t=box.now, result=facts))
+        people.nursery.cancel_scope.cancel()
+    return facts
 
 
 async def _kills(stage: Stage, plan: Plan, say: Say) -> dict[str, Any]:
-    started = trio.current_time()
-    if plan.offline:
-        stage.recipient.disconnect()
+    started, rng, people = trio.current_time(), stage.rng, stage.people
     killed = 0
-    up = {stage.near.name: trio.Event(), stage.far.name: trio.Event()}
-    for event in up.values():
-        event.set()
-    moments = sorted(stage.rng.randrange(1, plan.messages) for _ in range(plan.kills))
+    up = {name: trio.Lock() for name in (NEAR, FAR)}
+    moments = sorted(rng.randrange(1, plan.messages) for _ in range(plan.kills))
+
+    async def kill(node: str, task_status: trio.TaskStatus[None]) -> None:
+        async with up[node]:
+            await stage.down(node, partial(_moment, task_status, rng.uniform(0, 0.5)))
+
     with trio.move_on_after(plan.timeout_s):
         async with trio.open_nursery() as nursery:
             for moment, following in zip(moments, [*moments[1:], plan.messages], strict=True):
                 # So far and no further: each kill meets messages on their way.
                 stage.sender.allow(following)
-                await stage.until(partial(_written, stage.tally, moment))
-                node = stage.rng.choice((stage.near, stage.far))
-                if not up[node.name].is_set():
-                    await up[node.name].wait()
-                    await trio.sleep(stage.rng.uniform(0, 0.4))
-                await trio.sleep(stage.rng.choice((0.0, 0.005, 0.03, 0.2)) * stage.rng.random())
-                fault = await stage.kill(node)
+                await people.until(lambda moment=moment: len(people.book.letters) >= moment)  # type: ignore[misc]
+                node = rng.choice((NEAR, FAR))
+                if up[node].locked():
+                    async with up[node]:
+                        pass
+                    await trio.sleep(rng.uniform(0, 0.4))
+                await trio.sleep(rng.choice((0.0, 0.005, 0.03, 0.2)) * rng.random())
+                await nursery.start(kill, node)
                 killed += 1
-                up[node.name] = trio.Event()
-                nursery.start_soon(_restart, stage, node, fault, up[node.name])
-                say(f"kill {killed:2} of {node.name}: {_progress(stage.tally)}")
+                say(f"kill {killed:2} of {node}: {people.progress}")
     stage.sender.allow(plan.messages)
-    stage.recipient.online = True
-    left_s = plan.timeout_s - (trio.current_time() - started)
-    if left_s > 0:
-        await stage.settled(left_s)
-    return {
-        "kills": killed,
-        "reconnects": stage.sender.connects + stage.recipient.connects - 2,
-        "seconds": round(trio.current_time() - started, 1),
-    }
+    people.wake()
+    await people.settled(max(0.0, plan.timeout_s - (trio.current_time() - started)))
+    return {"kills": killed, "reconnects": sum(app.connects - 1 for app in people.apps)}
 
 
-async def _restart(stage: Stage, node: Node, fault: int, up: trio.Event) -> None:
-    await trio.sleep(stage.rng.uniform(0, 0.5))
-    await stage.start(node, fault)
-    up.set()
-
-
-def _written(tally: Tally, messages: int) -> bool:
-    return len(tally.written) >= messages
-
-
-def _progress(tally: Tally) -> str:
-    return f"written {len(tally.written)}, accepted {len(tally.accepted)}, shown {len(tally.shown)}"
-
-
-# ── outage ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+async def _moment(task_status: trio.TaskStatus[None], seconds: float) -> None:
+    """It is down now, and stays so for a while."""
+    task_status.started()
+    await trio.sleep(seconds)
 
 
 async def _outage(stage: Stage, plan: Plan, say: Say) -> dict[str, Any]:
-    started = trio.current_time()
-    fault = await stage.kill(stage.far)
-    stage.sender.allow(plan.messages)
-    with trio.move_on_after(plan.outage_s):
-        await stage.until(lambda: len(stage.tally.accepted) >= plan.messages, 0.05)
-        say(f"{stage.far.name} is down; {len(stage.tally.accepted)} messages accepted meanwhile")
-        await trio.sleep_forever()
-    accepted_before = len(stage.tally.accepted)
-    launched = trio.current_time()
-    await stage.start(stage.far, fault)
+    started, book, sender = trio.current_time(), stage.people.book, stage.sender
+    accepted: list[int] = []
+    launched: list[float] = []
+
+    async def meanwhile() -> None:
+        sender.allow(plan.messages)
+        with trio.move_on_after(plan.outage_s):
+            await stage.people.until(lambda: len(book.accepted) >= plan.messages, 0.05)
+            say(f"{FAR} is down; {len(book.accepted)} messages accepted meanwhile")
+            await trio.sleep_forever()
+        accepted.append(len(book.accepted))
+        launched.append(trio.current_time())
+
+    await stage.down(FAR, meanwhile)
     back = trio.current_time()
-    say(f"{stage.far.name} is back after {back - started:.1f} s")
-    await stage.settled(plan.timeout_s)
-    first = stage.recipient.first_at
+    say(f"{FAR} is back after {back - started:.1f} s")
+    await stage.people.settled(plan.timeout_s)
+    first = min((letter.shown_at for letter in book.letters if letter.shown_at is not None), default=None)
     return {
         "kills": 1,
         "outage_s": round(back - started, 1),
-        "accepted_in_outage": accepted_before,
-        "ready_s": round(back - launched, 3),
+        "accepted_in_outage": accepted[0],
+        "ready_s": round(back - launched[0], 3),
         "first_s": round(first - back, 3) if first is not None else None,
         "all_s": round(trio.current_time() - back, 3),
-        "seconds": round(trio.current_time() - started, 1),
     }

@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator
 
 from scripts.support.fuzz import mls_signing as sign
 from scripts.support.fuzz.mls_world import PSKS, World, again, read, worlds
-from scripts.support.fuzz.target import Target
+from scripts.support.fuzz.target import Target, mls_target
 from scripts.support.mls.members import NOW, Seeded, signer
 
 from waypost.mls.base.bounds import Rules
-from waypost.mls.base.errors import MlsError
 from waypost.mls.base.registry import SenderType, WireFormat
 from waypost.mls.external import join_by_external_commit
 from waypost.mls.group import ApplicationMessage, Group, ProposalMessage, StagedCommit
@@ -45,14 +44,7 @@ def inside() -> Iterator[Target]:
 def _target(name: str, decode: Callable[[World, bytes], object], seeds: Callable[[World], list[bytes]]) -> Target:
     """The first byte of an input says which group it is for."""
     every = [bytes([at]) + seed for at, world in enumerate(worlds()) for seed in seeds(world)]
-    return Target(
-        name,
-        lambda data: decode(worlds()[data[0] % len(worlds())] if data else worlds()[0], data[1:]),
-        every,
-        (MlsError,),
-        hostile=(),
-        memory_factor=64,
-    )
+    return mls_target(name, lambda data: decode(worlds()[data[0] % len(worlds()) if data else 0], data[1:]), every)
 
 
 def _text(world: World, data: bytes) -> object:

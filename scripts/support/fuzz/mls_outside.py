@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from scripts.support.fuzz.mls_world import World, again, read, worlds
-from scripts.support.fuzz.target import Target
+from scripts.support.fuzz.target import Decode, Target, mls_target
 from scripts.support.mls.members import NOW, Seeded
 
 from waypost.mls.base import codec
@@ -30,39 +30,22 @@ _LEAF = codec.opaque(bytes(32)) * 2 + codec.u16(1) + b"\0"
 
 def outside() -> Iterator[Target]:
     """Messages to a member, and what is read before one is a member."""
-    yield _strict("mls.application", _received, lambda world: world.texts)
-    yield _strict("mls.proposal", _received, lambda world: world.proposals)
-    yield _strict("mls.commit", _received, lambda world: world.commits)
-    welcomes = _strict("mls.welcome", _welcomed, lambda world: world.welcomes)
+    yield _strict("application", _received, lambda world: world.texts)
+    yield _strict("proposal", _received, lambda world: world.proposals)
+    yield _strict("commit", _received, lambda world: world.commits)
+    welcomes = _strict("welcome", _welcomed, lambda world: world.welcomes)
     yield replace(welcomes, forged=_Letters(welcomes.seeds).are_not)
-    yield _strict("mls.group_info", _joined, lambda world: world.group_infos)
-    yield _strict("mls.tree", _joined_with_tree, lambda world: (world.alice.ratchet_tree(),))
-    yield _strict("mls.key_package", _added, lambda world: world.key_packages)
+    yield _strict("group_info", _joined, lambda world: world.group_infos)
+    yield _strict("tree", _joined_with_tree, lambda world: (world.alice.ratchet_tree(),))
+    yield _strict("key_package", _added, lambda world: world.key_packages)
     # Its owner's own bytes: nonsense may load, but nothing else may happen.
-    yield Target(
-        "mls.state",
-        Group.load,
-        [again(group).state() for world in worlds() for group in (world.talking, world.bob)],
-        (MlsError,),
-        hostile=(),
-        memory_factor=_MEMORY_FACTOR,
-    )
+    states = [again(group).state() for world in worlds() for group in (world.talking, world.bob)]
+    yield mls_target("mls.state", Group.load, states)
 
 
-#: The cheapest element of a vector takes some hundred bytes; how many there may be is bounded.
-_MEMORY_FACTOR = 64
-
-
-def _strict(name: str, decode: Callable[[bytes], object], seeds: Callable[[World], Sequence[bytes]]) -> Target:
-    return Target(
-        name,
-        decode,
-        [seed for world in worlds() for seed in seeds(world)],
-        (MlsError,),
-        hostile=_hostile(),
-        memory_factor=_MEMORY_FACTOR,
-        forged=lambda _data: True,
-    )
+def _strict(name: str, decode: Decode, seeds: Callable[[World], Sequence[bytes]]) -> Target:
+    every = [seed for world in worlds() for seed in seeds(world)]
+    return mls_target(f"mls.{name}", decode, every, hostile=_hostile(), forged=lambda _data: True)
 
 
 # ── one client, three groups ────────────────────────────────────────────────────────────────────────────────────────

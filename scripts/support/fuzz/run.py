@@ -10,7 +10,7 @@ import traceback
 import tracemalloc
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 from scripts.support.fuzz.mutate import Mutator
@@ -157,26 +157,29 @@ def _repaired(target: Target, data: bytes) -> bytes:
 
 def _compare_all(target: Target, inputs: Sequence[bytes], rng: random.Random, report: Report) -> None:
     """What comes of an input may not depend on how the network cut it."""
+    stream = target.stream
+    assert stream is not None
     for index in range(0, len(inputs), _PIECES_EVERY):
         data = inputs[index]
         cuts = sorted(rng.randrange(len(data) + 1) for _ in range(3))
         pieces = [data[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(data)], strict=True)]
         if index % _BYTEWISE_EVERY == 0:
             pieces = [data[at : at + 1] for at in range(len(data))]
-        whole, cut = _end(target, [data], report), _end(target, pieces, report)
+        whole = _end(target, lambda data=data: stream([data]), data, report)  # type: ignore[misc]
+        cut = _end(target, lambda pieces=pieces: stream(pieces), data, report)  # type: ignore[misc]
         if whole != cut:
             report.failures.append(Failure("pieces", f"whole gives {whole!r}, in pieces {cut!r}"[:600], data))
 
 
-def _end(target: Target, pieces: Sequence[bytes], report: Report) -> object:
-    assert target.stream is not None
+def _end(target: Target, decode: Callable[[], object], data: bytes, report: Report) -> object:
+    """What comes of an input, or the name of the error."""
     try:
-        return target.stream(pieces)
+        return decode()
     except target.allowed as error:
         return reason_of(error)
     except Exception:  # noqa: BLE001
         # reason: whatever comes out is what is looked for
-        _escaped(b"".join(pieces), report)
+        _escaped(data, report)
         return None
 
 
@@ -186,13 +189,7 @@ def _measure(target: Target, data: bytes, report: Report) -> None:
     try:
         before, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
-        try:
-            target.decode(data)
-        except target.allowed:
-            pass
-        except Exception:  # noqa: BLE001
-            # reason: whatever comes out is what is looked for
-            _escaped(data, report)
+        _end(target, lambda: target.decode(data), data, report)
         peak = tracemalloc.get_traced_memory()[1] - before
     finally:
         tracemalloc.stop()

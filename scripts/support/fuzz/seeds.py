@@ -18,7 +18,7 @@ from waypost.daemon.template import template
 from waypost.discovery.txt import Announcement, dns_value, lan_properties
 from waypost.ids import Provider
 from waypost.protocol import operator as admin
-from waypost.protocol.custody import messages as custody
+from waypost.protocol.custody import transfer as custody
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
 from waypost.protocol.custody.transfer import batch_digest
 from waypost.protocol.directory import asks
@@ -27,8 +27,9 @@ from waypost.protocol.directory.invite import Invite, invite_text
 from waypost.protocol.directory.reach import ReachMode
 from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, RecordState, sign_record, succession_payload
 from waypost.protocol.frames import messages as m
-from waypost.protocol.frames.codec import encode, pack
+from waypost.protocol.frames.codec import pack
 from waypost.protocol.frames.handshake import Channel, Handshake, Own
+from waypost.protocol.frames.messages import encode
 
 NOW_MS: WallMs = 1_790_000_000_000
 DAY_MS = 86_400_000

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 from waypost.errors import PeerFault, WaypostError
 from waypost.limits import FRAME_MAX_BYTES
@@ -35,6 +37,10 @@ class Target:
     hostile: Sequence[bytes] | None = None
     #: True of an input that the decoder must not accept. It is asked of what is accepted and is none of the seeds.
     forged: Callable[[bytes], bool] | None = None
+
+
+#: One of MLS. The cheapest element of a vector takes some hundred bytes; how many there may be is bounded.
+mls_target: Final = partial(Target, allowed=(MlsError,), hostile=(), memory_factor=64)
 
 
 def reason_of(error: Exception) -> str:

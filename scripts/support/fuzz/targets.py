@@ -25,15 +25,15 @@ from waypost.errors import LocalError, PeerFault
 from waypost.ids import parse_address, parse_id, parse_provider
 from waypost.limits import HANDSHAKE_FRAME_MAX_BYTES, KIB, VAULT_MEMORY_MAX_KIB, VAULT_PASSES_MAX
 from waypost.protocol import operator as admin
-from waypost.protocol.custody import messages as custody
+from waypost.protocol.custody import transfer as custody
 from waypost.protocol.custody.envelope import decode_envelope, sender_of, time_fault
 from waypost.protocol.directory import asks
 from waypost.protocol.directory.bundle import open_claim, open_device_list, open_package
 from waypost.protocol.directory.invite import parse_invite
 from waypost.protocol.directory.record import open_record
-from waypost.protocol.frames.codec import FrameBuffer, decode, pack, read
+from waypost.protocol.frames.codec import FrameBuffer, pack, read
 from waypost.protocol.frames.handshake import Handshake, Own
-from waypost.protocol.frames.messages import Role
+from waypost.protocol.frames.messages import Role, decode
 from waypost.protocol.frames.session import Session, Terms
 from waypost.protocol.frames.signed import Signed
 
@@ -213,9 +213,7 @@ _TARGETS = (
     Target("seal.parse_sealed", seal.parse_sealed, _BODIES),
     Target("seal.open_sealed", _open_sealed, _BODIES, (PeerFault, LocalError)),
     Target("seal.verify_content", seal.verify_content, [seeds.SIGNED_CONTENT]),
-    Target(
-        "content.open_payload", lambda data: open_payload(data, seeds.ENVELOPE, seeds.BOB), seeds.CONTENTS, repair=_said
-    ),
+    Target("content.open_payload", _open_payload, seeds.CONTENTS, repair=_said),
     Target("kem.seal_to", lambda data: kem.seal_to(data, b"info", bytes(32)), [seeds.KEM.public]),
     Target("padding.unpad", padding.unpad, [padding.pad(b"text"), padding.pad(b"x" * 300)]),
     Target("vault.unlock", _unlock, [seeds.VAULT], (LocalError,), repair=_checked, repair_every=4),

@@ -15,8 +15,9 @@ from waypost_lab.box.box import Box, opened
 from waypost_lab.box.home import Home
 from waypost_lab.box.plan import parse, simple
 from waypost_lab.box.view import View
-from waypost_lab.box.ways import CLEAR, Way
+from waypost_lab.faults.words import Cut, Heal, Loss, Slow
 from waypost_lab.timeline import AnyEvent, Fault, Mended
+from waypost_lab.ways import CLEAR, Way
 
 BIRDY, FINCH, ROBIN = "birdy.local", "finch.local", "robin.local"
 SLOW = '[[links]]\nbetween = ["birdy", "finch"]\none_way = true\nlatency = "40ms"\n'
@@ -47,19 +48,19 @@ async def test_nodes_know_each_other_by_their_fronts_alone(tmp_path: Path) -> No
 
 async def test_faults_add_up_and_are_healed_together(tmp_path: Path) -> None:
     async with box(tmp_path) as (made, events):
-        made.faults.slow("birdy", "finch", 0.2)
-        made.faults.lose("finch", "birdy", 0.05, one_way=True)
+        made.faults.do(Slow("birdy", "finch", 0.2))
+        made.faults.do(Loss("finch", "birdy", 0.05, one_way=True))
         assert made.network.way(BIRDY, FINCH) == Way(0.2)
         assert made.network.way(FINCH, BIRDY) == Way(0.2, loss=0.05)
-        made.faults.cut("birdy", "robin", one_way=True)
-        assert made.faults.heal("finch", "birdy") == [
+        made.faults.do(Cut("birdy", "robin", one_way=True))
+        assert made.faults.heal(Heal("finch", "birdy")) == [
             f"{BIRDY} → {FINCH}: 200 ms",
             f"{FINCH} → {BIRDY}: 200 ms, loss 5%",
         ]
         assert made.network.faults() == {(BIRDY, ROBIN): Way(cut=True)}
-        assert made.faults.heal() == [f"{BIRDY} → {ROBIN}: cut"]
+        assert made.faults.heal(Heal()) == [f"{BIRDY} → {ROBIN}: cut"]
         assert made.network.faults() == {}
-        assert made.faults.heal() == []
+        assert made.faults.heal(Heal()) == []
     faults = [event for event in events if isinstance(event, Fault)]
     assert [(fault.name, fault.nodes, fault.detail) for fault in faults] == [
         ("slow", (BIRDY, FINCH), "200 ms"),
@@ -71,12 +72,12 @@ async def test_faults_add_up_and_are_healed_together(tmp_path: Path) -> None:
 
 async def test_a_fault_that_is_taken_back_or_replaced_is_over(tmp_path: Path) -> None:
     async with box(tmp_path) as (made, events):
-        made.faults.slow("birdy", "finch", 0.2)
-        made.faults.slow("birdy", "finch", 0.1, one_way=True)
-        made.faults.slow("finch", "birdy", 0.1, one_way=True)
-        made.faults.cut("birdy", "finch")
+        made.faults.do(Slow("birdy", "finch", 0.2))
+        made.faults.do(Slow("birdy", "finch", 0.1, one_way=True))
+        made.faults.do(Slow("finch", "birdy", 0.1, one_way=True))
+        made.faults.do(Cut("birdy", "finch"))
         assert [event.id for event in events if isinstance(event, Mended)] == [1]
-        made.faults.slow("birdy", "finch", 0)
+        made.faults.do(Slow("birdy", "finch", 0))
         assert [event.id for event in events if isinstance(event, Mended)] == [1, 2, 3]
         assert made.network.way(BIRDY, FINCH) == Way(cut=True)
     assert len([event for event in events if isinstance(event, Fault)]) == 4
@@ -88,13 +89,13 @@ async def test_what_the_file_says_is_so_from_the_start(tmp_path: Path) -> None:
         assert made.network.way(FINCH, BIRDY) == CLEAR
         [fault] = [event for event in events if isinstance(event, Fault)]
         assert (fault.name, fault.nodes, fault.detail) == ("slow", (BIRDY, FINCH), "40 ms one way")
-        made.faults.heal()
+        made.faults.heal(Heal())
         assert events[-1] == Mended(t=events[-1].t, id=fault.id)
 
 
 async def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
     async with box(tmp_path) as (made, _):
-        for senseless in (lambda: made.faults.cut("birdy", "birdy"), lambda: made.faults.heal("birdy")):
+        for senseless in (lambda: made.faults.do(Cut("birdy", "birdy")), lambda: made.faults.heal(Heal("birdy"))):
             with pytest.raises(Refused) as caught:
                 senseless()
             assert caught.value.code is Code.BAD_REQUEST
@@ -105,7 +106,7 @@ async def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
 
 async def test_nodes_that_do_not_run_are_shown_as_such(tmp_path: Path) -> None:
     async with box(tmp_path) as (made, _):
-        made.faults.cut("birdy", "finch")
+        made.faults.do(Cut("birdy", "finch"))
         seen = await View(made).look()
     assert {node.state for node in seen.nodes} == {"down"}
     assert {node.pid for node in seen.nodes} == {None}

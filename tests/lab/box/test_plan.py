@@ -10,7 +10,7 @@ from waypost.daemon import config
 from waypost.daemon.config import BadConfig
 from waypost.errors import Code, LocalError
 from waypost_lab.box.plan import NODES_MAX, LabPlan, find, load, parse, simple
-from waypost_lab.box.ways import Way
+from waypost_lab.ways import Way
 
 FILE = Path("lab.toml")
 WHOLE = """

@@ -12,8 +12,8 @@ import trio
 import trio.testing
 
 from waypost_lab.box.owners import Owners, holders, inodes_of
-from waypost_lab.box.proxy import LOOPBACK, Front, Network
-from waypost_lab.box.ways import CLEAR, Way
+from waypost_lab.box.proxy import LOOPBACK, Front, Ways
+from waypost_lab.ways import CLEAR, Way
 
 BIRDY, FINCH = "birdy.local", "finch.local"
 CUT = Way(cut=True)
@@ -22,7 +22,7 @@ CUT = Way(cut=True)
 class Finch:
     """What stands behind the front: it keeps each connection for the test to use."""
 
-    def __init__(self, network: Network, front: Front) -> None:
+    def __init__(self, network: Ways, front: Front) -> None:
         self.network = network
         self.front = front
         self.send, self.receive = trio.open_memory_channel[trio.SocketStream](16)
@@ -50,7 +50,7 @@ async def finch(*, dials: str | None = BIRDY, runs: bool = True) -> AsyncIterato
         async with trio.open_nursery() as nursery:
             [listener] = await trio.open_tcp_listeners(0, host=LOOPBACK)
             port = listener.socket.getsockname()[1] if runs else None
-            network = Network(lambda _: port, Owners(lambda: pids), random.Random(1))
+            network = Ways(lambda _: port, Owners(lambda: pids), random.Random(1))
             made = Finch(network, Front(network, FINCH))
             nursery.start_soon(trio.serve_listeners, made.attend, [listener])
             nursery.start_soon(made.front.serve)

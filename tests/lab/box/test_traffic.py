@@ -6,27 +6,26 @@ from collections import Counter
 from pathlib import Path
 
 from waypost.errors import Code
+from waypost_lab.book import AppStep, Book, Letter
 from waypost_lab.box.home import Home
 from waypost_lab.box.traffic import account, whereabouts
-from waypost_lab.tally import Tally
 
 
-def tally() -> Tally:
+def book() -> Book:
     """Four messages: delivered, bounced, on its way, never taken."""
-    made = Tally()
+    made = Book()
     for number in range(4):
-        id_ = bytes([number])
-        made.written[id_] = id_
-        made.between[id_] = ("alice@birdy.local", "bob@finch.local")
-    made.accepted |= {b"\0", b"\1", b"\2"}
-    made.shown[b"\0"] += 1
-    made.latencies_ms.append(5.0)
-    made.outcomes = {b"\0": 0, b"\1": Code.NOT_FOUND.number}
+        made.write(Letter("alice@birdy.local", "bob@finch.local", 1.0, bytes([number] * 16)))
+    for letter in made.letters[:3]:
+        made.step(letter, AppStep.ACCEPTED, 0, 1.0)
+    made.show(made.letters[0], 1.005)
+    made.step(made.letters[0], AppStep.DELIVERED, 0, 2.0)
+    made.step(made.letters[1], AppStep.BOUNCED, Code.NOT_FOUND.number, 2.0)
     return made
 
 
 def test_what_waits_is_not_lost() -> None:
-    facts = account(tally(), Counter({"waits at birdy.local": 1}))
+    facts = account(book(), Counter({"waits at birdy.local": 1}))
     assert facts["good"]
     assert (facts["written"], facts["accepted"], facts["delivered"], facts["bounced"]) == (4, 3, 1, 1)
     assert (facts["waiting"], facts["lost"], facts["unsent"]) == (1, 0, 1)
@@ -36,18 +35,18 @@ def test_what_waits_is_not_lost() -> None:
 
 
 def test_what_no_node_holds_is_lost() -> None:
-    facts = account(tally(), Counter({"lost": 1}))
+    facts = account(book(), Counter({"lost": 1}))
     assert not facts["good"]
     assert (facts["waiting"], facts["lost"]) == (0, 1)
 
 
 def test_what_is_shown_twice_breaks_the_promise() -> None:
-    made = tally()
-    made.shown[b"\0"] += 1
+    made = book()
+    made.show(made.letters[0], 2.0)
     facts = account(made, Counter({"waits at birdy.local": 1}))
     assert not facts["good"]
     assert facts["duplicates"] == 1
 
 
 def test_a_node_that_does_not_run_keeps_what_it_had(tmp_path: Path) -> None:
-    assert whereabouts(Home(tmp_path), tally()) == {"birdy.local does not run": 1}
+    assert whereabouts(Home(tmp_path), book()) == {"birdy.local does not run": 1}

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from waypost_lab.box.ways import CLEAR, LOSSES_MAX, Way, parse_duration, parse_latency, parse_share
+from waypost_lab.ways import CLEAR, LOSSES_MAX, Way, parse_duration, parse_latency, parse_share
 
 
 def times(way: Way, size: int, how_many: int = 10_000) -> list[float | None]:

@@ -15,11 +15,11 @@ from waypost.limits import QUERY_TIMEOUT_S
 from waypost.links.stream import Stream
 from waypost.protocol.directory.record import RecordEndpoint
 from waypost.relay.settings import Rates
-from waypost_lab.conformance.check import Check, Need, Result
+from waypost_lab.conformance.check import Check, Need, Ruling
 from waypost_lab.conformance.checks import CHECKS
-from waypost_lab.conformance.ground import Handler
-from waypost_lab.conformance.people import read_invites
-from waypost_lab.conformance.run import Plan, judge
+from waypost_lab.conformance.meeting import Handler
+from waypost_lab.conformance.residents import read_invites
+from waypost_lab.conformance.run import Selection, judge
 
 JUDGED = "judged.local"
 EVERYTHING = frozenset({Need.PEOPLE, Need.SPARE, Need.LISTEN, Need.RESTART})
@@ -65,7 +65,7 @@ class MemoryGround:
         await self._world.node(JUDGED, store=store, rates=Rates())
 
 
-async def judged(checks: Sequence[Check] = CHECKS, patience_s: float = float("inf"), **more: Any) -> list[Result]:
+async def judged(checks: Sequence[Check] = CHECKS, patience_s: float = float("inf"), **more: Any) -> list[Ruling]:
     """The verdicts on our own relay."""
     async with world() as w:
         node = await w.node(JUDGED, rates=Rates(), **more)
@@ -73,7 +73,7 @@ async def judged(checks: Sequence[Check] = CHECKS, patience_s: float = float("in
         texts = [await relay.add_user("alice"), await relay.add_user("bob"), await relay.add_user("alice", again=True)]
         # After a start a node is not certain for a while who is there.
         await trio.sleep(2 * QUERY_TIMEOUT_S)
-        results = await judge(MemoryGround(w), read_invites(texts), Plan(checks, patience_s, EVERYTHING))
+        results = await judge(MemoryGround(w), read_invites(texts), Selection(checks, patience_s, EVERYTHING))
         # Found out for what it does, not for having come to grief.
         unforeseen = [entry for entry in (*node.logs, *w.nodes[JUDGED].logs) if "unforeseen" in entry["event"]]
         assert not unforeseen

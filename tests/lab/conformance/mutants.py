@@ -17,7 +17,7 @@ from waypost.protocol.custody import outbox
 from waypost.protocol.custody import transfer as custody
 from waypost.protocol.custody.envelope import decode_envelope
 from waypost.protocol.directory.record import NodeRecord, VerifiedRecord
-from waypost.protocol.frames import codec, handshake, session
+from waypost.protocol.frames import codec, handshake, messages, session
 from waypost.protocol.frames.codec import pack, read
 from waypost.protocol.frames.messages import Message, Notice, Pong, Query
 from waypost.protocol.frames.session import Session
@@ -72,7 +72,7 @@ def cuts_large_nonces(patch: Patch) -> None:
 def accepts_unknown_types(patch: Patch) -> None:
     def lenient(frame: bytes) -> Any:
         try:
-            return codec.decode(frame)
+            return messages.decode(frame)
         except PeerFault as fault:
             if fault.code is Code.UNKNOWN_TYPE:
                 return Notice(999)
@@ -86,10 +86,10 @@ def reads_the_first_value_alone(patch: Patch) -> None:
     def lenient(frame: bytes) -> Any:
         for end in range(len(frame), 0, -1):
             try:
-                return codec.decode(frame[:end])
+                return messages.decode(frame[:end])
             except PeerFault:
                 continue
-        return codec.decode(frame)
+        return messages.decode(frame)
 
     patch.setattr(session, "decode", lenient)
 
@@ -111,7 +111,7 @@ def waits_for_frames_of_any_length(patch: Patch) -> None:
 @mutant("longest_forms", "odd_receipt")
 def wants_the_shortest_encoding(patch: Patch) -> None:
     def strict(frame: bytes) -> Any:
-        message = codec.decode(frame)
+        message = messages.decode(frame)
         if pack(message) != frame and not isinstance(message, Query):
             raise PeerFault(Code.BAD_FRAME)
         return message

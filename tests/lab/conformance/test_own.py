@@ -14,13 +14,13 @@ from waypost.links import pump
 from waypost.protocol.directory.trust import Mode
 from waypost.relay.federation import own_record
 from waypost_lab.conformance.bench import Bench
-from waypost_lab.conformance.check import Check, Need, Result, Verdict
+from waypost_lab.conformance.check import Check, Need, Ruling, Verdict
 
 #: More than an hour, which is the longest hint; less than what a node's record lasts.
 HOURS_S = 4_000.0
 
 
-def broken(results: list[Result]) -> list[str]:
+def broken(results: list[Ruling]) -> list[str]:
     return [
         f"{' '.join(result.check.clauses)}: {result.check.expectation}: {result.reason}"
         for result in results

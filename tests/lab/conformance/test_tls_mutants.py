@@ -17,9 +17,9 @@ from waypost.links import tcp
 from waypost.links.tls import ALPN, TlsConfig
 from waypost_lab.conformance import bench
 from waypost_lab.conformance.check import Need, Verdict
-from waypost_lab.conformance.ground import TlsGround, throwaway_tls
-from waypost_lab.conformance.people import read_invites
-from waypost_lab.conformance.run import Plan, judge
+from waypost_lab.conformance.meeting import TlsGround, throwaway_tls
+from waypost_lab.conformance.residents import read_invites
+from waypost_lab.conformance.run import Selection, judge
 
 HOST = "127.0.0.1"
 NEEDS = frozenset({Need.TLS, Need.PEOPLE, Need.LISTEN})
@@ -61,7 +61,7 @@ async def verdict(check: str, tls: TlsConfig, monkeypatch: pytest.MonkeyPatch) -
         relay = w.nodes[JUDGED].relay
         guests = read_invites([await relay.add_user("alice"), await relay.add_user("bob")])
         with trio.fail_after(60):
-            [result] = await judge(Ground(HOST, port, HOST), guests, Plan(named(check), 60.0, NEEDS))
+            [result] = await judge(Ground(HOST, port, HOST), guests, Selection(named(check), 60.0, NEEDS))
         return result.verdict, result.reason
 
 

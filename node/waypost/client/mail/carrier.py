@@ -21,8 +21,7 @@ from waypost.clock import SECOND_MS, WallMs
 from waypost.ids import Address
 from waypost.limits import CLIENT_UPKEEP_S
 from waypost.protocol.custody.app import Offering
-from waypost.protocol.custody.messages import Outcome, Refusal
-from waypost.protocol.custody.transfer import Room
+from waypost.protocol.custody.transfer import Outcome, Refusal, Room
 from waypost.protocol.frames.messages import Notice, NoticeKind
 
 #: The one name in `Carrier.arrivals`.

@@ -17,8 +17,8 @@ from waypost.ids import Address, parse_address
 from waypost.limits import JOURNAL_LIFETIME_MS, STATUSES_PER_MESSAGE_MAX
 from waypost.protocol.custody.app import end_of
 from waypost.protocol.custody.fate import FOLLOWS, State
-from waypost.protocol.custody.messages import Outcome
-from waypost.protocol.frames.fields import ID_BYTES
+from waypost.protocol.custody.transfer import Outcome
+from waypost.protocol.frames.codec import ID_BYTES
 from waypost.protocol.frames.messages import Notice, NoticeKind
 
 #: Local ids of messages whose history has changed.

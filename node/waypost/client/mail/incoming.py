@@ -16,9 +16,8 @@ from waypost.ids import Address, id_text
 from waypost.limits import BODY_MAX_BYTES, UNREAD_MAX_BYTES, UNREAD_MAX_MESSAGES
 from waypost.protocol.custody.app import fault_of, known_until_ms
 from waypost.protocol.custody.envelope import Envelope, decode_envelope
-from waypost.protocol.custody.messages import Refusal
-from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.fields import Name
+from waypost.protocol.custody.transfer import Refusal
+from waypost.protocol.frames.codec import Name, pack, read
 
 
 @dataclass(frozen=True)

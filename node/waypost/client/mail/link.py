@@ -16,13 +16,13 @@ from waypost.limits import DEVICE_WINDOW_BYTES, DEVICE_WINDOW_ENVELOPES, QUERY_T
 from waypost.links.errors import LinkBroken
 from waypost.links.pump import Pump, greet, part
 from waypost.links.stream import Stream
-from waypost.protocol.custody.messages import Outcome, Refusal
+from waypost.protocol.custody.transfer import Offered, Outcome, Refusal, Reported, Settled
 from waypost.protocol.directory.asks import Ask
 from waypost.protocol.directory.record import RecordEndpoint, open_record
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.handshake import Handshake, Own, PeerIdentity
 from waypost.protocol.frames.messages import Answer, Notice, Role
-from waypost.protocol.frames.session import Answered, Closed, Event, Noticed, Offered, Reported, Session, Settled
+from waypost.protocol.frames.session import Answered, Closed, Event, Noticed, Session
 
 T = TypeVar("T", bound=Struct)
 

@@ -22,8 +22,7 @@ from waypost.limits import SEAL_AT_ONCE, UNSENT_MAX_BYTES, UNSENT_MAX_MESSAGES
 from waypost.protocol.custody.app import Ended, Offering, Taken, Waits, verdict_on
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
 from waypost.protocol.custody.fate import State
-from waypost.protocol.custody.messages import Refusal
-from waypost.protocol.custody.transfer import Room
+from waypost.protocol.custody.transfer import Refusal, Room
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,7 @@ from waypost.limits import RECORD_ENDPOINTS_MAX
 from waypost.protocol.directory.bundle import DeviceList, sign_device_list
 from waypost.protocol.directory.invite import Invite
 from waypost.protocol.directory.record import RecordEndpoint
-from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.fields import Key, Name
+from waypost.protocol.frames.codec import Key, Name, pack, read
 
 STATE_FILE = "state.db"
 

@@ -10,9 +10,9 @@ from msgspec import Meta, Struct
 from waypost.clock import WallMs
 from waypost.ids import Address
 from waypost.limits import BUNDLES_MAX, DEVICES_PER_ACCOUNT_MAX, PACKAGE_REUSE_MS
+from waypost.protocol.directory.asks import PackageBytes
 from waypost.protocol.directory.bundle import Bundle
-from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.fields import Id, PackageBytes
+from waypost.protocol.frames.codec import Id, pack, read
 
 #: (package id, public key) of each device.
 Packages = tuple[tuple[bytes, bytes], ...]

@@ -19,7 +19,7 @@ from waypost.limits import (
     PACKAGES_PER_DEVICE_MAX,
 )
 from waypost.protocol.directory.asks import Publish
-from waypost.protocol.frames.fields import ID_BYTES
+from waypost.protocol.frames.codec import ID_BYTES
 
 
 class UploadState(IntEnum):

@@ -19,8 +19,7 @@ from waypost.errors import Code, PeerFault
 from waypost.limits import BODY_MAX_BYTES, DEVICE_LIST_MAX_BYTES, MEDIA_TYPE_MAX_CHARS
 from waypost.protocol.custody.envelope import Envelope
 from waypost.protocol.directory.bundle import DeviceList, open_device_list
-from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.fields import ID_BYTES, U53, Id, Name
+from waypost.protocol.frames.codec import ID_BYTES, U53, Id, Name, pack, read
 
 PURPOSE = "message"
 

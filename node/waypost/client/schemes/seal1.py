@@ -21,7 +21,7 @@ from waypost.ids import Address, id_text, parse_address, parse_id
 from waypost.limits import BODY_MAX_BYTES
 from waypost.protocol.custody.envelope import Envelope
 from waypost.protocol.directory.bundle import Bundle, KeyPackage, open_package, sign_package
-from waypost.protocol.frames.fields import ID_BYTES
+from waypost.protocol.frames.codec import ID_BYTES
 
 
 class Seal1(Scheme):

@@ -24,7 +24,7 @@ from waypost.ids import Address
 from waypost.limits import CLAIMS_AT_ONCE, CLIENT_UPKEEP_S
 from waypost.protocol.custody.app import resend_after_ms
 from waypost.protocol.custody.fate import State
-from waypost.protocol.frames.fields import ID_BYTES
+from waypost.protocol.frames.codec import ID_BYTES
 
 
 @dataclass(slots=True)

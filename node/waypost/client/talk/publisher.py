@@ -12,7 +12,7 @@ from waypost.client.schemes.own_packages import OwnPackages, UploadState
 from waypost.errors import Code, PeerFault, Refused, is_for_good
 from waypost.limits import CLIENT_UPKEEP_S, PACKAGES_PER_DEVICE_MAX
 from waypost.protocol.directory.asks import Publish, PublishReply
-from waypost.protocol.frames.fields import ID_BYTES
+from waypost.protocol.frames.codec import ID_BYTES
 
 #: What is left at the node is filled up when the link comes up and less than that is there; KEYS_LOW does the rest.
 _FILL_UP_BELOW = PACKAGES_PER_DEVICE_MAX // 2

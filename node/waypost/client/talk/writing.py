@@ -14,7 +14,7 @@ from waypost.client.talk import pins
 from waypost.errors import Code, LocalError, PeerFault
 from waypost.ids import Address
 from waypost.limits import EXPIRY_MAX_S, MEDIA_TYPE_MAX_CHARS
-from waypost.protocol.frames.fields import ID_BYTES
+from waypost.protocol.frames.codec import ID_BYTES
 
 
 class MessageWriter:

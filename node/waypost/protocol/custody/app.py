@@ -24,8 +24,7 @@ from waypost.ids import Address
 from waypost.limits import CLOCK_TOLERANCE_MS, EXPIRY_MAX_S, RESEND_S, SEEN_EXTRA_MS
 from waypost.protocol.custody.envelope import Envelope, sender_of
 from waypost.protocol.custody.fate import State
-from waypost.protocol.custody.messages import Refusal
-from waypost.protocol.custody.transfer import Room
+from waypost.protocol.custody.transfer import Refusal, Room
 
 K = TypeVar("K", bound=Hashable)
 

@@ -23,8 +23,7 @@ from waypost.limits import (
     RECIPIENTS_MAX,
     USER_MAX_CHARS,
 )
-from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.fields import ADDRESS_MAX_CHARS, U53, Suite
+from waypost.protocol.frames.codec import ADDRESS_MAX_CHARS, U53, Suite, pack, read
 
 ENVELOPE_VERSION = 1
 

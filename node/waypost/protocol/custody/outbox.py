@@ -41,7 +41,7 @@ from typing import Generic, Protocol, TypeVar
 from waypost.clock import Instant
 from waypost.errors import Code, is_for_good
 from waypost.limits import FEED_FLOOR_BYTES, FEED_MAX_BYTES, FEED_MAX_ENVELOPES, FEEDS_MAX_BYTES, FETCH_MAX_BYTES
-from waypost.protocol.custody.messages import Refusal
+from waypost.protocol.custody.transfer import Refusal
 
 #: Refusals for now that are about the next hop as a whole, not about one recipient.
 HOP_CODES = frozenset(

@@ -10,23 +10,14 @@ from waypost.limits import (
     ARRAY_MAX_ITEMS,
     BUNDLE_MAX_BYTES,
     DEVICE_LIST_MAX_BYTES,
+    PACKAGE_MAX_BYTES,
     PACKAGES_PER_DEVICE_MAX,
     RECORDS_PER_MESSAGE_MAX,
     SUITES_PER_CLAIM_MAX,
 )
-from waypost.protocol.frames.fields import (
-    U16,
-    U32,
-    U53,
-    Id,
-    Key,
-    Name,
-    PackageBytes,
-    Positional,
-    RecordBytes,
-    Signature,
-    Suite,
-)
+from waypost.protocol.frames.codec import U16, U32, U53, Id, Key, Name, Positional, RecordBytes, Signature, Suite
+
+PackageBytes = Annotated[bytes, Meta(max_length=PACKAGE_MAX_BYTES)]
 
 
 class Join(Positional, frozen=True, tag=1):

@@ -21,8 +21,7 @@ from waypost.limits import DEVICES_PER_ACCOUNT_MAX, PACKAGE_MAX_BYTES
 from waypost.protocol.directory.asks import ClaimAnswer, ClaimReply
 from waypost.protocol.directory.package import PackageState
 from waypost.protocol.directory.record import open_record
-from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.fields import U53, Key, Name, Suite
+from waypost.protocol.frames.codec import U53, Key, Name, Suite, pack, read
 from waypost.protocol.frames.signed import Signed, open_self_signed, sign
 
 

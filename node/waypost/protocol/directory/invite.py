@@ -15,8 +15,7 @@ from msgspec import Meta, Struct
 from waypost.errors import Code, LocalError, PeerFault
 from waypost.limits import RECORD_ENDPOINTS_MAX
 from waypost.protocol.directory.record import RecordEndpoint
-from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.fields import U53, Id, Key, Name
+from waypost.protocol.frames.codec import U53, Id, Key, Name, pack, read
 
 _PREFIX = "waypost:"
 

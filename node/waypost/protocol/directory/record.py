@@ -24,7 +24,7 @@ from waypost.limits import (
     RECORD_MAX_BYTES,
     SUITE_MAX_CHARS,
 )
-from waypost.protocol.frames.fields import U53, Key, Name
+from waypost.protocol.frames.codec import U53, Key, Name
 from waypost.protocol.frames.signed import open_self_signed, sign
 
 

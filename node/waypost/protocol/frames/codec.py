@@ -1,4 +1,4 @@
-"""Bytes to typed messages and back: the only place where msgpack is read or written.
+"""Bytes to typed values and back: the only place where msgpack is read or written.
 
 A frame is a big-endian u32 length and that many bytes of msgpack, one array `[type, …]`. The length is checked before
 the bytes are awaited. Decoding goes straight into the types, in one pass: what does not fit is refused where it stands,
@@ -12,37 +12,56 @@ from __future__ import annotations
 import struct
 from collections.abc import Hashable, Iterator
 from functools import lru_cache
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import msgpack
 import msgspec
+from msgspec import Meta, Struct
 
 from waypost.errors import Code, PeerFault
-from waypost.limits import FRAME_MAX_BYTES
-from waypost.protocol.frames.messages import Message
+from waypost.limits import FRAME_MAX_BYTES, PROVIDER_MAX_CHARS, RECORD_MAX_BYTES, SUITE_MAX_CHARS, USER_MAX_CHARS
+
+# ── fields: what each may hold is checked while it is decoded ────────────────────────────────────────────────────────
+
+ID_BYTES = 16
+KEY_BYTES = 32
+SIGNATURE_BYTES = 64
+ADDRESS_MAX_CHARS = USER_MAX_CHARS + 1 + PROVIDER_MAX_CHARS
+
+U16 = Annotated[int, Meta(ge=0, le=2**16 - 1)]
+U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+U53 = Annotated[int, Meta(ge=0, le=2**53 - 1)]  #: fits a float64, so that every language can hold it
+Key = Annotated[bytes, Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]
+Signature = Annotated[bytes, Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
+Id = Annotated[bytes, Meta(min_length=ID_BYTES, max_length=ID_BYTES)]
+Name = Annotated[str, Meta(max_length=ADDRESS_MAX_CHARS)]
+Suite = Annotated[str, Meta(min_length=1, max_length=SUITE_MAX_CHARS)]
+RecordBytes = Annotated[bytes, Meta(max_length=RECORD_MAX_BYTES)]
+
+
+class Positional(Struct, frozen=True, array_like=True, gc=False):
+    """Base of all that travels: an array; the order of the fields is their order on the wire.
+
+    Numbers are never reused. Unknown trailing elements are ignored, so a field may be added at the end with a default.
+    """
+
+
+# ── frames ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _LENGTH = struct.Struct(">I")
 HEADER_BYTES = _LENGTH.size
-_TYPES = frozenset(range(1, 13))
 
 T = TypeVar("T")
 
 # `ValueError` covers msgspec's DecodeError and ValidationError, and UnicodeDecodeError.
-_DECODE_ERRORS = (ValueError, RecursionError, OverflowError)
-
-
-class _Head(msgspec.Struct, frozen=True, array_like=True):
-    type: int
-
-
-_decode_message = msgspec.msgpack.Decoder(Message).decode
-_decode_head = msgspec.msgpack.Decoder(_Head).decode
+DECODE_ERRORS = (ValueError, RecursionError, OverflowError)
 
 
 @lru_cache(maxsize=256)
-def _decoder(kind: Hashable) -> msgspec.msgpack.Decoder[Any]:
-    decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(cast(Any, kind))
-    return decoder
+def decoder(kind: Hashable) -> msgspec.msgpack.Decoder[Any]:
+    """Of that type alone; made once."""
+    made: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(cast(Any, kind))
+    return made
 
 
 def pack(value: Any) -> bytes:
@@ -54,37 +73,10 @@ def pack(value: Any) -> bytes:
 def read(data: bytes | memoryview, kind: type[T], code: Code = Code.BAD_FRAME) -> T:
     """Decode bytes that must be one `kind` and no more. Raises PeerFault(code)."""
     try:
-        value: T = _decoder(cast(Hashable, kind)).decode(data)
-    except _DECODE_ERRORS as error:
+        value: T = decoder(cast(Hashable, kind)).decode(data)
+    except DECODE_ERRORS as error:
         raise PeerFault(code, f"{getattr(kind, '__name__', 'message')}: {error}"[:200]) from None
     return value
-
-
-def decode(frame: bytes | memoryview) -> Message:
-    """The message in a frame's body. Raises PeerFault(BAD_FRAME | UNKNOWN_TYPE)."""
-    try:
-        message: Message = _decode_message(frame)
-    except _DECODE_ERRORS as error:
-        raise _fault(frame, str(error)) from None
-    return message
-
-
-def _fault(frame: bytes | memoryview, error: str) -> PeerFault:
-    try:
-        number = _decode_head(frame).type
-    except _DECODE_ERRORS:
-        return PeerFault(Code.BAD_FRAME, error[:200])
-    if number not in _TYPES:
-        return PeerFault(Code.UNKNOWN_TYPE, f"type {number}")
-    return PeerFault(Code.BAD_FRAME, error[:200])
-
-
-def encode(message: Message) -> bytes:
-    """A whole frame, length included. Raises ValueError for one that no receiver would take."""
-    body = pack(message)
-    if len(body) > FRAME_MAX_BYTES:
-        raise ValueError(f"own frame of {len(body)} bytes exceeds the limit")
-    return _LENGTH.pack(len(body)) + body
 
 
 class FrameBuffer:
@@ -127,3 +119,10 @@ class FrameBuffer:
     def rest(self) -> bytes:
         """What has arrived and was not cut."""
         return bytes(self._buffer)
+
+
+def framed(body: bytes) -> bytes:
+    """A whole frame, length included. Raises ValueError for one that no receiver would take."""
+    if len(body) > FRAME_MAX_BYTES:
+        raise ValueError(f"own frame of {len(body)} bytes exceeds the limit")
+    return _LENGTH.pack(len(body)) + body

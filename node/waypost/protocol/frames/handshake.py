@@ -27,8 +27,8 @@ from waypost.limits import (
     WINDOW_BYTES,
     WINDOW_ENVELOPES,
 )
-from waypost.protocol.frames.codec import FrameBuffer, decode, encode, pack
-from waypost.protocol.frames.messages import Goodbye, Hello, Proof, Role
+from waypost.protocol.frames.codec import FrameBuffer, pack
+from waypost.protocol.frames.messages import Goodbye, Hello, Proof, Role, decode, encode
 from waypost.protocol.frames.session import Session, Terms
 
 

@@ -1,6 +1,6 @@
 """The messages of a link, as frozen types. `docs/protocol/wire.md` is their specification.
 
-Those that hand over custody are in `custody.messages`, the requests that a Query may hold in `directory.asks`.
+Those that hand over custody are in `custody.transfer`, the requests that a Query may hold in `directory.asks`.
 """
 
 from __future__ import annotations
@@ -10,24 +10,39 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from waypost.limits import ENVELOPE_MAX_BYTES, RECORD_FEATURES_MAX, SIGNAL_MAX_BYTES, SUITE_MAX_CHARS
-from waypost.protocol.custody.messages import Delivered, Offer, Receipt
+from waypost.errors import Code, PeerFault
+from waypost.limits import (
+    ENVELOPE_MAX_BYTES,
+    FRAME_MAX_BYTES,
+    NOTICE_IDS_MAX,
+    RECORD_FEATURES_MAX,
+    SIGNAL_MAX_BYTES,
+    SUITE_MAX_CHARS,
+    TEXT_MAX_CHARS,
+)
+from waypost.protocol.custody.transfer import Delivered, Offer, Receipt
 from waypost.protocol.directory.asks import Ask
-from waypost.protocol.frames.fields import (
+from waypost.protocol.frames.codec import (
+    DECODE_ERRORS,
+    ID_BYTES,
     SIGNATURE_BYTES,
     U16,
     U32,
     U53,
-    Blob,
-    Ids,
     Key,
     Name,
     Positional,
     RecordBytes,
     Signature,
     Suite,
-    Text,
+    decoder,
+    framed,
+    pack,
 )
+
+Ids = Annotated[bytes, Meta(max_length=ID_BYTES * NOTICE_IDS_MAX)]  #: whole ids, one after the other
+Text = Annotated[str, Meta(max_length=TEXT_MAX_CHARS)]
+Blob = Annotated[bytes, Meta(max_length=FRAME_MAX_BYTES)]
 
 
 class Role(IntEnum):
@@ -128,3 +143,37 @@ class Goodbye(Positional, frozen=True, tag=12):
 
 
 Message = Hello | Proof | Offer | Receipt | Delivered | Query | Answer | Notice | Signal | Ping | Pong | Goodbye
+
+_TYPES = frozenset(range(1, 13))
+
+
+class _Head(Positional, frozen=True):
+    type: int
+
+
+_decode_message = decoder(Message).decode
+_decode_head = decoder(_Head).decode
+
+
+def decode(frame: bytes | memoryview) -> Message:
+    """The message in a frame's body. Raises PeerFault(BAD_FRAME | UNKNOWN_TYPE)."""
+    try:
+        message: Message = _decode_message(frame)
+    except DECODE_ERRORS as error:
+        raise _fault(frame, str(error)) from None
+    return message
+
+
+def _fault(frame: bytes | memoryview, error: str) -> PeerFault:
+    try:
+        number = _decode_head(frame).type
+    except DECODE_ERRORS:
+        return PeerFault(Code.BAD_FRAME, error[:200])
+    if number not in _TYPES:
+        return PeerFault(Code.UNKNOWN_TYPE, f"type {number}")
+    return PeerFault(Code.BAD_FRAME, error[:200])
+
+
+def encode(message: Message) -> bytes:
+    """A whole frame, length included. Raises ValueError for one that no receiver would take."""
+    return framed(pack(message))

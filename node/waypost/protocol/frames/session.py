@@ -1,8 +1,26 @@
 """A proven link, without its I/O: bytes in, events out; calls in, bytes out.
 
+    bytes ── receive ──► frames ──► messages ──► events        offer, report, receipt, ask, answer … ──► bytes_to_send
+                                       │                                    ▲
+    now ─── expire ──► pings, timeouts ┴── the link's own: Ping, Pong ──────┘
+
 The session keeps the rules that hold for every link: framing, custody windows, requests and their answers, keep-alive.
-What an event means for mail is decided above. A fault of the peer becomes a Goodbye with its number and a `Closed`
-event; it never raises out of `receive`.
+What an event means for mail is decided above. Four conversations run at once, none of which waits for another:
+
+    custody, both ways   Offer | Delivered ─► Receipt    bounded by the window that the receiver granted in its Hello
+    requests, both ways  Query ─► Answer                 QUERIES_IN_FLIGHT_MAX each way; ours end by a timeout at last
+    news                 Notice, Signal                  no answer; a signal may be dropped
+    life                 Ping ─► Pong                    after PING_AFTER_S of silence; after SILENT_AFTER_S it is over
+
+A session is open, then closed, for good:
+
+    open ──► Goodbye, the end of the connection, a fault of the peer, `close`, or silence ──► closed
+
+`Closed` is the last event, and comes once.
+
+A fault of the peer becomes a Goodbye with its number and a `Closed` event; it never raises out of `receive`. What came
+before it in the same bytes is told first. A session that is closed says nothing more: whoever answers late, after a
+commit, need not look first.
 """
 
 from __future__ import annotations
@@ -15,11 +33,35 @@ from waypost.clock import NEVER, Instant, WallMs
 from waypost.crypto.keys import SigningKey
 from waypost.errors import Code, PeerFault
 from waypost.limits import PING_AFTER_S, QUERIES_IN_FLIGHT_MAX, QUERY_TIMEOUT_S, SEND_BUFFER_MAX_BYTES, SILENT_AFTER_S
-from waypost.protocol.custody.messages import Delivered, Offer, Outcome, Receipt, Refusal
-from waypost.protocol.custody.transfer import Holder, Receiver, Room
+from waypost.protocol.custody.transfer import (
+    Delivered,
+    Holder,
+    Offer,
+    Offered,
+    Outcome,
+    Receipt,
+    Receiver,
+    Refusal,
+    Reported,
+    Room,
+    Settled,
+)
 from waypost.protocol.directory.asks import Ask
-from waypost.protocol.frames.codec import FrameBuffer, decode, encode
-from waypost.protocol.frames.messages import Answer, Goodbye, Hello, Message, Notice, Ping, Pong, Proof, Query, Signal
+from waypost.protocol.frames.codec import FrameBuffer
+from waypost.protocol.frames.messages import (
+    Answer,
+    Goodbye,
+    Hello,
+    Message,
+    Notice,
+    Ping,
+    Pong,
+    Proof,
+    Query,
+    Signal,
+    decode,
+    encode,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,32 +74,6 @@ class Terms:
     peer_window_bytes: int
     own_window_envelopes: int
     own_window_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """The peer wants to hand over custody: answer with `Session.receipt(batch, …)` after the commit."""
-
-    batch: int
-    ids: tuple[bytes, ...]
-    envelopes: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """The peer tells what became of envelopes: answer with `Session.receipt(batch, …)` after the commit."""
-
-    batch: int
-    outcomes: tuple[Outcome, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A receipt for a batch of ours; `refusals` lists what was not taken."""
-
-    token: object
-    at_ms: WallMs
-    refusals: tuple[Refusal, ...]
 
 
 @dataclass(frozen=True, slots=True)

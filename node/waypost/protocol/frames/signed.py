@@ -9,8 +9,7 @@ from msgspec import Meta, Struct
 from waypost.crypto.keys import Purpose, SigningKey, verify
 from waypost.errors import Code, PeerFault
 from waypost.limits import FRAME_MAX_BYTES
-from waypost.protocol.frames.codec import pack, read
-from waypost.protocol.frames.fields import Signature
+from waypost.protocol.frames.codec import Signature, pack, read
 
 T = TypeVar("T")
 

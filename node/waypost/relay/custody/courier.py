@@ -31,8 +31,8 @@ from waypost.limits import (
     FETCH_MAX_ENVELOPES,
     RETRY_HINT_MAX_S,
 )
-from waypost.protocol.custody.messages import Outcome, Refusal
 from waypost.protocol.custody.outbox import Allowance, Chunk, Outbox
+from waypost.protocol.custody.transfer import Outcome, Refusal
 from waypost.protocol.frames.codec import read
 from waypost.relay.custody.outcomes import Outcomes
 from waypost.relay.link import Link

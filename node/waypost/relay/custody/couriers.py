@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from waypost.clock import WallMs
 from waypost.errors import Code
 from waypost.limits import EARLY_ENVELOPES_MAX, EARLY_RECENT_IDS
-from waypost.protocol.custody.messages import Refusal
 from waypost.protocol.custody.outbox import Allowance
+from waypost.protocol.custody.transfer import Refusal
 from waypost.relay.custody.courier import Courier
 from waypost.relay.custody.outcomes import Outcomes
 from waypost.relay.link import Link

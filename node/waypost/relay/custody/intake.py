@@ -8,18 +8,16 @@ from typing import Any, Final
 
 from waypost.clock import Clock
 from waypost.errors import Code, PeerFault, WaypostError
-from waypost.ids import Provider
+from waypost.ids import Address, Provider
 from waypost.protocol.custody.envelope import decode_envelope
 from waypost.protocol.custody.fate import State
-from waypost.protocol.custody.messages import Refusal
-from waypost.protocol.frames.session import Offered, Reported
+from waypost.protocol.custody.transfer import Offered, Refusal, Reported
 from waypost.relay.custody.couriers import EarlyOffers
 from waypost.relay.custody.outcomes import Outcomes
 from waypost.relay.link import Link
 from waypost.relay.peers import Peers
 from waypost.relay.tasks import Surroundings
-from waypost.routing.quota import TokenBucket
-from waypost.routing.router import Origin, Refuse, Route, View, route
+from waypost.routing.router import FromDevice, FromPeer, Refuse, Route, View, route
 from waypost.storage.operations.mail import Accept, Accepted, Deposit, Item, Placed, Settle, Settlement
 
 #: At the brim small messages fit and large ones do not: a full disk is over once nothing was refused for so long.
@@ -57,9 +55,9 @@ class Intake:
         """This provider is leaving for good, and takes nothing more."""
         self._closed = True
 
-    def offered(self, link: Link, offered: Offered, origin: Origin, bucket: TokenBucket) -> None:
+    def offered(self, link: Link, offered: Offered) -> None:
         """A batch has arrived. Its receipt goes out after the commit; nothing here waits for it."""
-        judged = self._judge(offered, origin, bucket)
+        judged = self._judge(link, offered)
         if not judged.items:
             self._acknowledge(link, offered.batch, judged)
             return
@@ -138,10 +136,11 @@ class Intake:
 
         self._store.submit(Settle(settlement)).then(done, failed)
 
-    def _judge(self, offered: Offered, origin: Origin, bucket: TokenBucket) -> _Judged:
+    def _judge(self, link: Link, offered: Offered) -> _Judged:
         now_ms = self._clock.wall_ms()
         judged = _Judged([], [], [], [])
-        allowed = bucket.take(len(offered.ids), self._clock.instant())
+        allowed = link.mail.take(len(offered.ids), self._clock.instant())
+        origin = FromDevice(Address.of(link.source)) if link.is_device else FromPeer(Provider(link.source))
         for index, (id_, data) in enumerate(zip(offered.ids, offered.envelopes, strict=True)):
             if index >= allowed:
                 break
@@ -161,7 +160,7 @@ class Intake:
             else:
                 judged.refusals.append(Refusal(index, decision.code.number))
         if allowed < len(offered.ids):
-            retry_s = max(1, round(bucket.wait_s(len(offered.ids) - allowed, self._clock.instant())))
+            retry_s = max(1, round(link.mail.wait_s(len(offered.ids) - allowed, self._clock.instant())))
             limited = Code.RATE_LIMITED.number
             judged.refusals += [Refusal(index, limited, retry_s) for index in range(allowed, len(offered.ids))]
         return judged

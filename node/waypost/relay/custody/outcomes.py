@@ -24,8 +24,8 @@ from waypost.limits import (
 )
 from waypost.protocol.custody.envelope import decode_envelope
 from waypost.protocol.custody.fate import Event, State
-from waypost.protocol.custody.messages import Outcome, Refusal
 from waypost.protocol.custody.outbox import Verdict
+from waypost.protocol.custody.transfer import Outcome, Refusal
 from waypost.relay.accounts import Accounts
 from waypost.relay.peers import Peers
 from waypost.relay.tasks import Surroundings

@@ -8,7 +8,8 @@ from waypost.limits import LINKS_MAX, QUERY_BURST, QUERY_RATE_PER_S
 from waypost.protocol.frames.messages import Signal
 from waypost.relay.accounts import Accounts
 from waypost.relay.link import Link
-from waypost.relay.peers import Peer, Peers
+from waypost.relay.peer import Peer
+from waypost.relay.peers import Peers
 from waypost.routing.quota import Buckets
 
 

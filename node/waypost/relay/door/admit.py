@@ -13,7 +13,8 @@ from waypost.protocol.directory.trust import Trust
 from waypost.protocol.frames.handshake import PeerIdentity
 from waypost.relay.federation.lookup import Lookup
 from waypost.relay.federation.record_book import RecordBook
-from waypost.relay.peers import Peer, Peers
+from waypost.relay.peer import Peer
+from waypost.relay.peers import Peers
 from waypost.relay.settings import Settings
 from waypost.routing import policy
 

@@ -20,7 +20,8 @@ from waypost.relay.door.handshake import Greeting
 from waypost.relay.door.serve_peer import PeerService
 from waypost.relay.federation.lookup import Lookup
 from waypost.relay.federation.peer_links import PeerLinks
-from waypost.relay.peers import Peer, Peers
+from waypost.relay.peer import Peer
+from waypost.relay.peers import Peers
 from waypost.relay.settings import Network
 from waypost.relay.tasks import Surroundings, contained
 from waypost.routing.peering import PeerEvent, Peering

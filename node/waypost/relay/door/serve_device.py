@@ -7,20 +7,10 @@ import trio
 from waypost.errors import Code, Refused
 from waypost.limits import QUERY_TIMEOUT_S, STRANGERS_MAX
 from waypost.links.stream import Stream
+from waypost.protocol.custody.transfer import Offered, Reported, Settled
 from waypost.protocol.directory.asks import Join
 from waypost.protocol.frames.handshake import PeerIdentity
-from waypost.protocol.frames.session import (
-    Answered,
-    Asked,
-    Closed,
-    Event,
-    Noticed,
-    Offered,
-    Reported,
-    Session,
-    Settled,
-    Signalled,
-)
+from waypost.protocol.frames.session import Answered, Asked, Closed, Event, Noticed, Session, Signalled
 from waypost.relay.accounts import Accounts
 from waypost.relay.custody.couriers import Couriers
 from waypost.relay.custody.intake import Intake
@@ -29,7 +19,7 @@ from waypost.relay.devices.signals import Signals
 from waypost.relay.link import Link
 from waypost.relay.services.service import Services
 from waypost.relay.tasks import Surroundings
-from waypost.routing.router import FromDevice
+from waypost.routing.quota import TokenBucket
 
 
 class DeviceService:
@@ -70,13 +60,12 @@ class DeviceService:
         if user is None:
             return
         mailbox = user.devices[identity.key].mailbox
-        origin, allowed = FromDevice(user.address), self._devices.allowance(user.address)
 
         def serve(link: Link, events: list[Event]) -> None:
             for event in events:
                 match event:
                     case Offered():
-                        self._intake.offered(link, event, origin, allowed)
+                        self._intake.offered(link, event)
                     case Settled(token, _, refusals):
                         self._couriers.settled(mailbox, link, token, refusals)
                     case Asked():
@@ -89,7 +78,8 @@ class DeviceService:
                         pass
             self._couriers.flush(mailbox)
 
-        link = Link(stream, session, identity, self._clock.instant(), self._log, serve)
+        mail = self._devices.allowance(user.address)
+        link = Link(stream, session, identity, self._clock.instant(), self._log, mail, serve)
         self._devices.attach(user, link)
         try:
             await link.run()
@@ -108,7 +98,7 @@ class DeviceService:
                 elif not isinstance(event, Closed):
                     link.close(Code.UNKNOWN_DEVICE)
 
-        link = Link(stream, session, identity, self._clock.instant(), self._log, serve)
+        link = Link(stream, session, identity, self._clock.instant(), self._log, TokenBucket(0, 1), serve)
         self._strangers += 1
         try:
             with trio.move_on_after(QUERY_TIMEOUT_S) as scope:

@@ -6,23 +6,12 @@ import trio
 
 from waypost.errors import Code, PeerFault
 from waypost.links.stream import Stream
-from waypost.protocol.custody.messages import Refusal
+from waypost.protocol.custody.transfer import Offered, Refusal, Reported, Settled
 from waypost.protocol.directory.asks import Records, RecordsReply
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.handshake import PeerIdentity
 from waypost.protocol.frames.messages import Answer, Notice, NoticeKind
-from waypost.protocol.frames.session import (
-    Answered,
-    Asked,
-    Closed,
-    Event,
-    Noticed,
-    Offered,
-    Reported,
-    Session,
-    Settled,
-    Signalled,
-)
+from waypost.protocol.frames.session import Answered, Asked, Closed, Event, Noticed, Session, Signalled
 from waypost.relay.custody.couriers import Couriers
 from waypost.relay.custody.intake import Intake
 from waypost.relay.devices.signals import Signals
@@ -30,10 +19,9 @@ from waypost.relay.federation.peer_links import PeerLinks
 from waypost.relay.federation.record_book import RecordBook
 from waypost.relay.federation.requests import Requests
 from waypost.relay.link import Link
-from waypost.relay.peers import Peer
+from waypost.relay.peer import Peer
 from waypost.relay.services.service import Services
 from waypost.relay.tasks import Surroundings
-from waypost.routing.router import FromPeer
 
 _RECORDS = object()  #: the token of our own Records request
 
@@ -84,7 +72,7 @@ class PeerService:
                 self._take(peer, link, event)
             self._couriers.flush(peer.mailbox)
 
-        link = Link(stream, session, identity, self._clock.instant(), self._log, serve)
+        link = Link(stream, session, identity, self._clock.instant(), self._log, peer.allowed.mail, serve)
         if not self._links.attach(peer, link):
             link.close(Code.DUPLICATE_LINK)
         elif identity.dialed:
@@ -99,7 +87,7 @@ class PeerService:
     def _take(self, peer: Peer, link: Link, event: Event) -> None:
         match event:
             case Offered():
-                self._intake.offered(link, event, FromPeer(peer.provider), peer.allowed.mail)
+                self._intake.offered(link, event)
             case Reported():
                 self._reported(peer, link, event)
             case Settled(token, _, refusals):

@@ -12,7 +12,8 @@ from waypost.limits import DELAY_NOTICES_S, FETCH_MAX_BYTES, FETCH_MAX_ENVELOPES
 from waypost.protocol.custody.envelope import decode_envelope
 from waypost.protocol.custody.fate import State
 from waypost.relay.custody.outcomes import Outcomes
-from waypost.relay.peers import Peer, Peers
+from waypost.relay.peer import Peer
+from waypost.relay.peers import Peers
 from waypost.relay.tasks import Surroundings
 from waypost.storage.operations.mail import Fetch, Parcel, ParcelKind
 

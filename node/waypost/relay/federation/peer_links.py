@@ -7,7 +7,8 @@ from waypost.protocol.frames.session import Closed
 from waypost.relay.custody.couriers import Couriers
 from waypost.relay.federation.delays import Delays
 from waypost.relay.link import Link
-from waypost.relay.peers import Failure, Peer, Peers
+from waypost.relay.peer import Failure, Peer
+from waypost.relay.peers import Peers
 from waypost.relay.settings import Platform
 from waypost.relay.tasks import Surroundings
 from waypost.routing.peering import PeerEvent

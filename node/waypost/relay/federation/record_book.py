@@ -13,7 +13,8 @@ from waypost.protocol.directory.record import NodeRecord, RecordState, open_reco
 from waypost.protocol.frames.messages import Notice, NoticeKind
 from waypost.relay.custody.upkeep import Upkeep
 from waypost.relay.federation.own_record import OwnRecord
-from waypost.relay.peers import Peer, Peers
+from waypost.relay.peer import Peer
+from waypost.relay.peers import Peers
 from waypost.relay.tasks import Surroundings
 
 

@@ -13,7 +13,8 @@ from waypost.protocol.directory.asks import Ask
 from waypost.protocol.frames.messages import Answer
 from waypost.relay.federation.lookup import Lookup
 from waypost.relay.link import Link
-from waypost.relay.peers import Peer, Peers
+from waypost.relay.peer import Peer
+from waypost.relay.peers import Peers
 
 
 @dataclass(eq=False)

@@ -13,8 +13,7 @@ from waypost.ids import Address, Provider, User
 from waypost.limits import BUNDLE_MAX_BYTES, CLAIM_BURST, CLAIM_RATE_PER_S
 from waypost.protocol.directory.asks import Claim, ClaimAnswer, ClaimReply, DeviceKeys, Publish, PublishReply
 from waypost.protocol.directory.bundle import open_package
-from waypost.protocol.frames.codec import pack
-from waypost.protocol.frames.fields import SIGNATURE_BYTES
+from waypost.protocol.frames.codec import SIGNATURE_BYTES, pack
 from waypost.relay.accounts import Accounts
 from waypost.relay.devices.devices import Devices
 from waypost.relay.federation.own_record import OwnRecord

@@ -11,8 +11,7 @@ from waypost.errors import Code, LocalError, PeerFault, Refused
 from waypost.ids import Address, Provider
 from waypost.limits import QUERY_BURST, QUERY_RATE_PER_S
 from waypost.protocol.directory.asks import Ask
-from waypost.protocol.frames.codec import pack
-from waypost.protocol.frames.fields import Positional
+from waypost.protocol.frames.codec import Positional, pack
 from waypost.protocol.frames.session import Asked
 from waypost.relay.accounts import Accounts, LocalUser
 from waypost.relay.link import Link

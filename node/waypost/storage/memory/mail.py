@@ -9,8 +9,7 @@ from typing import Any, TypeVar, assert_never
 from waypost.clock import SECOND_MS, WallMs
 from waypost.limits import EXPIRY_MAX_S, SEEN_EXTRA_MS, TRACE_LIFETIME_MS
 from waypost.protocol.custody.fate import Event
-from waypost.protocol.frames.codec import pack
-from waypost.protocol.frames.fields import ID_BYTES
+from waypost.protocol.frames.codec import ID_BYTES, pack
 from waypost.storage.memory import keys
 from waypost.storage.memory.state import HeldParcel, Mailbox, MemoryState
 from waypost.storage.operations.changes import Change

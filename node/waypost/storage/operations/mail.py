@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from waypost.clock import WallMs
 from waypost.protocol.custody.fate import Event
-from waypost.protocol.custody.messages import Outcome
+from waypost.protocol.custody.transfer import Outcome
 from waypost.storage.operations.base import Operation, Question
 from waypost.storage.operations.mailboxes import AllMailboxes, OpenMailbox, TellUsage
 

@@ -1,4 +1,4 @@
-"""What can go wrong in a network of the lab, as methods. All of it happens around the nodes, none of it inside."""
+"""What can go wrong in a network of the lab, in virtual time: the faults as methods, or as values for `do`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import trio
 
@@ -16,25 +17,28 @@ from waypost.protocol.directory.trust import PeerPolicy
 from waypost_lab.clock import LabClock
 from waypost_lab.durable import COMMIT_S, Disk
 from waypost_lab.fabric import Fabric
+from waypost_lab.faults import words
+from waypost_lab.faults.noted import Note, Noted
 from waypost_lab.machine import Machine
 from waypost_lab.names import full_name, full_node
-from waypost_lab.path import PERFECT, Path
+from waypost_lab.path import Path
 from waypost_lab.profile import key_of
-from waypost_lab.timeline import AnyEvent, Fault, Mended, NodeState
+from waypost_lab.timeline import NodeState
+from waypost_lab.ways import CLEAR
 
 
-class Faults(ABC):
+class FabricFaults(ABC):
     """Paths are named by their ends: nodes (`birdy`) or users (`alice@birdy`, whose app is a machine of its own).
 
     Every fault lasts until it is taken back. A name that is not there is a LocalError(BAD_CONFIG).
     """
 
-    def __init__(self, fabric: Fabric) -> None:
+    def __init__(self, fabric: Fabric, note: Note) -> None:
         self.fabric = fabric
         self.machines: dict[str, Machine] = {}
+        self._note = note
+        self._noted = Noted(trio.current_time, note)
         self._backups: dict[str, Callable[[], None]] = {}  #: what restores them
-        self._faults: dict[tuple[str, ...], int] = {}
-        self._numbers = itertools.count(1)
         self._keys = itertools.count(2)
 
     @abstractmethod
@@ -42,8 +46,13 @@ class Faults(ABC):
         """The clock of the machine that a user's app runs on."""
 
     @abstractmethod
-    def _tell(self, event: AnyEvent) -> None:
-        """Something has happened."""
+    async def start(self, name: str) -> None: ...
+
+    @abstractmethod
+    async def stop(self, name: str) -> None: ...
+
+    @abstractmethod
+    async def leave(self, name: str) -> None: ...
 
     def machine(self, name: str) -> Machine:
         """The node itself: its relay, disk, clock and log. Raises LocalError(BAD_CONFIG)."""
@@ -59,36 +68,39 @@ class Faults(ABC):
         """What is sent from now on disappears: from the first to the second, and back unless `one_way`."""
         for source, target, path in self._ways(one, other, one_way=one_way):
             path.cut()
-            self._begin("cut", source, target)
+            self._noted.begin("cut", (source, target))
 
     def heal(self, one: str = "", other: str = "") -> None:
         """Paths are open and perfect again, both ways: those between two, or all."""
-        ways = self._ways(one, other) if one else self.fabric.paths()
-        for source, target, path in ways:
-            path.quality = PERFECT
+        for source, target, path in self._ways(one, other) if one else self.fabric.paths():
+            path.way = CLEAR
             path.mend()
-            for name in ("cut", "slow", "loss"):
-                self._mend(name, source, target)
+            self._noted.end([(source, target)])
 
     def mend(self, source: str, target: str) -> None:
         """What the first sends arrives at the second again; nothing changes on the way back."""
         for one, other, path in self._ways(source, target, one_way=True):
             path.mend()
-            self._mend("cut", one, other)
+            self._noted.end([(one, other)], "cut")
 
     def slow(self, one: str, other: str, seconds: float, jitter_s: float = 0.0) -> None:
         """Everything takes that long one way, and up to `jitter_s` more."""
-        for source, target, path in self._ways(one, other):
-            path.quality = replace(path.quality, latency_s=seconds, jitter_s=jitter_s)
-            self._begin("slow", source, target, detail=f"{seconds:g} s")
+        self._worsen("slow", one, other, f"{seconds:g} s", latency_s=seconds, jitter_s=jitter_s)
 
     def loss(self, one: str, other: str, share: float) -> None:
         """That share of the segments (0 to 1) must be sent again."""
         if not 0 <= share <= 1:
             raise LocalError(Code.BAD_CONFIG, f"a share lies between 0 and 1, not at {share:g}")
+        self._worsen("loss", one, other, f"{share:.0%}", loss=share)
+
+    def _worsen(self, name: str, one: str, other: str, detail: str, **change: Any) -> None:
         for source, target, path in self._ways(one, other):
-            path.quality = replace(path.quality, loss=share)
-            self._begin("loss", source, target, detail=f"{share:.0%}")
+            way = replace(path.way, **change)
+            path.way = CLEAR if way.is_clear else way
+            if any(change.values()):
+                self._noted.begin(name, (source, target), detail)
+            else:
+                self._noted.end([(source, target)], name)
 
     def _ways(self, one: str, other: str, *, one_way: bool = False) -> list[tuple[str, str, Path]]:
         ends = [full_name(one), full_name(other)]
@@ -117,17 +129,14 @@ class Faults(ABC):
         whole = full_name(name)
         clock = self._clock_of(whole) if "@" in whole else self.machine(whole).clock
         clock.skew_ms = round(1000 * skew_s)
-        if skew_s:
-            self._begin("skew", whole, detail=f"{skew_s:+g} s")
-        else:
-            self._mend("skew", whole)
+        self._change("skew", whole, f"{skew_s:+g} s" if skew_s else "")
 
     def lose_key(self, name: str) -> None:
         """While the node is down: its key is gone, and it comes back with a new one."""
         machine = self._stopped(name)
         seed = key_of(f"key {next(self._keys)} of {machine.name}")
         machine.make = replace(machine.make, key=seed)
-        self._tell(Fault(t=trio.current_time(), id=next(self._numbers), name="lost-key", nodes=(machine.name,)))
+        self._noted.begin("lost-key", [machine.name])
 
     def key_of(self, name: str) -> SigningKey:
         """The node's own."""
@@ -143,21 +152,18 @@ class Faults(ABC):
         """There is no room for more than it holds now."""
         machine = self.machine(name)
         machine.disk.fill()
-        self._begin("disk-full", machine.name)
+        self._noted.begin("disk-full", [machine.name])
 
     def free_disk(self, name: str) -> None:
         machine = self.machine(name)
         machine.disk.free()
-        self._mend("disk-full", machine.name)
+        self._noted.end([(machine.name,)], "disk-full")
 
     def slow_disk(self, name: str, commit_s: float = COMMIT_S) -> None:
         """How long a commit takes from now on; without a number, as long as on a good disk."""
         machine = self.machine(name)
         machine.disk.commit_s = commit_s
-        if commit_s > COMMIT_S:
-            self._begin("slow-disk", machine.name, detail=f"{commit_s:g} s")
-        else:
-            self._mend("slow-disk", machine.name)
+        self._change("slow-disk", machine.name, f"{commit_s:g} s" if commit_s > COMMIT_S else "")
 
     def backup(self, name: str) -> None:
         """As `waypost backup`; the last one counts."""
@@ -190,14 +196,47 @@ class Faults(ABC):
         return machine
 
     def _tell_state(self, node: str, state: str) -> None:
-        self._tell(NodeState(t=trio.current_time(), node=node, state=state))
+        self._note(NodeState(t=trio.current_time(), node=node, state=state))
 
-    def _begin(self, name: str, *nodes: str, detail: str = "") -> None:
-        self._mend(name, *nodes)
-        number = self._faults[name, *nodes] = next(self._numbers)
-        self._tell(Fault(t=trio.current_time(), id=number, name=name, nodes=nodes, detail=detail))
+    def _change(self, name: str, place: str, detail: str) -> None:
+        """It is so now, or no more if there is nothing to say of it."""
+        if detail:
+            self._noted.begin(name, [place], detail)
+        else:
+            self._noted.end([(place,)], name)
 
-    def _mend(self, name: str, *nodes: str) -> None:
-        number = self._faults.pop((name, *nodes), None)
-        if number is not None:
-            self._tell(Mended(t=trio.current_time(), id=number))
+
+_AT_ONCE = {
+    words.Kill: FabricFaults.crash,
+    words.PowerLoss: FabricFaults.lose_power,
+    words.FullDisk: FabricFaults.fill_disk,
+    words.FreeDisk: FabricFaults.free_disk,
+    words.LoseKey: FabricFaults.lose_key,
+    words.Backup: FabricFaults.backup,
+    words.Restore: FabricFaults.restore,
+}
+
+
+async def do(network: FabricFaults, fault: words.Fault) -> None:
+    """A fault, or the end of one."""
+    match fault:
+        case words.Start(node) | words.Stop(node) | words.Leave(node):
+            doing = {words.Start: network.start, words.Stop: network.stop, words.Leave: network.leave}
+            await doing[type(fault)](node)
+        case words.Cut(a, b, one_way):
+            network.cut(a, b, one_way=one_way)
+        case words.Mend(a, b, one_way):
+            for source, to in [(a, b)] if one_way else [(a, b), (b, a)]:
+                network.mend(source, to)
+        case words.Slow(a, b, latency_s, jitter_s):
+            network.slow(a, b, latency_s, jitter_s)
+        case words.Loss(a, b, share):
+            network.loss(a, b, share)
+        case words.Heal(a, b):
+            network.heal(a, b)
+        case words.SlowDisk(node, commit_s):
+            network.slow_disk(node, max(commit_s, COMMIT_S))
+        case words.Skew(who, seconds):
+            network.skew(who, seconds=seconds)
+        case _:
+            _AT_ONCE[type(fault)](network, fault.node)

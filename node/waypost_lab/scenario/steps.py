@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import trio
 
 from waypost.crypto.seal import SUITE
@@ -9,9 +11,25 @@ from waypost.errors import Code, LocalError
 from waypost.limits import CLAIM_RATE_PER_S
 from waypost.storage.operations.keys import AddPackages
 from waypost.storage.operations.mail import Accept
-from waypost_lab.durable import COMMIT_S
+from waypost_lab.faults import fabric, words
 from waypost_lab.scenario.stage import Once, Stage
 from waypost_lab.scenario.vocabulary import deed, setup
+
+
+def faults(*rows: tuple[str, str, Callable[..., words.Fault]]) -> None:
+    """Forms by which a fault begins or ends: each with what it means, and what is made of what its slots hold."""
+    for template, about, make in rows:
+        deed(template)(_doing(make, about))
+
+
+def _doing(make: Callable[..., words.Fault], about: str) -> Callable[..., Awaitable[None]]:
+    async def do(stage: Stage, *values: str | float) -> None:
+        ends = [stage.end_of(value) if isinstance(value, str) else value for value in values]
+        await fabric.do(stage.net, make(*ends))
+
+    do.__doc__ = about
+    return do
+
 
 # ── who is there ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -117,35 +135,13 @@ async def takes_keys(stage: Stage, taker: str, number: int, owner: str) -> None:
 
 # ── nodes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-
-@deed("<node> stops")
-async def stops(stage: Stage, node: str) -> None:
-    """In good order."""
-    await stage.net.stop(node)
-
-
-@deed("<node> crashes")
-async def crashes(stage: Stage, node: str) -> None:
-    """The program is killed; its machine tells everyone who is connected."""
-    stage.net.crash(node)
-
-
-@deed("power of <node> fails")
-async def power_fails(stage: Stage, node: str) -> None:
-    """The machine is off, and tells nobody."""
-    stage.net.lose_power(node)
-
-
-@deed("<node> starts")
-async def starts(stage: Stage, node: str) -> None:
-    """Again, with what its disk holds."""
-    await stage.net.start(node)
-
-
-@deed("<node> leaves for good")
-async def leaves(stage: Stage, node: str) -> None:
-    """It tells all that it can reach, and ends."""
-    await stage.net.leave(node)
+faults(
+    ("<node> stops", "In good order.", words.Stop),
+    ("<node> crashes", "The program is killed; its machine tells everyone who is connected.", words.Kill),
+    ("power of <node> fails", "The machine is off, and tells nobody.", words.PowerLoss),
+    ("<node> starts", "Again, with what its disk holds.", words.Start),
+    ("<node> leaves for good", "It tells all that it can reach, and ends.", words.Leave),
+)
 
 
 @deed(
@@ -163,22 +159,11 @@ async def crashes_after_keys(stage: Stage, node: str) -> None:
     await stage.crash_once(Once(node, AddPackages, 1))
 
 
-@deed("<node> makes a backup")
-async def makes_backup(stage: Stage, node: str) -> None:
-    """A copy of all that it holds; the last one counts."""
-    stage.net.backup(node)
-
-
-@deed("<node> is restored from its backup")
-async def is_restored(stage: Stage, node: str) -> None:
-    """While it is down."""
-    stage.net.restore(node)
-
-
-@deed("<node> loses its key")
-async def loses_key(stage: Stage, node: str) -> None:
-    """While it is down: it will come back with a new one."""
-    stage.net.lose_key(node)
+faults(
+    ("<node> makes a backup", "A copy of all that it holds; the last one counts.", words.Backup),
+    ("<node> is restored from its backup", "While it is down.", words.Restore),
+    ("<node> loses its key", "While it is down: it will come back with a new one.", words.LoseKey),
+)
 
 
 @deed("the operator of <node> accepts the new key of <node>")
@@ -198,43 +183,15 @@ async def starts_over(stage: Stage, node: str, user: str) -> None:
     await person.online()
 
 
-@deed("the disk of <node> is full")
-async def disk_full(stage: Stage, node: str) -> None:
-    """There is no room for more than it holds."""
-    stage.net.fill_disk(node)
-
-
-@deed("the disk of <node> has room again")
-async def disk_free(stage: Stage, node: str) -> None:
-    """As before."""
-    stage.net.free_disk(node)
-
-
-@deed("the disk of <node> takes <time> to write")
-async def disk_slow(stage: Stage, node: str, seconds: float) -> None:
-    """From then on; a good one takes 2 ms."""
-    stage.net.slow_disk(node, max(seconds, COMMIT_S))
-
-
-# ── clocks and time ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@deed("the clock of <node or user> is <time> fast")
-async def clock_fast(stage: Stage, name: str, seconds: float) -> None:
-    """From then on."""
-    stage.net.skew(stage.end_of(name), seconds=seconds)
-
-
-@deed("the clock of <node or user> is <time> slow")
-async def clock_slow(stage: Stage, name: str, seconds: float) -> None:
-    """From then on."""
-    stage.net.skew(stage.end_of(name), seconds=-seconds)
-
-
-@deed("the clock of <node or user> is right again")
-async def clock_right(stage: Stage, name: str) -> None:
-    """From then on."""
-    stage.net.skew(stage.end_of(name))
+faults(
+    ("the disk of <node> is full", "There is no room for more than it holds.", words.FullDisk),
+    ("the disk of <node> has room again", "As before.", words.FreeDisk),
+    ("the disk of <node> takes <time> to write", "From then on; a good one takes 2 ms.", words.SlowDisk),
+    # ── clocks and time
+    ("the clock of <node or user> is <time> fast", "From then on.", words.Skew),
+    ("the clock of <node or user> is <time> slow", "From then on.", lambda who, seconds: words.Skew(who, -seconds)),
+    ("the clock of <node or user> is right again", "From then on.", words.Skew),
+)
 
 
 @deed("<time> pass", "<time> passes")
@@ -243,40 +200,27 @@ async def time_passes(_stage: Stage, seconds: float) -> None:
     await trio.sleep(seconds)
 
 
-# ── the network ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@deed("<node or user> and <node or user> cannot reach each other")
-async def cut(stage: Stage, one: str, other: str) -> None:
-    """What they send each other disappears, and nobody is told."""
-    stage.net.cut(stage.end_of(one), stage.end_of(other))
-
-
-@deed("<node or user> cannot reach <node or user>")
-async def cut_one_way(stage: Stage, source: str, target: str) -> None:
-    """The same for what the first sends; the other way is open."""
-    stage.net.cut(stage.end_of(source), stage.end_of(target), one_way=True)
-
-
-@deed("<node or user> can reach <node or user> again")
-async def mend(stage: Stage, source: str, target: str) -> None:
-    """What the first sends arrives again."""
-    stage.net.mend(stage.end_of(source), stage.end_of(target))
-
-
-@deed("everyone can reach everyone again")
-async def heal(stage: Stage) -> None:
-    """All ways are open and quick."""
-    stage.net.heal()
-
-
-@deed("the way between <node or user> and <node or user> takes <time>")
-async def slow(stage: Stage, one: str, other: str, seconds: float) -> None:
-    """In each direction."""
-    stage.net.slow(stage.end_of(one), stage.end_of(other), seconds)
-
-
-@deed("the way between <node or user> and <node or user> loses <percent>")
-async def loss(stage: Stage, one: str, other: str, share: float) -> None:
-    """Of what is sent, which then must be sent again."""
-    stage.net.loss(stage.end_of(one), stage.end_of(other), share)
+faults(
+    (
+        "<node or user> and <node or user> cannot reach each other",
+        "What they send each other disappears, and nobody is told.",
+        words.Cut,
+    ),
+    (
+        "<node or user> cannot reach <node or user>",
+        "The same for what the first sends; the other way is open.",
+        lambda source, target: words.Cut(source, target, one_way=True),
+    ),
+    (
+        "<node or user> can reach <node or user> again",
+        "What the first sends arrives again.",
+        lambda source, target: words.Mend(source, target, one_way=True),
+    ),
+    ("everyone can reach everyone again", "All ways are open and quick.", words.Heal),
+    ("the way between <node or user> and <node or user> takes <time>", "In each direction.", words.Slow),
+    (
+        "the way between <node or user> and <node or user> loses <percent>",
+        "Of what is sent, which then must be sent again.",
+        words.Loss,
+    ),
+)

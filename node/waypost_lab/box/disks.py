@@ -7,16 +7,18 @@ import subprocess
 import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
-from waypost_lab.box.box import Box
+if TYPE_CHECKING:
+    from waypost_lab.box.box import Box
 
 _SIZE_MIB = 64
 _BLOCK = bytes(64 * 1024)
 
 
-class Disk(ABC):
+class BoxDisk(ABC):
     """Of one node."""
 
     kind: str
@@ -34,7 +36,7 @@ class Disk(ABC):
         """Nothing is left of it."""
 
 
-class SmallDisk(Disk):
+class SmallDisk(BoxDisk):
     """The state directory is a file system of 64 MiB, which something else fills to the last byte."""
 
     kind = "tmpfs"
@@ -44,7 +46,7 @@ class SmallDisk(Disk):
         if sys.platform != "linux" or os.geteuid() != 0:
             raise PermissionError("a file system of its own needs Linux and root")
         where.mkdir(mode=0o700, parents=True)
-        command = ["mount", "-t", "tmpfs", "-o", f"size={_SIZE_MIB}m,mode=0700", "tmpfs", str(where)]
+        command = ["/usr/bin/env", "mount", "-t", "tmpfs", "-o", f"size={_SIZE_MIB}m,mode=0700", "tmpfs", str(where)]
         mounted = subprocess.run(command, capture_output=True, text=True, check=False)
         if mounted.returncode:
             where.rmdir()
@@ -67,10 +69,10 @@ class SmallDisk(Disk):
         await trio.to_thread.run_sync(self._ballast.unlink)
 
     def close(self) -> None:
-        subprocess.run(["umount", "--lazy", str(self._where)], check=True)
+        subprocess.run(["/usr/bin/env", "umount", "--lazy", str(self._where)], check=True)
 
 
-class Quota(Disk):
+class Quota(BoxDisk):
     """The node is started anew with a database that may not grow (below 512 KiB a little); then once more, without.
 
     Mail that stays fills it. What is delivered makes room for other mail, so it is full now and then, not all the time.

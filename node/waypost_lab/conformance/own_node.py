@@ -14,35 +14,27 @@ NAME: Final = "judged.local"
 HOST: Final = "127.0.0.1"
 
 
-class OwnNode:
+class OwnNode(NodeProcess):
     """See the module."""
 
     def __init__(self, directory: Path) -> None:
-        self._process = NodeProcess(NAME, directory / NAME)
+        super().__init__(NAME, directory / NAME)
 
-    @property
-    def port(self) -> int:
-        return self._process.port
-
-    async def start(self) -> None:
+    async def open(self) -> None:
         """Until it is ready, at the port that it had before. Raises LocalError(NOT_RUNNING)."""
         config = f'name = "{NAME}"\nlisten = ["{HOST}:{self.port}"]\npolicy = "open"\n[mdns]\nenabled = false\n'
-        await self._process.start(config)
+        await self.start(config)
 
     async def restart(self) -> int:
         """Kill it and start it again; its port."""
-        await self._process.kill()
-        await self.start()
+        await self.kill()
+        await self.open()
         return self.port
-
-    async def stop(self) -> None:
-        """In good order."""
-        await self._process.stop()
 
     async def invites(self) -> list[str]:
         """For alice, for bob, and a further one for alice."""
         asked = (AddUser("alice"), AddUser("bob"), AddUser("alice", again=True))
-        return [(await self._process.ask(each)).invite for each in asked]
+        return [(await self.ask(each)).invite for each in asked]
 
 
 @asynccontextmanager
@@ -50,7 +42,7 @@ async def own_node(directory: Path) -> AsyncIterator[OwnNode]:
     """Running; ended afterwards, whatever happens."""
     node = OwnNode(directory)
     try:
-        await node.start()
+        await node.open()
         yield node
     finally:
         await node.stop()

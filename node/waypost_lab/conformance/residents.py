@@ -17,7 +17,7 @@ from waypost_lab.conformance.peer import Identity, Party
 
 
 @dataclass(frozen=True)
-class Person:
+class Resident:
     """A user with one device. `token`: that of the invite that the device has joined with."""
 
     address: str
@@ -65,9 +65,9 @@ def fresh_key() -> SigningKey:
     return SigningKey(secrets.token_bytes(32))
 
 
-async def join(link: Party, invite: Invite, key: SigningKey) -> tuple[Person, JoinReply]:
+async def join(link: Party, invite: Invite, key: SigningKey) -> tuple[Resident, JoinReply]:
     """Use an invite on a link that has been greeted as its address. Raises LocalError(INVITE_INVALID)."""
-    person = Person(invite.address, key, fresh_key(), invite.token)
+    person = Resident(invite.address, key, fresh_key(), invite.token)
     answer = await link.ask(Join(invite.token, person.device_list(), "conformance checker"))
     if answer.code:
         detail = f"the node answers {describe(answer.code)} to the invite for {invite.address}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from waypost_lab.conformance.bench import Bench
-from waypost_lab.conformance.check import Area, Skipped, Stage, fail
+from waypost_lab.conformance.check import Area, Phase, Skipped, fail
 
 AREA = Area()
 
@@ -26,7 +26,7 @@ def _judged(clause: str, expectation: str) -> None:
         if not witness.seen[clause]:
             raise Skipped("the node has said nothing that this could be seen from")
 
-    AREA.check(clause, expects=expectation, stage=Stage.LAST)(run)
+    AREA.check(clause, expectation, stage=Phase.LAST)(run)
 
 
 for _clause, _expectation in _RULES:

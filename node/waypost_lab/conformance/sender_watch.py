@@ -7,10 +7,9 @@ from collections import Counter
 from waypost.errors import LocalError, PeerFault
 from waypost.ids import is_canonical_provider, is_canonical_user, parse_address
 from waypost.limits import BATCH_MAX_BYTES, FRAME_MAX_BYTES, HANDSHAKE_FRAME_MAX_BYTES
-from waypost.protocol.custody.messages import Delivered, Offer, Outcome
-from waypost.protocol.frames.codec import decode
-from waypost.protocol.frames.fields import ID_BYTES
-from waypost.protocol.frames.messages import Hello, Message, Role
+from waypost.protocol.custody.transfer import Delivered, Offer, Outcome
+from waypost.protocol.frames.codec import ID_BYTES
+from waypost.protocol.frames.messages import Hello, Message, Role, decode
 
 KEPT_MAX = 8  #: violations of one clause that are told
 

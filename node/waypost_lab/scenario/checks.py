@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from waypost.errors import Code, code_of
-from waypost_lab.scenario.people import Written
+from waypost.ids import id_text
+from waypost_lab.book import AppStep, Letter
 from waypost_lab.scenario.stage import Stage
 from waypost_lab.scenario.vocabulary import absence, claim
 
@@ -52,55 +53,42 @@ async def nothing_twice(stage: Stage, user: str) -> str | None:
 @claim("every message has come to its end")
 async def all_over(stage: Stage) -> str | None:
     """Of each its sender knows that it was delivered, bounced or expired."""
-    left = [each for each in stage.log.written if not each.is_over]
+    left = [each for each in stage.book.letters if not each.is_over]
     return f"{len(left):,} have not, such as “{left[0].text}” ({_last(left[0])})" if left else None
 
 
 # ── what the sender is told ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-@claim("<user> is told that <message> waits")
-async def told_waits(stage: Stage, user: str, text: str) -> str | None:
-    """For whatever reason."""
-    return _told(stage, user, text, "waiting", None)
+def _news(*rows: tuple[str, AppStep, str]) -> None:
+    """Claims about what a sender was told of a message, with the reason, where the sentence gives one."""
+    for told, step, about in rows:
+
+        async def is_told(
+            stage: Stage, user: str, text: str, code: Code | None = None, step: AppStep = step
+        ) -> str | None:
+            return _told(stage, user, text, step, code)
+
+        is_told.__doc__ = about
+        claim(f"<user> is told that <message> {told}")(is_told)
 
 
-@claim("<user> is told that <message> waits because <reason>")
-async def told_waits_because(stage: Stage, user: str, text: str, code: Code) -> str | None:
-    """The reason is the title of one of the numbered errors."""
-    return _told(stage, user, text, "waiting", code)
-
-
-@claim("<user> is told that <message> was accepted")
-async def told_accepted(stage: Stage, user: str, text: str) -> str | None:
-    """By the user's own node."""
-    return _told(stage, user, text, "accepted", None)
-
-
-@claim("<user> is told that <message> was delivered")
-async def told_delivered(stage: Stage, user: str, text: str) -> str | None:
-    """The recipient's device has it."""
-    return _told(stage, user, text, "delivered", None)
-
-
-@claim("<user> is told that <message> bounced because <reason>")
-async def told_bounced(stage: Stage, user: str, text: str, code: Code) -> str | None:
-    """It was refused for good."""
-    return _told(stage, user, text, "bounced", code)
-
-
-@claim("<user> is told that <message> expired")
-async def told_expired(stage: Stage, user: str, text: str) -> str | None:
-    """It was not delivered in its time."""
-    return _told(stage, user, text, "expired", None)
+_news(
+    ("waits", AppStep.WAITING, "For whatever reason."),
+    ("waits because <reason>", AppStep.WAITING, "The reason is the title of one of the numbered errors."),
+    ("was accepted", AppStep.ACCEPTED, "By the user's own node."),
+    ("was delivered", AppStep.DELIVERED, "The recipient's device has it."),
+    ("bounced because <reason>", AppStep.BOUNCED, "It was refused for good."),
+    ("expired", AppStep.EXPIRED, "It was not delivered in its time."),
+)
 
 
 @claim("<user> is told that all messages to <user> bounced because <reason>")
 async def told_all_bounced(stage: Stage, user: str, recipient: str, code: Code) -> str | None:
     """Every one that was written so far."""
     sender, to = stage.people[user].address, stage.people[recipient].address
-    theirs = [each for each in stage.log.written if (each.sender, each.recipient) == (sender, to)]
-    left = [each for each in theirs if ("bounced", code.number) not in each.told]
+    theirs = [each for each in stage.book.letters if (each.sender, each.recipient) == (sender, to)]
+    left = [each for each in theirs if (AppStep.BOUNCED, code.number) not in each.told]
     return f"{len(left):,} have not, such as “{left[0].text}” ({_last(left[0])})" if left else None
 
 
@@ -119,8 +107,8 @@ async def app_told(stage: Stage, user: str, code: Code) -> str | None:
 @claim("<node> says that <message> waits because <reason>")
 async def says_waits(stage: Stage, node: str, text: str, code: Code) -> str | None:
     """Asked where a message is, as with `waypost why`."""
-    written = stage.log.named(text)
-    reply = (await stage.net.why(written.id)).get(node) if written.id else None
+    written = stage.book.named(text)
+    reply = (await stage.net.why(id_text(written.id))).get(node) if written.id else None
     if reply is None:
         return f"{node} does not know it"
     if reply.state in ("waiting", "deferred") and reply.code == code.number:
@@ -181,20 +169,20 @@ async def no_key_twice(stage: Stage) -> str | None:
     return f"{twice} were" if twice else None
 
 
-def _told(stage: Stage, user: str, text: str, state: str, code: Code | None) -> str | None:
-    written = stage.log.named(text)
+def _told(stage: Stage, user: str, text: str, step: AppStep, code: Code | None) -> str | None:
+    written = stage.book.named(text)
     if written.sender != stage.people[user].address:
         return f"{user} has not written it"
-    if any(told == state and (code is None or number == code.number) for told, number in written.told):
+    if any(told is step and (code is None or number == code.number) for told, number in written.told):
         return None
     return f"{user} was told: {_all(written)}"
 
 
-def _last(written: Written) -> str:
+def _last(written: Letter) -> str:
     return _all(written).rpartition(", ")[2]
 
 
-def _all(written: Written) -> str:
+def _all(written: Letter) -> str:
     return ", ".join(f"{state}{_because(number)}" for state, number in written.told) or "nothing"
 
 

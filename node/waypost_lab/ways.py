@@ -1,4 +1,4 @@
-"""What the way from one node to another does to what is sent on it. Pure: chance comes in as an argument.
+"""What the way from one machine to another does to what is sent on it. Pure: chance comes in as an argument.
 
 The links between nodes are TCP, so a fault shows as TCP shows it. A cut way holds everything, and what is held arrives
 when it is mended; a lost packet is a delay until it is sent again; a long run of losses breaks the connection. Bytes
