@@ -11,6 +11,7 @@ from tests.client.support import ALICE, BACKENDS, BOB, on, opened
 from waypost.client import SentState, connect
 from waypost.crypto.keys import envelope_id
 from waypost.errors import Code, LocalError, Refused
+from waypost.limits import PACKAGE_REUSE_MS
 from waypost.protocol.custody.transfer import Outcome, Refusal
 from waypost.protocol.directory.asks import Claim
 from waypost.protocol.frames.messages import Notice, NoticeKind
@@ -60,6 +61,28 @@ def test_messages_keep_their_order_and_share_one_claim(backend: str, tmp_path: P
             assert sent.is_sealed
 
     on(backend, scene, tmp_path)
+
+
+def test_what_waits_for_keys_is_not_overtaken_when_there_are_keys(tmp_path: Path) -> None:
+    async def scene(node: Node, profile: Path) -> None:
+        bob = node.people[BOB] = Person(BOB)
+        async with opened(node, profile) as me:
+            await (await me.send(BOB, "first")).reached(SentState.ACCEPTED)
+        node.up = False
+        async with connect(profile, parts=node.parts()) as me:
+            await anyio.sleep(1)  # the first look at what is old
+            # The clock goes beyond the time in which keys serve, and is set back.
+            node.start_ms += PACKAGE_REUSE_MS
+            assert not (await me.send(BOB, "second")).is_sealed
+            node.start_ms -= PACKAGE_REUSE_MS
+            assert not (await me.send(BOB, "third")).is_sealed
+        node.up = True
+        async with opened(node, profile) as me:
+            await node.until(lambda: len(node.taken) == 3)
+            assert [bob.read(envelope) for envelope in node.taken] == ["first", "second", "third"]
+            assert (await me.send(BOB, "fourth")).is_sealed
+
+    on("virtual", scene, tmp_path)
 
 
 @pytest.mark.parametrize("code", [Code.NOT_FOUND, Code.INCOMPATIBLE, Code.PROVIDER_UNKNOWN])

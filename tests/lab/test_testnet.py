@@ -148,7 +148,7 @@ async def test_disks_and_clocks_can_fail(waypost_network: MakeNetwork, autojump_
         assert await net.waiting("birdy", "finch") == 1
         net.free_disk("finch")
         await sent.delivered()
-        net.slow_disk("finch", 1.0)
+        net.slow_disk("finch", 2.0)  # half of that at least
         began = trio.current_time()
         await (await alice.send(bob.address, "slowly")).delivered()
         assert trio.current_time() - began > 1

@@ -6,8 +6,10 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 
 import anyio
+from msgspec import Struct
 
 from waypost.client.mail import history
 from waypost.client.mail.carrier import Carrier
@@ -15,57 +17,47 @@ from waypost.client.mail.content import Content
 from waypost.client.mail.history import Changed
 from waypost.client.mail.incoming import Incoming
 from waypost.client.mail.journal import Journal
-from waypost.client.mail.link import LinkKeeper, OpenLink
+from waypost.client.mail.link import LinkKeeper, OpenLink, reply
 from waypost.client.mail.outgoing import Outgoing
 from waypost.client.parts import Parts
 from waypost.client.profile.at_rest import AtRest
 from waypost.client.profile.database import Database
 from waypost.client.profile.profile import Profile
-from waypost.client.schemes import claimed
-from waypost.client.schemes.known import schemes_of
+from waypost.client.schemes import claimed, schemes_of
 from waypost.client.talk import pins
 from waypost.client.talk.claims import Claims
 from waypost.client.talk.inbox import Inbox, UnreadMail
 from waypost.client.talk.lookup import KeyLookup
 from waypost.client.talk.publisher import Publisher
-from waypost.client.talk.reading import EnvelopeReader
+from waypost.client.talk.reading import MessageReader
 from waypost.client.talk.sent import Sent
-from waypost.client.talk.writing import MessageWriter, Sealer
+from waypost.client.talk.writing import MessageWriter
 from waypost.clock import WallMs
 from waypost.crypto.fingerprint import grouped, safety_number
-from waypost.errors import Code, Refused, WaypostError, code_of
-from waypost.ids import id_text, parse_address, parse_id, parse_provider
-from waypost.limits import CLIENT_UPKEEP_S, EXPIRY_MAX_S, LINGER_S, QUERY_TIMEOUT_S
+from waypost.errors import Code, Refused, WaypostError
+from waypost.ids import parse_address, parse_id, parse_provider
+from waypost.limits import CLIENT_UPKEEP_S, EXPIRY_MAX_S, QUERY_TIMEOUT_S
 from waypost.protocol.directory.asks import Ask, AskReach, ReachReply, Track, TrackReply, TrackRow
-from waypost.protocol.frames.codec import ID_BYTES, read
-from waypost.protocol.frames.messages import Answer
+from waypost.protocol.frames.codec import ID_BYTES
+
+T = TypeVar("T", bound=Struct)
 
 
 class Client:
     """An open profile, kept in touch with its node. Made by `connect`; usable from one event loop."""
 
     def __init__(self, profile: Profile, database: Database, parts: Parts) -> None:
-        wall_ms, random = parts.wall_ms, parts.random
-        at_rest = AtRest(profile.storage_seed, random)
-        schemes = schemes_of(profile, at_rest, random)
+        at_rest = AtRest(profile.storage_seed, parts.random)
+        schemes = schemes_of(profile, at_rest, parts.random)
         scheme = schemes[0]
         journal = Journal(database)
-        outgoing = Outgoing(profile.address, at_rest, random)
-        incoming = Incoming(profile.address, at_rest, EnvelopeReader(schemes))
-        carrier = Carrier(profile.address, database, journal, outgoing, incoming, wall_ms, random)
-        sealer = Sealer(outgoing, scheme)
-        lookup = KeyLookup(profile, journal, outgoing, scheme, wall_ms)
-        claims = Claims(database, journal, outgoing, sealer, lookup, carrier.offers, wall_ms, random)
-        publisher = Publisher(database, scheme.packages, carrier.keys_low, wall_ms, random)
-        self._link = LinkKeeper(
-            profile,
-            parts.dial(profile.device, wall_ms()),
-            carrier,
-            (carrier.offer, claims.run, publisher.run),
-            wall_ms=wall_ms,
-            random=random,
-            offload=parts.offload,
-        )
+        outgoing = Outgoing(profile.address, at_rest, parts.spread)
+        incoming = Incoming(profile.address, at_rest, MessageReader(schemes))
+        carrier = Carrier(profile.address, database, journal, outgoing, incoming, parts)
+        lookup = KeyLookup(profile, journal, outgoing, scheme, parts.wall_ms)
+        claims = Claims(database, journal, outgoing, scheme, lookup, carrier.offers, parts)
+        publisher = Publisher(database, scheme.packages, carrier.keys_low, parts)
+        self._link = LinkKeeper(profile, parts, carrier, (carrier.offer, claims.run, publisher.run))
         self._profile = profile
         self._parts = parts
         self._database = database
@@ -77,7 +69,7 @@ class Client:
         self._lookup = lookup
         self._claims = claims
         self._publisher = publisher
-        self._writer = MessageWriter(journal, outgoing, sealer, wall_ms, random)
+        self._writer = MessageWriter(database, outgoing, scheme, parts)
         self._unread = UnreadMail(database, incoming, carrier.arrivals)
 
     @property
@@ -113,10 +105,12 @@ class Client:
         Raises LocalError: BAD_ADDRESS, IDENTITY_CHANGED. Raises Refused: TOO_LARGE, QUEUE_FULL, STORE_FULL. Raises
         ValueError for an expiry or a media type out of bounds.
         """
-        local = await self._writer.write(parse_address(to), Content.of(what), expires_s, accepts_key=accept_new_key)
-        self._claims.wanted.call()
+        record = await self._writer.write(parse_address(to), Content.of(what), expires_s, accepts_key=accept_new_key)
+        sent = Sent(self._journal, record)
+        if not sent.is_sealed:
+            self._claims.wanted.call()
         self._carrier.offers.call()
-        return await self.sent(id_text(local))
+        return sent
 
     async def sent(self, message: str) -> Sent:
         """A message sent earlier, by either of its ids. Raises Refused or LocalError(UNKNOWN_MESSAGE)."""
@@ -143,16 +137,14 @@ class Client:
             if not sent.is_sealed:
                 return ()
             id_ = parse_id(sent.id)
-        answer = await self._ask(Track(id_))
-        return read(answer.body, TrackReply).rows
+        return (await self._ask(Track(id_), TrackReply)).rows
 
     async def reach(self, mode: str = "show", providers: Sequence[str] = ()) -> ReachReply:
         """Say who of other providers may write to this account: `all`, `none`, `some` (the named); `show` just asks.
 
         Raises LocalError(BAD_ADDRESS) for what is no provider, Refused as `track` does.
         """
-        answer = await self._ask(AskReach(mode, tuple(map(parse_provider, providers))))
-        return read(answer.body, ReachReply)
+        return await self._ask(AskReach(mode, tuple(map(parse_provider, providers))), ReachReply)
 
     async def safety_number(self, address: str) -> str:
         """60 digits in groups of five to compare with that user, who sees the same if nobody is in between.
@@ -202,21 +194,11 @@ class Client:
         claimed.drop_old(conn, now_ms)
         return self._outgoing.expire(conn, now_ms)
 
-    async def _ask(self, ask: Ask) -> Answer:
+    async def _ask(self, ask: Ask, kind: type[T]) -> T:
         """Raises Refused: UNREACHABLE, or what the node answers."""
-        return _good(await (await self._up()).ask(ask))
+        return reply(await (await self._up()).ask(ask), kind)
 
     async def _up(self) -> OpenLink:
         with anyio.move_on_after(QUERY_TIMEOUT_S):
             return await self._link.up()
         raise Refused(Code.UNREACHABLE, str(self.trouble or "the node has not answered"))
-
-
-def _good(answer: Answer) -> Answer:
-    if answer.code:
-        raise Refused(code_of(answer.code) or Code.INTERNAL, answer.text)
-    return answer
-
-
-#: How long a client that is left in good order may take to part from its node.
-PARTING_S = LINGER_S

@@ -9,20 +9,19 @@ from pathlib import Path
 
 import anyio
 
-from waypost.client.client import PARTING_S, Client
-from waypost.client.mail.link import Handler, OpenLink, meet
+from waypost.client.client import Client
+from waypost.client.mail.link import Handler, OpenLink, meet, reply
 from waypost.client.parts import Parts
 from waypost.client.profile.database import open_database
 from waypost.client.profile.profile import Lock, Profile, new_profile, open_profile
 from waypost.crypto import kem
-from waypost.errors import Code, PeerFault, Refused, WaypostError, code_of
-from waypost.limits import CONNECT_TIMEOUT_S, HANDSHAKE_TIMEOUT_S, QUERY_TIMEOUT_S
+from waypost.errors import Code, PeerFault, Refused, WaypostError
+from waypost.limits import CONNECT_TIMEOUT_S, HANDSHAKE_TIMEOUT_S, LINGER_S, QUERY_TIMEOUT_S
 from waypost.links.errors import LinkBroken
 from waypost.protocol.custody.transfer import Outcome, Refusal
 from waypost.protocol.directory.asks import Join, JoinReply
 from waypost.protocol.directory.invite import parse_invite
 from waypost.protocol.directory.reach import ReachMode
-from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.messages import Answer, Notice
 
 #: For the first link, and for the node to have the keys.
@@ -96,7 +95,7 @@ async def _running(profile: Profile, parts: Parts) -> AsyncIterator[Client]:
                 tasks.start_soon(client.run)
                 yield client
                 await client.finish()
-                tasks.cancel_scope.deadline = anyio.current_time() + PARTING_S
+                tasks.cancel_scope.deadline = anyio.current_time() + LINGER_S
         finally:
             await database.close()
     finally:
@@ -140,7 +139,7 @@ async def _enter(profile: Profile, parts: Parts, request: Join) -> None:
     for endpoint in profile.account.endpoints:
         try:
             stream = await dial(endpoint.host, endpoint.port)
-            session, peer = await meet(profile, stream, parts.wall_ms, parts.offload)
+            session, peer = await meet(profile, stream, parts)
         except (LinkBroken, PeerFault) as error:
             trouble = error
             continue
@@ -159,8 +158,6 @@ async def _enter(profile: Profile, parts: Parts, request: Join) -> None:
 
 
 def _check(answer: Answer, profile: Profile) -> None:
-    if answer.code:
-        raise Refused(code_of(answer.code) or Code.INTERNAL, answer.text)
-    reply = read(answer.body, JoinReply)
-    if reply.address != str(profile.address):
-        raise PeerFault(Code.BAD_FRAME, f"joined as {reply.address} instead of {profile.address}")
+    address = reply(answer, JoinReply).address
+    if address != str(profile.address):
+        raise PeerFault(Code.BAD_FRAME, f"joined as {address} instead of {profile.address}")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import anyio.to_thread
 
-from waypost.client.mail.link import Dial
-from waypost.client.profile.database import Offload
 from waypost.clock import DAY_MS, WallMs
 from waypost.crypto.certificate import private_key_pem, self_signed
 from waypost.crypto.keys import SigningKey
@@ -25,6 +23,15 @@ T = TypeVar("T")
 #: Nobody checks a device's certificate, only the key in it counts; this name exists nowhere (RFC 2606).
 _CERTIFICATE_NAME = "device.invalid"
 _CERTIFICATE_DAYS = 3_650
+
+#: Opens a connection to a host and port; raises LinkBroken.
+Dial = Callable[[str, int], Awaitable[Stream]]
+
+
+class Offload(Protocol):
+    """Runs blocking work to its end, also if the caller is cancelled meanwhile."""
+
+    async def __call__(self, work: Callable[[], T], /) -> T: ...
 
 
 async def in_a_thread(work: Callable[[], T]) -> T:
@@ -56,3 +63,7 @@ class Parts:
     wall_ms: Callable[[], WallMs] = wall_ms
     random: Callable[[int], bytes] = secrets.token_bytes
     offload: Offload = in_a_thread
+
+    def spread(self) -> float:
+        """From 0 to 1, without 1: so that those who wait for the same thing do not come together."""
+        return int.from_bytes(self.random(2), "big") / 2**16

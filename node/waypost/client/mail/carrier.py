@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import anyio
 
 from waypost.client.mail import history
-from waypost.client.mail.chance import spread
 from waypost.client.mail.incoming import Incoming
 from waypost.client.mail.journal import Journal
 from waypost.client.mail.link import Handler, OpenLink
 from waypost.client.mail.outgoing import Outgoing, Ready
 from waypost.client.mail.waking import ChangeEvents, Wakeup
+from waypost.client.parts import Parts
 from waypost.client.profile.database import Database
 from waypost.clock import SECOND_MS, WallMs
 from waypost.ids import Address
@@ -38,16 +38,14 @@ class Carrier(Handler):
         journal: Journal,
         outgoing: Outgoing,
         incoming: Incoming,
-        wall_ms: Callable[[], WallMs],
-        random: Callable[[int], bytes],
+        parts: Parts,
     ) -> None:
         self._address = address
         self._database = database
         self._journal = journal
         self._outgoing = outgoing
         self._incoming = incoming
-        self._wall_ms = wall_ms
-        self._random = random
+        self._parts = parts
         self._offering: Offering[int] = Offering()
         self.offers = Wakeup()  #: for whoever has put a message into an envelope
         self.keys_low = Wakeup()  #: called when the node runs out of keys of this device
@@ -56,7 +54,7 @@ class Carrier(Handler):
     # ── events of the link ──────────────────────────────────────────────────────────────────────────────────────────
 
     async def offered(self, ids: Sequence[bytes], envelopes: Sequence[bytes]) -> Sequence[Refusal]:
-        now_ms = self._wall_ms()
+        now_ms = self._parts.wall_ms()
         refusals = await self._database.run(lambda conn: self._incoming.take(conn, ids, envelopes, now_ms))
         self.arrivals.happened([ARRIVED])
         return refusals
@@ -64,10 +62,10 @@ class Carrier(Handler):
     async def settled(self, token: object, at_ms: WallMs, refusals: Sequence[Refusal]) -> None:
         if not isinstance(token, _OfferedMail):
             return
-        times = at_ms, self._wall_ms()
+        times = at_ms, self._parts.wall_ms()
         changed = await self._database.run(lambda conn: self._outgoing.settle(conn, token.ready, refusals, times))
         rows = [ready.row for ready in token.ready]
-        self._offering.settled(rows, refusals, anyio.current_time(), spread(self._random))
+        self._offering.settled(rows, refusals, anyio.current_time(), self._parts.spread())
         self._journal.tell(changed)
         self.offers.call()
 
@@ -75,7 +73,7 @@ class Carrier(Handler):
         await self._journal.change(lambda conn: history.reported(conn, self._address, outcomes))
 
     async def noticed(self, notice: Notice) -> None:
-        now_ms = self._wall_ms()
+        now_ms = self._parts.wall_ms()
         if notice.kind == NoticeKind.KEYS_LOW:
             self.keys_low.call()
         elif notice.kind in (NoticeKind.HELD, NoticeKind.WAITING):
@@ -87,7 +85,7 @@ class Carrier(Handler):
         """For ever, beside a link."""
         offering = self._offering = Offering()
         while True:
-            now, now_ms = anyio.current_time(), self._wall_ms()
+            now, now_ms = anyio.current_time(), self._parts.wall_ms()
             room = link.session.room
             wait_s = CLIENT_UPKEEP_S
             if now < offering.paused_until:
@@ -106,7 +104,8 @@ class Carrier(Handler):
             await self.offers.wait(wait_s)
 
     def _choose(self, now_ms: WallMs, room: Room, conn: sqlite3.Connection) -> tuple[list[Ready], WallMs | None]:
-        return self._outgoing.ready(conn, now_ms, room, self._offering), self._outgoing.next_due(conn, now_ms)
+        ready = self._outgoing.ready(conn, now_ms, room, self._offering)
+        return ready, None if ready else self._outgoing.next_due(conn, now_ms)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from waypost.client.mail.status import Status, follows
+from waypost.client.mail.status import Status
 from waypost.clock import WallMs
 from waypost.ids import Address, parse_address
 from waypost.limits import JOURNAL_LIFETIME_MS, STATUSES_PER_MESSAGE_MAX
 from waypost.protocol.custody.app import end_of
-from waypost.protocol.custody.fate import State
+from waypost.protocol.custody.fate import FOLLOWS, State
 from waypost.protocol.custody.transfer import Outcome
 from waypost.protocol.frames.codec import ID_BYTES
 from waypost.protocol.frames.messages import Notice, NoticeKind
@@ -69,7 +69,7 @@ def note(conn: sqlite3.Connection, recipient: int, status: Status) -> Changed:
         (recipient,),
     ).fetchone()
     n, old = last[0], Status(State(last[1]), *last[2:])
-    if not follows(status, old):
+    if status.state not in FOLLOWS[old.state]:
         return []
     if status.state is old.state is State.WAITING and status.code == old.code:
         # Still waiting for the same reason: since then, until later.
@@ -146,14 +146,15 @@ def find(conn: sqlite3.Connection, id_: bytes) -> SentRecord | None:
     ).fetchone()
     if row is None:
         return None
+    message, local, created_ms = row
     recipients = conn.execute(
         "SELECT recipient.id, address, envelope_id FROM recipient LEFT JOIN envelope ON envelope.id = envelope"
         " WHERE recipient.message = ? ORDER BY recipient.id",
-        (row[0],),
+        (message,),
     ).fetchall()
     return SentRecord(
-        row[1],
-        row[2],
+        local,
+        created_ms,
         tuple(
             RecipientRecord(parse_address(address), envelope_id, history(conn, recipient))
             for recipient, address, envelope_id in recipients

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
@@ -13,11 +13,7 @@ from waypost.client.profile.at_rest import AtRest
 from waypost.clock import WallMs
 from waypost.errors import Code, PeerFault
 from waypost.ids import Address, id_text
-from waypost.limits import (
-    BODY_MAX_BYTES,
-    UNREAD_MAX_BYTES,
-    UNREAD_MAX_MESSAGES,
-)
+from waypost.limits import BODY_MAX_BYTES, UNREAD_MAX_BYTES, UNREAD_MAX_MESSAGES
 from waypost.protocol.custody.app import fault_of, known_until_ms
 from waypost.protocol.custody.envelope import Envelope, decode_envelope
 from waypost.protocol.custody.transfer import Refusal
@@ -58,24 +54,15 @@ class StoredMessage(Struct, frozen=True, array_like=True):
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReadEnvelope:
-    """What an envelope was found to say. `digest`: the content's, whatever envelope it came in; None: not readable."""
-
-    message: StoredMessage
-    digest: bytes | None
-
-
-class EnvelopeOpener(Protocol):
-    """Opens an envelope; what cannot be opened is a message too. Raises LocalError(STATE_DAMAGED)."""
-
-    def __call__(self, conn: sqlite3.Connection, envelope: Envelope, now_ms: WallMs, /) -> ReadEnvelope: ...
+#: What an envelope was found to say, and the content's digest, the same whatever envelope it came in. What cannot be
+#: opened is a message too, without a digest. Raises LocalError(STATE_DAMAGED).
+EnvelopeReader = Callable[[sqlite3.Connection, Envelope, WallMs], tuple[StoredMessage, bytes | None]]
 
 
 class Incoming:
     """Everything works inside a transaction."""
 
-    def __init__(self, address: Address, at_rest: AtRest, read_envelope: EnvelopeOpener) -> None:
+    def __init__(self, address: Address, at_rest: AtRest, read_envelope: EnvelopeReader) -> None:
         self._address = address
         self._at_rest = at_rest
         self._read = read_envelope
@@ -109,12 +96,11 @@ class Incoming:
             return fault.code
         if (code := fault_of(envelope, self._address, now_ms)) is not None:
             return code
-        reading = self._read(conn, envelope, now_ms)
-        digest = reading.digest
+        message, digest = self._read(conn, envelope, now_ms)
         # The same content in another envelope is a replay by somebody on the way.
         if digest and conn.execute("SELECT 1 FROM inbox WHERE digest = ?", (digest,)).fetchone():
             return None
-        locked = self._at_rest.lock(pack(reading.message), b"inbox " + envelope_id)
+        locked = self._at_rest.lock(pack(message), b"inbox " + envelope_id)
         conn.execute(
             "INSERT INTO inbox (envelope_id, digest, received_ms, forget_ms, size, message) VALUES (?, ?, ?, ?, ?, ?)",
             (envelope_id, digest, now_ms, known_until_ms(envelope), len(locked), locked),

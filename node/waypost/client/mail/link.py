@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import anyio
+from msgspec import Struct
 
-from waypost.client.mail.chance import spread
-from waypost.client.profile.database import Offload
+from waypost.client.parts import Parts
 from waypost.client.profile.profile import Profile
 from waypost.clock import WallMs
 from waypost.errors import Code, Kind, PeerFault, Refused, WaypostError, code_of
@@ -19,12 +19,12 @@ from waypost.links.stream import Stream
 from waypost.protocol.custody.transfer import Offered, Outcome, Refusal, Reported, Settled
 from waypost.protocol.directory.asks import Ask
 from waypost.protocol.directory.record import RecordEndpoint, open_record
+from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.handshake import Handshake, Own, PeerIdentity
 from waypost.protocol.frames.messages import Answer, Notice, Role
 from waypost.protocol.frames.session import Answered, Closed, Event, Noticed, Session
 
-#: Opens a connection to a host and port; raises LinkBroken.
-Dial = Callable[[str, int], Awaitable[Stream]]
+T = TypeVar("T", bound=Struct)
 
 
 class Handler(Protocol):
@@ -135,14 +135,19 @@ class OpenLink:
                 pass
 
 
-async def meet(
-    profile: Profile, stream: Stream, wall_ms: Callable[[], WallMs], offload: Offload
-) -> tuple[Session, PeerIdentity]:
+def reply(answer: Answer, kind: type[T]) -> T:
+    """What an answer brings. Raises Refused if it says no, PeerFault if it brings anything else."""
+    if answer.code:
+        raise Refused(code_of(answer.code) or Code.INTERNAL, answer.text)
+    return read(answer.body, kind)
+
+
+async def meet(profile: Profile, stream: Stream, parts: Parts) -> tuple[Session, PeerIdentity]:
     """Prove who we are, and see that the other side is our node. Raises PeerFault or LinkBroken, the stream closed.
 
     A node with another key than the known one is ours if its record says so with the known key's signature.
     """
-    now_ms = wall_ms()
+    now_ms = parts.wall_ms()
     own = Own(
         Role.DEVICE,
         str(profile.address),
@@ -158,7 +163,7 @@ async def meet(
         await part(stream, handshake.refuse(fault.code))
         raise
     if endpoints is not None:
-        await offload(lambda: profile.save_node(peer.key, endpoints))
+        await parts.offload(lambda: profile.save_node(peer.key, endpoints))
     return handshake.finish(anyio.current_time()), peer
 
 
@@ -186,21 +191,15 @@ class LinkKeeper:
     def __init__(
         self,
         profile: Profile,
-        dial: Dial,
+        parts: Parts,
         handler: Handler,
         work: Sequence[Callable[[OpenLink], Awaitable[None]]],
-        *,
-        wall_ms: Callable[[], WallMs],
-        random: Callable[[int], bytes],
-        offload: Offload,
     ) -> None:
         self._profile = profile
-        self._dial = dial
+        self._parts = parts
+        self._dial = parts.dial(profile.device, parts.wall_ms())
         self._handler = handler
         self._work = work
-        self._wall_ms = wall_ms
-        self._random = random
-        self._offload = offload
         self._up = anyio.Event()
         self._trying = anyio.CancelScope()
         self._closing = False
@@ -216,7 +215,7 @@ class LinkKeeper:
                 if self._closing:
                     return
                 failures = 0 if well else min(failures + 1, len(RECONNECT_S) - 1)
-                await anyio.sleep(RECONNECT_S[failures] * (1 - spread(self._random) / 2))
+                await anyio.sleep(RECONNECT_S[failures] * (1 - self._parts.spread() / 2))
 
     async def up(self) -> OpenLink:
         """The link, as soon as there is one."""
@@ -237,11 +236,11 @@ class LinkKeeper:
         for endpoint in self._profile.account.endpoints:
             try:
                 stream = await self._dial(endpoint.host, endpoint.port)
-                session, peer = await meet(self._profile, stream, self._wall_ms, self._offload)
+                session, peer = await meet(self._profile, stream, self._parts)
             except (LinkBroken, PeerFault) as error:
                 self.trouble = error
                 continue
-            return await self._stay(OpenLink(stream, session, peer.epoch, self._handler, self._wall_ms))
+            return await self._stay(OpenLink(stream, session, peer.epoch, self._handler, self._parts.wall_ms))
         return False
 
     async def _stay(self, live: OpenLink) -> bool:

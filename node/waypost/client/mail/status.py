@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from waypost.clock import WallMs
 from waypost.errors import Code, Refused, code_of, describe
-from waypost.protocol.custody.fate import FOLLOWS, State
+from waypost.protocol.custody.fate import State
 
 SentState = State
 
@@ -28,8 +28,3 @@ class Status:
     def refusal(self) -> Refused:
         """The error for a message that was not delivered."""
         return Refused(code_of(self.code) or Code.INTERNAL, "" if code_of(self.code) else describe(self.code))
-
-
-def follows(new: Status, old: Status) -> bool:
-    """Whether `new` is news after `old`."""
-    return new.state in FOLLOWS[old.state]

@@ -8,10 +8,11 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import anyio
 
+from waypost.client.parts import Offload
 from waypost.client.profile import schema
 from waypost.clock import WallMs
 from waypost.errors import Code, LocalError, Refused
@@ -22,12 +23,6 @@ T = TypeVar("T")
 #: SQLITE_FULL and SQLITE_IOERR_WRITE.
 _DISK_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-class Offload(Protocol):
-    """Runs blocking work to its end, also if the caller is cancelled meanwhile."""
-
-    async def __call__(self, work: Callable[[], T], /) -> T: ...
 
 
 class Database:

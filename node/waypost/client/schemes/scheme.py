@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,19 +42,16 @@ class Scheme(Protocol):
     def write(self, recipient: Address, content: Content, now_ms: WallMs) -> bytes:
         """What is said, in the form that is kept until it is sealed. Raises Refused(TOO_LARGE)."""
 
-    def has_keys(self, conn: sqlite3.Connection, recipient: Address, now_ms: WallMs) -> bool:
-        """Whether it can be sealed for a recipient now; otherwise the recipient's keys have to be claimed."""
-
     def keep_keys(self, conn: sqlite3.Connection, bundle: Bundle, now_ms: WallMs) -> bool:
         """Keep what was claimed; whether any of it serves."""
 
     def drop_keys(self, conn: sqlite3.Connection, recipient: Address) -> None:
         """Write no more with the keys that are kept of a recipient."""
 
-    def seal(self, conn: sqlite3.Connection, recipient: Address, written: bytes, now_ms: WallMs) -> bytes:
-        """The body of an envelope, from what `write` gave.
+    def sealing(self, conn: sqlite3.Connection, recipient: Address, now_ms: WallMs) -> Callable[[bytes], bytes] | None:
+        """What makes bodies of envelopes for a recipient, each from what `write` gave; None: keys have to be claimed.
 
-        Raises PeerFault: NO_KEYS without them, BAD_PACKAGE for unusable ones; Refused(TOO_LARGE).
+        It raises PeerFault(BAD_PACKAGE) for unusable keys, Refused(TOO_LARGE).
         """
 
     def open(self, conn: sqlite3.Connection, envelope: Envelope) -> OpenedMessage:

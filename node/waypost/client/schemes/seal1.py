@@ -16,7 +16,7 @@ from waypost.clock import WallMs
 from waypost.crypto.kem import SEED_BYTES, KemKey
 from waypost.crypto.keys import SigningKey
 from waypost.crypto.seal import CONTENT_KEY_BYTES, SUITE, open_sealed, seal, sealed_length
-from waypost.errors import Code, PeerFault, Refused
+from waypost.errors import Code, Refused
 from waypost.ids import Address, id_text, parse_address, parse_id
 from waypost.limits import BODY_MAX_BYTES
 from waypost.protocol.custody.envelope import Envelope
@@ -63,20 +63,17 @@ class Seal1(Scheme):
             raise Refused(Code.TOO_LARGE, f"{len(content.body)} bytes")
         return signed
 
-    def has_keys(self, conn: sqlite3.Connection, recipient: Address, now_ms: WallMs) -> bool:
-        return claimed.find(conn, recipient, now_ms) is not None
-
     def keep_keys(self, conn: sqlite3.Connection, bundle: Bundle, now_ms: WallMs) -> bool:
         return claimed.save(conn, bundle, SUITE, now_ms)
 
     def drop_keys(self, conn: sqlite3.Connection, recipient: Address) -> None:
         claimed.drop(conn, recipient)
 
-    def seal(self, conn: sqlite3.Connection, recipient: Address, written: bytes, now_ms: WallMs) -> bytes:
+    def sealing(self, conn: sqlite3.Connection, recipient: Address, now_ms: WallMs) -> Callable[[bytes], bytes] | None:
         packages = claimed.find(conn, recipient, now_ms)
         if packages is None:
-            raise PeerFault(Code.NO_KEYS, str(recipient))
-        return seal(written, self._random(CONTENT_KEY_BYTES), str(recipient), packages)
+            return None
+        return lambda written: seal(written, self._random(CONTENT_KEY_BYTES), str(recipient), packages)
 
     def open(self, conn: sqlite3.Connection, envelope: Envelope) -> OpenedMessage:
         def key(package: bytes) -> KemKey | None:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sqlite3
 from dataclasses import dataclass
 
 import anyio
 
-from waypost.client.mail.chance import spread
+from waypost.client.mail import history
+from waypost.client.mail.history import Changed
 from waypost.client.mail.journal import Journal
 from waypost.client.mail.link import OpenLink
-from waypost.client.mail.outgoing import Outgoing
+from waypost.client.mail.outgoing import Outgoing, Sealed
+from waypost.client.mail.status import Status
 from waypost.client.mail.waking import Wakeup
+from waypost.client.parts import Parts
 from waypost.client.profile.database import Database
+from waypost.client.schemes.scheme import Scheme
 from waypost.client.talk.lookup import KeyLookup
-from waypost.client.talk.writing import Sealer
 from waypost.clock import NEVER, SECOND_MS, Instant, WallMs
 from waypost.errors import Code, PeerFault, Refused
 from waypost.ids import Address
 from waypost.limits import CLAIMS_AT_ONCE, CLIENT_UPKEEP_S
 from waypost.protocol.custody.app import resend_after_ms
+from waypost.protocol.custody.fate import State
 from waypost.protocol.frames.codec import ID_BYTES
 
 
@@ -41,20 +45,18 @@ class Claims:
         database: Database,
         journal: Journal,
         outgoing: Outgoing,
-        sealer: Sealer,
+        scheme: Scheme,
         lookup: KeyLookup,
         offers: Wakeup,
-        wall_ms: Callable[[], WallMs],
-        random: Callable[[int], bytes],
+        parts: Parts,
     ) -> None:
         self._database = database
         self._journal = journal
         self._outgoing = outgoing
-        self._sealer = sealer
+        self._scheme = scheme
         self._lookup = lookup
         self._offers = offers
-        self._wall_ms = wall_ms
-        self._random = random
+        self._parts = parts
         self._attempts: dict[Address, _Attempt] = {}
         self.wanted = Wakeup()
 
@@ -69,7 +71,7 @@ class Claims:
                 now, due = anyio.current_time(), []
                 free = CLAIMS_AT_ONCE - sum(attempt.busy for attempt in self._attempts.values())
                 for address in waiting:
-                    attempt = self._attempts.setdefault(address, _Attempt(self._random(ID_BYTES)))
+                    attempt = self._attempts.setdefault(address, _Attempt(self._parts.random(ID_BYTES)))
                     if attempt.busy:
                         continue
                     if attempt.due > now or free <= 0:
@@ -82,9 +84,9 @@ class Claims:
 
     async def _serve(self, link: OpenLink, address: Address, attempt: _Attempt) -> None:
         try:
-            now_ms = self._wall_ms()
-            has_keys = await self._database.run(lambda conn: self._sealer.scheme.has_keys(conn, address, now_ms))
-            if has_keys or await self._claim(link, address, attempt):
+            now_ms = self._parts.wall_ms()
+            sealing = await self._database.run(lambda conn: self._scheme.sealing(conn, address, now_ms))
+            if sealing or await self._claim(link, address, attempt):
                 await self._seal(address)
             attempt.tries, attempt.due = 0, 0.0
         except (PeerFault, Refused) as error:
@@ -99,22 +101,37 @@ class Claims:
         if answer.code == Code.TIMED_OUT.number or (answer.code and not answer.id):
             # Not answered, or not yet: the link has ended (see `OpenLink.ask`) or time was up.
             raise Refused(Code.TIMED_OUT)
-        request, attempt.request = attempt.request, self._random(ID_BYTES)
+        request, attempt.request = attempt.request, self._parts.random(ID_BYTES)
         return await self._lookup.learn(address, request, answer)
 
     async def _seal(self, address: Address) -> None:
-        now_ms = self._wall_ms()
+        now_ms = self._parts.wall_ms()
         try:
-            while await self._journal.change(lambda conn: self._sealer.seal(conn, address, now_ms)):
+            while await self._journal.change(lambda conn: self._seal_oldest(conn, address, now_ms)):
                 self._offers.call()
         except PeerFault:
             # One of its packages is no key. The next claim brings others.
-            await self._database.run(lambda conn: self._sealer.scheme.drop_keys(conn, address))
+            await self._database.run(lambda conn: self._scheme.drop_keys(conn, address))
             raise Refused(Code.NO_KEYS) from None
 
+    def _seal_oldest(self, conn: sqlite3.Connection, address: Address, now_ms: WallMs) -> Changed:
+        """Raises PeerFault(BAD_PACKAGE)."""
+        changed: Changed = []
+        sealing = self._scheme.sealing(conn, address, now_ms)
+        if sealing is None:
+            return changed
+        for recipient, content in self._outgoing.unsealed(conn, address):
+            try:
+                sealed = Sealed(self._scheme.suite, sealing(content))
+            except Refused as refused:
+                changed += history.note(conn, recipient, Status(State.BOUNCED, now_ms, refused.code.number))
+            else:
+                changed += self._outgoing.enclose(conn, [recipient], sealed)
+        return changed
+
     async def _failed(self, address: Address, attempt: _Attempt, code: int) -> None:
-        now_ms = self._wall_ms()
-        wait_ms = resend_after_ms(attempt.tries, spread(self._random))
+        now_ms = self._parts.wall_ms()
+        wait_ms = resend_after_ms(attempt.tries, self._parts.spread())
         attempt.tries += 1
         attempt.due = anyio.current_time() + wait_ms / SECOND_MS
         times = now_ms, now_ms + wait_ms

@@ -7,15 +7,17 @@ from collections.abc import Callable
 
 from waypost.client.mail.history import Changed
 from waypost.client.mail.journal import Journal
-from waypost.client.mail.link import OpenLink
+from waypost.client.mail.link import OpenLink, reply
 from waypost.client.mail.outgoing import Outgoing
+from waypost.client.mail.status import Status
 from waypost.client.profile.profile import Profile
 from waypost.client.schemes.scheme import Scheme
 from waypost.client.talk import pins
 from waypost.client.talk.pins import KeyMatch
 from waypost.clock import WallMs
-from waypost.errors import Code, PeerFault, Refused, code_of
+from waypost.errors import Code, PeerFault, Refused
 from waypost.ids import Address
+from waypost.protocol.custody.fate import State
 from waypost.protocol.directory.asks import Claim, ClaimAnswer, ClaimReply
 from waypost.protocol.directory.bundle import Bundle, open_claim, open_device_list
 from waypost.protocol.directory.package import PackageState
@@ -51,9 +53,7 @@ class KeyLookup:
         Raises PeerFault or Refused, NO_KEYS or INCOMPATIBLE among them.
         """
         now_ms = self._wall_ms()
-        if answer.code:
-            raise Refused(code_of(answer.code) or Code.INTERNAL, answer.text)
-        claimed = read(answer.body, ClaimAnswer)
+        claimed = reply(answer, ClaimAnswer)
         bundle = open_claim(claimed, address, request, now_ms)
         if address.provider == self._profile.address.provider and bundle.node_key != self._profile.account.node_key:
             raise PeerFault(Code.BAD_SIGNATURE, "another node answers for our own provider")
@@ -66,7 +66,9 @@ class KeyLookup:
             match = pins.heard(conn, devices, data, None, now_ms)
             if match is KeyMatch.CHANGED and not self._outgoing.accepts_key(conn, address):
                 pins.mark_changed(conn, address, devices.key)
-                return self._outgoing.key_changed(conn, address, now_ms)
+                # What was written to the old key must not go to the new one.
+                bounced = Status(State.BOUNCED, now_ms, Code.IDENTITY_CHANGED.number)
+                return self._outgoing.note_unsealed(conn, address, bounced)
             pins.accept(conn, devices, data, now_ms)
             pins.mark_written(conn, address)
             serves = self._scheme.keep_keys(conn, bundle, now_ms)

@@ -29,13 +29,13 @@ class KeyMatch(Enum):
 class Pin:
     identity: bytes
     changed: bytes  #: another identity key that the address's node has served since; empty: none
-    devices: DeviceList
+    device_list: bytes  #: the newest that `identity` has signed
 
 
 def pin_of(conn: sqlite3.Connection, address: Address) -> Pin | None:
     """What is pinned for an address."""
     row = conn.execute("SELECT identity, changed, list FROM pin WHERE address = ?", (str(address),)).fetchone()
-    return Pin(row[0], row[1], open_device_list(row[2], str(address))) if row else None
+    return Pin(*row) if row else None
 
 
 def heard(conn: sqlite3.Connection, devices: DeviceList, data: bytes, signer: bytes | None, now_ms: WallMs) -> KeyMatch:
@@ -58,10 +58,13 @@ def heard(conn: sqlite3.Connection, devices: DeviceList, data: bytes, signer: by
         # Whoever lost the old key cannot read what is written to it: the next message asks the address's node.
         claimed.drop(conn, address)
         return KeyMatch.CHANGED
-    if devices.sequence > pin.devices.sequence:
+    if data == pin.device_list:
+        return KeyMatch.SAME
+    known = open_device_list(pin.device_list, str(address))
+    if devices.sequence > known.sequence:
         conn.execute("UPDATE pin SET list = ? WHERE address = ?", (data, str(address)))
         claimed.drop(conn, address)
-    elif devices != pin.devices and (signer is None or signer not in pin.devices.devices):
+    elif devices != known and (signer is None or signer not in known.devices):
         raise PeerFault(Code.BAD_SIGNATURE, f"an older device list of {address}")
     return KeyMatch.SAME
 

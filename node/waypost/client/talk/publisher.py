@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import anyio
 
-from waypost.client.mail.link import OpenLink
+from waypost.client.mail.link import OpenLink, reply
 from waypost.client.mail.waking import Wakeup
+from waypost.client.parts import Parts
 from waypost.client.profile.database import Database
 from waypost.client.schemes.own_packages import OwnPackages, UploadState
-from waypost.clock import WallMs
-from waypost.errors import Code, PeerFault, Refused, code_of, is_for_good
+from waypost.errors import Code, PeerFault, Refused, is_for_good
 from waypost.limits import CLIENT_UPKEEP_S, PACKAGES_PER_DEVICE_MAX
 from waypost.protocol.directory.asks import Publish, PublishReply
-from waypost.protocol.frames.codec import ID_BYTES, read
-from waypost.protocol.frames.messages import Answer
+from waypost.protocol.frames.codec import ID_BYTES
 
 #: What is left at the node is filled up when the link comes up and less than that is there; KEYS_LOW does the rest.
 _FILL_UP_BELOW = PACKAGES_PER_DEVICE_MAX // 2
@@ -31,14 +28,12 @@ class Publisher:
         database: Database,
         packages: OwnPackages,
         keys_low: Wakeup,
-        wall_ms: Callable[[], WallMs],
-        random: Callable[[int], bytes],
+        parts: Parts,
     ) -> None:
         self._database = database
         self._packages = packages
         self._keys_low = keys_low
-        self._wall_ms = wall_ms
-        self._random = random
+        self._parts = parts
         self._published = anyio.Event()
 
     async def published(self) -> None:
@@ -61,17 +56,17 @@ class Publisher:
             fill_up_below = PACKAGES_PER_DEVICE_MAX
 
     async def _publish(self, link: OpenLink, fill_up_below: int) -> None:
-        epoch, now_ms = link.epoch, self._wall_ms()
+        epoch, now_ms = link.epoch, self._parts.wall_ms()
         for _ in range(_ROUNDS_MAX):
             upload = await self._database.run(self._packages.pending)
             if upload is not None:
                 epoch = await self._upload(link, upload)
                 continue
-            reply = _reply(await link.ask(Publish(self._random(ID_BYTES), epoch, ())))
-            if reply.epoch != epoch:
-                epoch = reply.epoch
+            state = reply(await link.ask(Publish(self._parts.random(ID_BYTES), epoch, ())), PublishReply)
+            if state.epoch != epoch:
+                epoch = state.epoch
                 continue
-            left = reply.left if reply.left < fill_up_below else PACKAGES_PER_DEVICE_MAX
+            left = state.left if state.left < fill_up_below else PACKAGES_PER_DEVICE_MAX
             if not await self._database.run(lambda conn: self._packages.prepare(conn, epoch, left, now_ms)):  # noqa: B023
                 return
         raise Refused(Code.CONFLICT, "the node's key directory does not settle")
@@ -81,16 +76,10 @@ class Publisher:
         answer = await link.ask(upload)
         if answer.code and is_for_good(answer.code):
             await self._finish(upload.upload, UploadState.DROPPED)
-        reply = _reply(answer)
-        taken = reply.epoch == upload.epoch
+        state = reply(answer, PublishReply)
+        taken = state.epoch == upload.epoch
         await self._finish(upload.upload, UploadState.DONE if taken else UploadState.DROPPED)
-        return reply.epoch
+        return state.epoch
 
     async def _finish(self, upload: bytes, state: UploadState) -> None:
         await self._database.run(lambda conn: self._packages.finish(conn, upload, state))
-
-
-def _reply(answer: Answer) -> PublishReply:
-    if answer.code:
-        raise Refused(code_of(answer.code) or Code.INTERNAL, answer.text)
-    return read(answer.body, PublishReply)

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from waypost.client.mail.content import PLAIN_TEXT
-from waypost.client.mail.incoming import EnvelopeOpener, ReadEnvelope, StoredMessage
+from waypost.client.mail.incoming import StoredMessage
 from waypost.client.schemes.scheme import OpenedMessage, Scheme
 from waypost.client.talk import pins
 from waypost.client.talk.pins import KeyMatch
@@ -15,21 +15,23 @@ from waypost.errors import Code, LocalError, PeerFault, WaypostError
 from waypost.protocol.custody.envelope import Envelope
 
 
-class EnvelopeReader(EnvelopeOpener):
-    """`schemes`: those that this device knows."""
+class MessageReader:
+    """An `EnvelopeReader`. `schemes`: those that this device knows."""
 
     def __init__(self, schemes: Iterable[Scheme]) -> None:
         self._schemes = {scheme.suite: scheme for scheme in schemes}
 
-    def __call__(self, conn: sqlite3.Connection, envelope: Envelope, now_ms: WallMs, /) -> ReadEnvelope:
+    def __call__(
+        self, conn: sqlite3.Connection, envelope: Envelope, now_ms: WallMs
+    ) -> tuple[StoredMessage, bytes | None]:
         try:
             opened = self._open(conn, envelope)
             match = pins.heard(conn, opened.devices, opened.device_list, opened.device, now_ms)
         except (PeerFault, LocalError) as error:
             if error.code is Code.STATE_DAMAGED:
                 raise
-            return ReadEnvelope(_unreadable(envelope, error), None)
-        return ReadEnvelope(_said(opened, changed=match is KeyMatch.CHANGED), opened.digest)
+            return _unreadable(envelope, error), None
+        return _said(opened, changed=match is KeyMatch.CHANGED), opened.digest
 
     def _open(self, conn: sqlite3.Connection, envelope: Envelope) -> OpenedMessage:
         scheme = self._schemes.get(envelope.suite)

@@ -38,7 +38,6 @@ CREATE TABLE recipient (
 ) STRICT;
 CREATE INDEX recipient_envelope ON recipient (envelope) WHERE envelope IS NOT NULL;
 CREATE INDEX recipient_unsealed ON recipient (address, message) WHERE stage = 0;
-CREATE INDEX recipient_unsent ON recipient (stage, message) WHERE stage < 2;
 
 INSERT INTO message (id, local, created_ms, expires_ms, accepts_key, size, content)
     SELECT id, local, created_ms, expires_ms, accepts_key, iif(content IS NULL, 0, size), content FROM sent;
