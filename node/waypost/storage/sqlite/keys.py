@@ -17,40 +17,31 @@ from waypost.ids import User
 from waypost.limits import IDEMPOTENCE_LIFETIME_MS, PACKAGES_PER_DEVICE_MAX, SUITES_PER_CLAIM_MAX
 from waypost.protocol.directory.package import PackageState
 from waypost.protocol.frames.codec import pack
-from waypost.storage.operations.keys import (
-    AddPackages,
-    AnswerTo,
-    Issued,
-    IssuePackages,
-    KeysOperation,
-    KeysQuestion,
-    PackagesLeft,
-    RememberAnswer,
-    StoredPackage,
-)
+from waypost.storage.operations import keys as ops
+from waypost.storage.operations.keys import Issued, StoredPackage
 
 _LAST_REQUEST = b"\xff" * 16
 
 
-def write(conn: sqlite3.Connection, operation: KeysOperation) -> Any:
+def write(conn: sqlite3.Connection, operation: ops.KeysOperation) -> Any:
     """Its answer."""
     match operation:
-        case AddPackages():
+        case ops.AddPackages():
             return _add_packages(conn, operation)
-        case IssuePackages(user, suites, at_ms):
+        case ops.IssuePackages(user, suites, at_ms):
             return _issue_packages(conn, user, suites, at_ms)
-        case RememberAnswer(request, digest, given, at_ms):
+        case ops.RememberAnswer(request, digest, given, at_ms):
             return remember_answer(conn, request, digest, given, at_ms)
         case _:
             assert_never(operation)
 
 
-def answer(conn: sqlite3.Connection, question: KeysQuestion) -> Any:
+def answer(conn: sqlite3.Connection, question: ops.KeysQuestion) -> Any:
     """See the question."""
     match question:
-        case AnswerTo(request, digest):
+        case ops.AnswerTo(request, digest):
             return _answer_to(conn, request, digest)
-        case PackagesLeft(device, at_ms):
+        case ops.PackagesLeft(device, at_ms):
             return _packages_left(conn, device, at_ms)
         case _:
             assert_never(question)
@@ -67,7 +58,7 @@ def set_epoch(conn: sqlite3.Connection, value: int) -> None:
     conn.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('epoch', ?)", (value,))
 
 
-def _add_packages(conn: sqlite3.Connection, operation: AddPackages) -> int:
+def _add_packages(conn: sqlite3.Connection, operation: ops.AddPackages) -> int:
     device, at_ms, last_resort = operation.device, operation.at_ms, operation.last_resort
     row = conn.execute("SELECT suites FROM device WHERE key = ?", (device,)).fetchone()
     if row is None:

@@ -12,18 +12,8 @@ import msgpack
 from waypost.clock import WallMs
 from waypost.crypto.keys import envelope_id
 from waypost.protocol.custody.fate import Event
-from waypost.storage.operations.mail import (
-    Expiring,
-    Fetch,
-    Kept,
-    MailQuestion,
-    NextDue,
-    Parcel,
-    ParcelKind,
-    Placed,
-    Trace,
-    TraceOf,
-)
+from waypost.storage.operations import mail as ops
+from waypost.storage.operations.mail import Parcel, ParcelKind, Placed, Trace
 from waypost.storage.operations.mailboxes import AllMailboxes, MailboxInfo, MailboxKind, Usage, UsageTold
 from waypost.storage.sqlite.mail_state import split_ids
 
@@ -33,20 +23,20 @@ PARCEL = """
 """
 
 
-def answer(conn: sqlite3.Connection, question: MailQuestion) -> Any:
+def answer(conn: sqlite3.Connection, question: ops.MailQuestion) -> Any:
     """See the question."""
     match question:
-        case Fetch():
+        case ops.Fetch():
             return _fetch(conn, question)
-        case Kept(mailbox, max_items):
+        case ops.Kept(mailbox, max_items):
             rows = conn.execute(PARCEL + "WHERE d.mailbox = ? AND d.due_ms > 0 ORDER BY d.seq", (mailbox,))
             return [placed.parcel for placed in _first(rows, max_items)]
-        case Expiring(now_ms, max_items):
+        case ops.Expiring(now_ms, max_items):
             rows = conn.execute(PARCEL + "WHERE d.expires_ms <= ? ORDER BY d.expires_ms, d.seq", (now_ms,))
             return _first(rows, max_items)
-        case TraceOf(id_):
+        case ops.TraceOf(id_):
             return trace(conn, id_)
-        case NextDue():
+        case ops.NextDue():
             return _next_due(conn)
         case AllMailboxes():
             return mailboxes(conn)
@@ -59,7 +49,7 @@ def _next_due(conn: sqlite3.Connection) -> WallMs:
     return int(due_ms)
 
 
-def _fetch(conn: sqlite3.Connection, fetch: Fetch) -> list[Parcel]:
+def _fetch(conn: sqlite3.Connection, fetch: ops.Fetch) -> list[Parcel]:
     rows = conn.execute(
         PARCEL + "WHERE d.mailbox = ? AND d.seq > ? AND d.due_ms = 0 ORDER BY d.seq", (fetch.mailbox, fetch.after)
     )
