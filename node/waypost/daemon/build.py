@@ -18,7 +18,7 @@ from anyio.abc import SocketAttribute, SocketListener
 
 from waypost.clock import DAY_MS, Instant, WallMs
 from waypost.crypto.certificate import private_key_pem, self_signed
-from waypost.crypto.keys import SigningKey, parse_key
+from waypost.crypto.keys import SigningKey
 from waypost.daemon.plan import At, Plan
 from waypost.daemon.state import StateDir, read_seed
 from waypost.discovery.source import Endpoint, Sighting, Source
@@ -33,7 +33,7 @@ from waypost.protocol.directory.record import RecordEndpoint
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.signed import Signed
 from waypost.relay.node import Relay
-from waypost.relay.settings import ConfiguredPeer, Dns, Platform, Settings
+from waypost.relay.settings import Dns, Platform, Settings
 from waypost.storage.sqlite.engine import open_store
 
 _CERTIFICATE_DAYS: Final = 3_650
@@ -145,7 +145,8 @@ async def built(state: StateDir, plan: Plan) -> AsyncIterator[Built]:
     async with open_store(state.database, max_bytes=plan.store.storage_max_bytes, report=_report) as store:
         listeners = await _listen(plan)
         try:
-            settings = _settings(plan, _announced(plan, listeners))
+            endpoints = _announced(plan, listeners)
+            settings = Settings(plan.provider, plan.policy, plan.reach, endpoints, plan.peers, plan.rates, plan.quotas)
             sources: list[Source] = [StaticSource(_static_peers(plan))]
             if plan.mdns:
                 port = int(listeners[0].extra(SocketAttribute.local_port))  # noqa: S610 - not Django's
@@ -193,7 +194,7 @@ def _has_ipv6() -> bool:
 def _announced(plan: Plan, listeners: Sequence[SocketListener]) -> tuple[RecordEndpoint, ...]:
     """Where others and our users' apps are told to find the node."""
     if plan.announce:
-        return tuple(RecordEndpoint(at.host, at.port) for at in plan.announce)
+        return plan.announce
     found: list[RecordEndpoint] = []
     for listener in listeners:
         host = str(listener.extra(SocketAttribute.local_address)[0])  # noqa: S610 - not Django's
@@ -218,32 +219,9 @@ def _own_addresses(*, v6: bool) -> list[str]:
     return [] if v6 else ["127.0.0.1"]
 
 
-def _settings(plan: Plan, endpoints: tuple[RecordEndpoint, ...]) -> Settings:
-    return Settings(
-        plan.provider,
-        plan.policy,
-        plan.reach,
-        endpoints,
-        tuple(
-            ConfiguredPeer(
-                Provider(peer.provider),
-                tuple(RecordEndpoint(at.host, at.port) for at in peer.endpoints),
-                parse_key(peer.key) if peer.key else None,
-            )
-            for peer in plan.peers
-        ),
-        plan.rates,
-        plan.quotas,
-    )
-
-
 def _static_peers(plan: Plan) -> list[StaticPeer]:
     return [
-        StaticPeer(
-            Provider(peer.provider),
-            tuple(Endpoint(at.host, at.port) for at in peer.endpoints),
-            parse_key(peer.key) if peer.key else None,
-        )
+        StaticPeer(peer.provider, tuple(Endpoint(at.host, at.port) for at in peer.endpoints), peer.key)
         for peer in plan.peers
     ]
 

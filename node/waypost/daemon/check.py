@@ -21,7 +21,8 @@ from waypost.clock import DAY_MS
 from waypost.crypto.certificate import private_key_pem, self_signed
 from waypost.crypto.keys import SigningKey
 from waypost.daemon import config as configuration
-from waypost.daemon.config import BadConfig, Config, HostPort
+from waypost.daemon.config import BadConfig, Config
+from waypost.daemon.plan import At
 from waypost.daemon.state import StateDir, is_held, key_trouble, read_seed
 from waypost.discovery.dns import DnsLookup
 from waypost.discovery.mdns import MdnsSource
@@ -104,7 +105,7 @@ def _directory(state: StateDir) -> Iterator[Finding]:
 
 
 def _key(state: StateDir) -> Iterator[Finding]:
-    trouble = key_trouble(state.key)
+    trouble = key_trouble(state)
     if trouble is None:
         yield _ok("node key", f"{state.key} is its owner's alone")
     elif trouble.code is Code.STATE_MISSING:
@@ -159,7 +160,7 @@ def _database(state: StateDir) -> Iterator[Finding]:
 
 
 def _ports(state: StateDir, config: Config) -> Iterator[Finding]:
-    for at in config.listen or [HostPort(host="0.0.0.0", port=DEFAULT_PORT)]:  # noqa: S104 - the default
+    for at in config.listen or [At("0.0.0.0", DEFAULT_PORT)]:  # noqa: S104 - the default
         family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
         try:
             with socket.socket(family, socket.SOCK_STREAM) as tried:
@@ -198,7 +199,7 @@ async def _network_checks(state: StateDir, config: Config, found: list[Finding])
     found.sort(key=lambda finding: finding.subject)
 
 
-async def _resolvable(at: HostPort, found: list[Finding]) -> None:
+async def _resolvable(at: At, found: list[Finding]) -> None:
     subject = f"announce {at}"
     try:
         with trio.fail_after(DNS_TIMEOUT_S):
@@ -248,7 +249,7 @@ async def _in_dns(state: StateDir, config: Config, found: list[Finding]) -> None
             found.append(_ok(subject, f"names this node's key, and {places}"))
 
 
-async def _dialable(provider: str, at: HostPort, tls: TlsConfig, found: list[Finding]) -> None:
+async def _dialable(provider: str, at: At, tls: TlsConfig, found: list[Finding]) -> None:
     subject = f"peer {provider} at {at}"
     try:
         with trio.fail_after(_PEER_TIMEOUT_S):
