@@ -190,16 +190,8 @@ def _place(state: MemoryState, mailbox: int, draft: Parcel) -> Placed:
 
 
 def _envelopes(items: Sequence[Item]) -> Parcel:
-    envelopes = tuple(item.envelope for item in items)
-    return Parcel(
-        0,
-        ParcelKind.ENVELOPES,
-        tuple(item.id for item in items),
-        envelopes,
-        sum(map(len, envelopes)),
-        min(item.expires_ms for item in items),
-        tuple(item.sender for item in items),
-    )
+    ids, envelopes, _, senders, _, expire_ms = zip(*items, strict=True)
+    return Parcel(0, ParcelKind.ENVELOPES, ids, envelopes, sum(map(len, envelopes)), min(expire_ms), senders)
 
 
 def _outcomes(items: tuple[bytes, ...], expires_ms: WallMs) -> Parcel:

@@ -30,9 +30,6 @@ class Device:
     mailbox: int
 
 
-# ── operations ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class AddAccount(Struct, Operation[None], frozen=True):
     """Raises Refused(USER_EXISTS)."""
 
@@ -86,8 +83,6 @@ class TellAccounts(Struct, Operation[None], frozen=True):
 
 AccountsOperation = AddAccount | RemoveAccount | ChangeReach | AddInvite | AddDevice | TellAccounts
 
-# ── changes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
 
 class AccountChanged(Struct, frozen=True):
     """How it is now, with its devices in order of joining; None: it is gone."""
@@ -102,9 +97,6 @@ class AccountsTold(Struct, frozen=True):
 
     accounts: Sequence[Account]
     devices: Sequence[Device]
-
-
-# ── questions ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class AllAccounts(Struct, Question[list[Account]], frozen=True):

@@ -27,9 +27,6 @@ class Issued(Struct, frozen=True):
     left: int  #: one-time packages that remain
 
 
-# ── operations ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class AddPackages(Struct, Operation[int], frozen=True):
     """Add packages, replace the last-resort one of its suite; answers with how many one-time ones are left.
 
@@ -66,8 +63,6 @@ class RememberAnswer(Struct, Operation[None], frozen=True):
 
 
 KeysOperation = AddPackages | IssuePackages | RememberAnswer
-
-# ── questions ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class AnswerTo(Struct, Question[bytes | None], frozen=True):

@@ -93,9 +93,6 @@ class Settlement(Struct, frozen=True):
     report_expires_ms: WallMs = 0
 
 
-# ── operations ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class Accept(Struct, Operation[Accepted], frozen=True):
     """Take envelopes into custody. An id accepted before, or earlier in the same deposit, is not stored again."""
 
@@ -123,8 +120,6 @@ class Prune(Struct, Operation[None], frozen=True):
 
 MailOperation = Accept | Settle | Requeue | OpenMailbox | Prune | TellUsage
 
-# ── changes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
 
 class Left(NamedTuple):
     """So many items of so many bytes are no longer where they were in a mailbox."""
@@ -139,9 +134,6 @@ class KeptBack(NamedTuple):
 
     mailbox: int
     due_ms: WallMs
-
-
-# ── questions ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Fetch(Struct, Question[list[Parcel]], frozen=True):

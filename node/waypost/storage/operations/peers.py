@@ -24,9 +24,6 @@ class PeerRow:
     heard_ms: WallMs
 
 
-# ── operations ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class SavePeer(Struct, Operation[None], frozen=True):
     """Insert or replace.
 
@@ -49,8 +46,6 @@ class TellPeers(Struct, Operation[None], frozen=True):
 
 PeersOperation = SavePeer | ForgetPeer | TellPeers
 
-# ── changes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
 
 class PeerChanged(Struct, frozen=True):
     """How it is now; None: it is forgotten."""
@@ -63,9 +58,6 @@ class PeersTold(Struct, frozen=True):
     """All there are, at this place among the changes; in the order of `AllPeers`."""
 
     peers: Sequence[PeerRow]
-
-
-# ── questions ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class AllPeers(Struct, Question[list[PeerRow]], frozen=True):
