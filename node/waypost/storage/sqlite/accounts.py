@@ -18,7 +18,7 @@ from waypost.storage.operations import accounts as ops
 from waypost.storage.operations.accounts import Account, AccountChanged, AccountsTold, Device
 from waypost.storage.operations.changes import Change
 from waypost.storage.operations.mailboxes import MailboxKind
-from waypost.storage.sqlite.keys import forget_keys, is_answered, remember_answer
+from waypost.storage.sqlite.keys import answer_to, forget_keys, remember_answer
 from waypost.storage.sqlite.mail import open_mailbox
 
 _ACCOUNT = "SELECT user, created_ms, device_list, reach, providers FROM account"
@@ -134,7 +134,7 @@ def _add_device(conn: sqlite3.Connection, operation: ops.AddDevice) -> Device:
     request = token_hash + device.key
     known = _known(conn, device.key)
     user = _invited(conn, token_hash, device.joined_ms)
-    if user is None and known and known.user == device.user and is_answered(conn, request):
+    if user is None and known and known.user == device.user and answer_to(conn, request, b"") is not None:
         return known
     if user is None or user != device.user:
         raise Refused(Code.INVITE_INVALID)

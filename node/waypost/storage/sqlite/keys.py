@@ -40,7 +40,7 @@ def answer(conn: sqlite3.Connection, question: ops.KeysQuestion) -> Any:
     """See the question."""
     match question:
         case ops.AnswerTo(request, digest):
-            return _answer_to(conn, request, digest)
+            return answer_to(conn, request, digest)
         case ops.PackagesLeft(device, at_ms):
             return _packages_left(conn, device, at_ms)
         case _:
@@ -67,7 +67,7 @@ def _add_packages(conn: sqlite3.Connection, operation: ops.AddPackages) -> int:
     digest = blake2b(pack([(p.suite, p.expires_ms, p.data, p is last_resort) for p in uploaded]), digest_size=32)
     request = device + operation.upload
     left = _packages_left(conn, device, at_ms)
-    if _answer_to(conn, request, digest.digest()) is not None:
+    if answer_to(conn, request, digest.digest()) is not None:
         return left
     new = [p for p in operation.packages if p.expires_ms > at_ms]
     named = list(dict.fromkeys(p.suite for p in uploaded))
@@ -94,7 +94,8 @@ def _issue_packages(conn: sqlite3.Connection, user: User, suites: Sequence[str],
     return [_issue(conn, device, suites, json.loads(published), at_ms) for device, published in rows]
 
 
-def _answer_to(conn: sqlite3.Connection, request: bytes, digest: bytes) -> bytes | None:
+def answer_to(conn: sqlite3.Connection, request: bytes, digest: bytes) -> bytes | None:
+    """`AnswerTo`."""
     row = conn.execute("SELECT digest, answer FROM answered WHERE request = ?", (request,)).fetchone()
     if row is None:
         return None
@@ -109,11 +110,6 @@ def remember_answer(conn: sqlite3.Connection, request: bytes, digest: bytes, ans
         "INSERT INTO answered (request, at_ms, digest, answer) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (request, at_ms, digest, answer),
     )
-
-
-def is_answered(conn: sqlite3.Connection, request: bytes) -> bool:
-    """Whether an answer to that request is remembered."""
-    return conn.execute("SELECT 1 FROM answered WHERE request = ?", (request,)).fetchone() is not None
 
 
 def forget_keys(conn: sqlite3.Connection, device: bytes) -> None:
