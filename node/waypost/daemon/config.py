@@ -248,12 +248,7 @@ def plan(config: Config) -> Plan:
         _endpoints(config.announce),
         config.peer_policy,
         Reach(config.default_reach, config.reach_providers),
-        tuple(
-            ConfiguredPeer(
-                Provider(peer.provider), _endpoints(peer.endpoint), parse_key(peer.key) if peer.key else None
-            )
-            for peer in config.peers
-        ),
+        tuple(map(_configured, config.peers)),
         config.uses_mdns,
         _mdns_interfaces(config),
         msgspec.convert(limits, Rates),
