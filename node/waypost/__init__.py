@@ -4,4 +4,4 @@ Packages are ordered in rows; a lower row never imports a higher one. The rows a
 ``layers`` contract in ``pyproject.toml``.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -16,7 +16,7 @@ from waypost.protocol.frames.signed import Signed
 from waypost_lab.conformance.bench import Bench
 from waypost_lab.conformance.check import Area, Need, require
 from waypost_lab.conformance.peer import Identity, Party
-from waypost_lab.conformance.people import Resident, fresh_key
+from waypost_lab.conformance.residents import Resident, fresh_key
 
 AREA = Area()
 

@@ -23,8 +23,8 @@ from waypost.protocol.frames.messages import Hello, Role
 from waypost_lab.conformance.check import Failed, Need, fail
 from waypost_lab.conformance.meeting import Ground
 from waypost_lab.conformance.peer import Identity, Party
-from waypost_lab.conformance.people import Guests, Resident, fresh_key, join, open_to_all
-from waypost_lab.conformance.witness import Witness
+from waypost_lab.conformance.residents import Guests, Resident, fresh_key, join, open_to_all
+from waypost_lab.conformance.sender_watch import Witness
 
 _CLOSE_S = 5.0
 ARRIVAL_S = 30.0  #: for the node to dial where it was told to
@@ -135,6 +135,12 @@ class Bench:
         await party.lives()
         return party
 
+    async def turned_away(self, own: Identity, code: Code) -> None:
+        """Whoever greets the node like that must be left with that code."""
+        party = await self.party(own)
+        await party.greet()
+        await party.end(code)
+
     async def device(self, own: Identity, *, takes: bool = True) -> Party:
         """A link as a device that has been let in."""
         return await self.peer(own, takes=takes)
@@ -204,6 +210,10 @@ class Bench:
                 fail(f"an envelope that should have been taken is refused: {describe(refused[0])}")
             await trio.sleep(_RETRY_S)
         return fail("an envelope that should have been taken is refused for now, again and again")
+
+    async def mail(self, link: Party, *recipients: str, **fields: Any) -> bytes:
+        """Send an envelope of that device's user; its id."""
+        return await self.send(link, self.envelope(link.own.name, *recipients, **fields))
 
     # ── links that the node dials ───────────────────────────────────────────────────────────────────────────────────
 

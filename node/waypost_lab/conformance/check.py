@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from waypost_lab.conformance.bench import Bench
     from waypost_lab.conformance.peer import Party
-    from waypost_lab.conformance.people import Resident
+    from waypost_lab.conformance.residents import Resident
 
 QUICK_S = 20.0  #: a check that may take no longer belongs to the quick ones
 

@@ -13,7 +13,7 @@ from waypost_lab.conformance import (
     records,
     refusals,
     restart,
-    seen,
+    sender_checks,
     tls,
     wire,
 )
@@ -32,7 +32,7 @@ _AREAS = (
     accounts.AREA,
     keys.AREA,
     restart.AREA,
-    seen.AREA,
+    sender_checks.AREA,
 )
 
 CHECKS: tuple[Check, ...] = tuple(check for area in _AREAS for check in area.checks)

@@ -16,13 +16,11 @@ from waypost.protocol.frames.codec import pack, read
 from waypost_lab.conformance.bench import Bench, refused_with
 from waypost_lab.conformance.check import Area, Need, require
 from waypost_lab.conformance.encoding import longest
-from waypost_lab.conformance.envelopes import arrives, offered
-from waypost_lab.conformance.peer import Party, frame
-from waypost_lab.conformance.people import Resident
+from waypost_lab.conformance.peer import PAUSE_S, Party, frame
+from waypost_lab.conformance.residents import Resident
 
 AREA = Area()
 
-PAUSE_S: Final = 1.0
 _UNKNOWN_CODE: Final = 29_999  #: a number that no version has
 
 
@@ -117,17 +115,16 @@ async def one_receipt_each(bench: Bench) -> None:
 
 @AREA.people("CUST-10", "an envelope that was taken before is taken again, and handed on once")
 async def duplicates(bench: Bench, _alice: Party, bob: Party) -> None:
-    own = bench.stranger()
-    peer = await bench.peer(own)
-    envelope = bench.envelope(f"eve@{own.name}", bob.own.name)
+    peer = await bench.peer()
+    envelope = bench.envelope(f"eve@{peer.own.name}", bob.own.name)
     refused_with(await peer.offer(envelope, envelope), None, None)
     refused_with(await peer.offer(envelope), None)
     await peer.close()
-    again = await bench.peer(own)
+    again = await bench.peer(peer.own)
     refused_with(await again.offer(envelope), None)
-    await arrives(bob, envelope_id(envelope))
+    await bob.arrives(envelope_id(envelope))
     await trio.sleep(PAUSE_S)
-    times = offered(bob, envelope_id(envelope))
+    times = bob.offered(envelope_id(envelope))
     require(times == 1, f"the device was offered it {times} times")
 
 
@@ -140,13 +137,13 @@ def _bad_receipt(what: str, code: Code, make: Callable[[Party, Offer], Receipt],
         sender = await bench.device(alice.as_device)
         envelope = bench.envelope(alice.address, bob.address)
         await bench.send(sender, envelope)
-        await arrives(link, envelope_id(envelope))
+        await link.arrives(envelope_id(envelope))
         offer = next(each for each in link.all(Offer) if envelope in each.envelopes)
         await link.say(make(link, offer))
         await link.end(code)
         # Nothing of the batch is settled, so it comes again.
         again = await bench.device(bob.as_device)
-        await arrives(again, envelope_id(envelope))
+        await again.arrives(envelope_id(envelope))
 
     expects = f"a Receipt {what} ends the link with {code}, and the envelope is offered on the next one"
     AREA.persons(f"CUST-8 CUST-9 CUST-2 {more}", expects)(run)
@@ -182,23 +179,13 @@ async def receipt_for_nothing(bench: Bench) -> None:
 async def odd_receipt(bench: Bench, alice: Resident, bob: Resident) -> None:
     link = await bench.device(bob.as_device, takes=False)
     sender = await bench.device(alice.as_device)
-    envelope = bench.envelope(alice.address, bob.address)
-    await bench.send(sender, envelope)
-    await arrives(link, envelope_id(envelope))
+    id_ = await bench.mail(sender, bob.address)
+    await link.arrives(id_)
     for offer in link.all(Offer):
         payload = longest([offer.batch, bench.wall_ms(), read(link.receipt(offer).payload, ReceiptPayload).digest])
         receipt = _signed(link, payload)
         await link.say(frame(longest([4, receipt.payload, receipt.signature])))
-    await _told(sender, envelope_id(envelope), 0)
-
-
-async def _told(link: Party, id_: bytes, code: int, within_s: float = 10.0) -> None:
-    """The outcome with that code has come for an envelope."""
-
-    def fits(message: Delivered) -> bool:
-        return any(id_ in outcome.ids and outcome.code == code for outcome in message.outcomes)
-
-    await link.expect(Delivered, fits, within_s, f"no outcome with code {code}")
+    await sender.told(id_)
 
 
 @AREA.persons("CUST-5", "the node offers no more than the window that it was granted")
@@ -218,26 +205,24 @@ async def keeps_to_the_window(bench: Bench, alice: Resident, bob: Resident) -> N
     await link.close()
     rest = await bench.device(bob.as_device)
     for envelope in made:
-        await arrives(rest, envelope_id(envelope))
+        await rest.arrives(envelope_id(envelope))
 
 
 @AREA.people("CUST-11 CUST-23", "what a device refuses for good is not offered again, and the sender is told")
 async def refused_for_good(bench: Bench, alice: Party, bob: Party) -> None:
     bob.manners.verdict = lambda _id: Refusal(0, Code.MALFORMED_ENVELOPE.number)
-    envelope = bench.envelope(alice.own.name, bob.own.name)
-    await bench.send(alice, envelope)
-    await _told(alice, envelope_id(envelope), Code.MALFORMED_ENVELOPE.number)
+    id_ = await bench.mail(alice, bob.own.name)
+    await alice.told(id_, Code.MALFORMED_ENVELOPE.number)
     again = await bench.device(bob.own)
     await again.lives()
     await trio.sleep(PAUSE_S)
-    require(not offered(again, envelope_id(envelope)), "it was offered again")
+    require(not again.offered(id_), "it was offered again")
 
 
 async def _comes_again(bench: Bench, refusal: Refusal, within_s: float) -> None:
     """A peer refuses an envelope for now; the node must keep it, and offer it again within that time."""
     async with bench.people() as (alice, _):
-        own = bench.stranger()
-        peer = await bench.peer(own)
+        peer = await bench.peer()
         refused: list[bytes] = []
 
         def once(id_: bytes) -> Refusal | None:
@@ -247,10 +232,8 @@ async def _comes_again(bench: Bench, refusal: Refusal, within_s: float) -> None:
             return refusal
 
         peer.manners.verdict = once
-        envelope = bench.envelope(alice.own.name, f"eve@{own.name}", expires_s=432_000)
-        await bench.send(alice, envelope)
-    id_ = envelope_id(envelope)
-    await peer.until(lambda: offered(peer, id_) >= 2, "what was refused for now was not offered again", within_s)
+        id_ = await bench.mail(alice, f"eve@{peer.own.name}", expires_s=432_000)
+    await peer.until(lambda: peer.offered(id_) >= 2, "what was refused for now was not offered again", within_s)
 
 
 @AREA.check(
@@ -295,15 +278,12 @@ async def long_hint_of_the_hop(bench: Bench) -> None:
 @AREA.check("CUST-22", "mail for a peer that cannot be reached delays nobody else's", Need.PEOPLE, Need.LISTEN)
 async def the_dead_delay_nobody(bench: Bench) -> None:
     async with bench.provider() as door, bench.people() as (alice, bob):
-        dead = [bench.envelope(alice.own.name, f"eve@{door.name}") for _ in range(50)]
-        for envelope in dead:
-            await bench.send(alice, envelope)
+        for _ in range(50):
+            await bench.mail(alice, f"eve@{door.name}")
         await door.arrival()  # and nothing is ever said there
         peer = await bench.peer()
         began = trio.current_time()
         for to, link in ((bob.own.name, bob), (f"eve@{peer.own.name}", peer)):
-            envelope = bench.envelope(alice.own.name, to)
-            await bench.send(alice, envelope)
-            await arrives(link, envelope_id(envelope))
+            await link.arrives(await bench.mail(alice, to))
         took = trio.current_time() - began
         require(took < 5, f"mail for others took {took:.1f} s")

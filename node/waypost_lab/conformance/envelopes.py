@@ -7,11 +7,12 @@ from typing import Final
 
 import trio
 
+from waypost.clock import MINUTE_MS
 from waypost.crypto.keys import Purpose, envelope_id
 from waypost.errors import Code
 from waypost.limits import BODY_MAX_BYTES, ENVELOPE_MAX_BYTES, EXPIRY_MAX_S, RECIPIENTS_MAX
 from waypost.protocol.custody.envelope import Envelope
-from waypost.protocol.custody.transfer import Delivered, Offer, Receipt, ReceiptPayload
+from waypost.protocol.custody.transfer import Offer, Receipt, ReceiptPayload
 from waypost.protocol.directory.asks import AskReach, Join, Records, RecordsReply
 from waypost.protocol.directory.bundle import DeviceList
 from waypost.protocol.directory.record import NodeRecord
@@ -21,13 +22,11 @@ from waypost.protocol.frames.signed import Signed
 from waypost_lab.conformance.bench import Bench, refused_with
 from waypost_lab.conformance.check import Area, require
 from waypost_lab.conformance.encoding import STRANGE, array, longest, stretched
-from waypost_lab.conformance.peer import Party
-from waypost_lab.conformance.people import Resident
+from waypost_lab.conformance.peer import PAUSE_S, Party
+from waypost_lab.conformance.residents import Resident
 
 AREA = Area()
 
-PAUSE_S: Final = 1.0  #: long enough to see that nothing comes
-MINUTE_MS: Final = 60_000
 #: The order of Ed25519's group (RFC 8032 §5.1); a signature's S must be below it.
 ORDER: Final = 2**252 + 27742317777372353535851937790883648493
 #: The neutral point: a key of order 1, for which R = key, S = 0 is a "signature" of everything.
@@ -39,22 +38,6 @@ def unreduced(signature: bytes) -> bytes:
     """The same signature with S + L: equal in the group, and another spelling."""
     s = int.from_bytes(signature[32:], "little") + ORDER
     return signature[:32] + s.to_bytes(32, "little")
-
-
-async def arrives(link: Party, id_: bytes, within_s: float = 10.0) -> bytes:
-    """The bytes of an envelope that the node offers on this link."""
-    offer = await link.expect(
-        Offer,
-        lambda each: any(envelope_id(envelope) == id_ for envelope in each.envelopes),
-        within_s,
-        "an envelope that was taken was not handed on",
-    )
-    return next(envelope for envelope in offer.envelopes if envelope_id(envelope) == id_)
-
-
-def offered(link: Party, id_: bytes) -> int:
-    """How often the node has offered it on this link."""
-    return sum(envelope_id(each) == id_ for offer in link.all(Offer) for each in offer.envelopes)
 
 
 @AREA.people("WIRE-16 CUST-16", "a user part in another spelling is nobody: not-found (300)")
@@ -77,14 +60,9 @@ async def other_spelling_of_the_provider(bench: Bench) -> None:
 
 @AREA.people("WIRE-17", "receipts and outcomes name an envelope by the BLAKE2b-128 of its bytes")
 async def ids(bench: Bench, alice: Party, bob: Party) -> None:
-    envelope = bench.envelope(alice.own.name, bob.own.name)
-    await bench.send(alice, envelope)
-    await arrives(bob, envelope_id(envelope))
-    await alice.expect(
-        Delivered,
-        lambda each: any(outcome.ids.find(envelope_id(envelope)) >= 0 for outcome in each.outcomes),
-        what="no outcome that names the envelope's id",
-    )
+    id_ = await bench.mail(alice, bob.own.name)
+    await bob.arrives(id_)
+    await alice.told(id_)
 
 
 @AREA.check("WIRE-19 LINK-32", "a record in an odd encoding is checked as it came, and passed on as it came")
@@ -133,7 +111,7 @@ async def passed_on_as_it_came(bench: Bench, alice: Party, bob: Party) -> None:
     plain = read(bench.envelope(alice.own.name, bob.own.name), Envelope)
     envelope = stretched(plain, *STRANGE)
     await bench.send(alice, envelope)
-    require(await arrives(bob, envelope_id(envelope)) == envelope, "other bytes arrive")
+    require(await bob.arrives(envelope_id(envelope)) == envelope, "other bytes arrive")
 
 
 def _malformed(bench: Bench, sender: str, to: str) -> tuple[bytes, ...]:
@@ -168,7 +146,7 @@ async def malformed(bench: Bench, _alice: Party, bob: Party) -> None:
     refused = await peer.offer(*bad[:6], good, *bad[6:])
     codes = [Code.MALFORMED_ENVELOPE] * len(bad)
     refused_with(refused, *codes[:6], None, *codes[6:])
-    await arrives(bob, envelope_id(good))
+    await bob.arrives(envelope_id(good))
 
 
 @AREA.check("WIRE-23", "an envelope of more than 73,728 bytes ends the link with bad-frame (100)")
@@ -201,10 +179,8 @@ async def times(bench: Bench, _alice: Party, bob: Party) -> None:
 @AREA.people("WIRE-26", "any suite and any body within the bounds is taken")
 async def any_body(bench: Bench, alice: Party, bob: Party) -> None:
     bodies = [("seal.1", b""), ("\N{SNOWMAN}" * 32, b"\xc1" * 9), ("no suite", secrets.token_bytes(BODY_MAX_BYTES))]
-    made = [bench.envelope(alice.own.name, bob.own.name, suite=suite, body=body) for suite, body in bodies]
-    for envelope in made:
-        await bench.send(alice, envelope)
-        await arrives(bob, envelope_id(envelope))
+    for suite, body in bodies:
+        await bob.arrives(await bench.mail(alice, bob.own.name, suite=suite, body=body))
 
 
 # ── signals ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import trio
 
-from waypost.clock import DAY_MS
+from waypost.clock import DAY_MS, MINUTE_MS
 from waypost.crypto.keys import Purpose
 from waypost.errors import Code
 from waypost.limits import HANDSHAKE_TIMEOUT_S
@@ -18,13 +18,12 @@ from waypost.protocol.frames.messages import Hello, Ping, Proof, Query, Role, en
 from waypost_lab.conformance.bench import Bench
 from waypost_lab.conformance.check import Area, Need, require
 from waypost_lab.conformance.peer import Identity, Party, frame
-from waypost_lab.conformance.people import fresh_key
 from waypost_lab.conformance.records import opened
+from waypost_lab.conformance.residents import fresh_key
 
 AREA = Area()
 
 GROUPS: Final = ("X25519MLKEM768", "x25519", "secp256r1")
-MINUTE_MS: Final = 60_000
 
 
 @AREA.check("LINK-8 LINK-6", "a right Proof is taken, and the node's own fits; `group` is the link's group")
@@ -45,52 +44,44 @@ async def the_nodes_own_order(bench: Bench) -> None:
     require(len(party.all(Hello)) == len(party.all(Proof)) == 1, "Hello or Proof came again")
 
 
-@dataclass(frozen=True)
-class Lie:
-    """A Hello with one field wrong, and the number with which it must be refused."""
-
-    what: str
-    fields: Callable[[Bench], dict[str, Any]]
-    code: Code
-
-
-LIES = (
-    Lie("only versions from 2 up", lambda _: {"version_min": 2, "version_max": 9}, Code.VERSION),
-    Lie("only version 0", lambda _: {"version_min": 0, "version_max": 0}, Code.VERSION),
-    Lie("a name with a capital", lambda b: {"name": b.stranger().name.upper()}, Code.BAD_FRAME),
-    Lie("a name that is none", lambda _: {"name": "not a name"}, Code.BAD_FRAME),
-    Lie("a name of one label", lambda _: {"name": "checker"}, Code.BAD_FRAME),
-    Lie("a name with a dot at its end", lambda b: {"name": b.stranger().name + "."}, Code.BAD_FRAME),
-    Lie("an address as the name of a node", lambda b: {"name": f"eve@{b.node.name}"}, Code.BAD_FRAME),
-    Lie("a provider as the name of a device", lambda _: {"role": Role.DEVICE}, Code.BAD_FRAME),
-    Lie(
+Fields = dict[str, Any]
+#: What is wrong in a Hello, the fields that are, and the number with which it must be refused.
+LIES: tuple[tuple[str, Callable[[Bench], Fields], Code], ...] = (
+    ("only versions from 2 up", lambda _: {"version_min": 2, "version_max": 9}, Code.VERSION),
+    ("only version 0", lambda _: {"version_min": 0, "version_max": 0}, Code.VERSION),
+    ("a name with a capital", lambda b: {"name": b.stranger().name.upper()}, Code.BAD_FRAME),
+    ("a name that is none", lambda _: {"name": "not a name"}, Code.BAD_FRAME),
+    ("a name of one label", lambda _: {"name": "checker"}, Code.BAD_FRAME),
+    ("a name with a dot at its end", lambda b: {"name": b.stranger().name + "."}, Code.BAD_FRAME),
+    ("an address as the name of a node", lambda b: {"name": f"eve@{b.node.name}"}, Code.BAD_FRAME),
+    ("a provider as the name of a device", lambda _: {"role": Role.DEVICE}, Code.BAD_FRAME),
+    (
         "a device whose user part is not canonical",
         lambda b: {"role": Role.DEVICE, "name": f"EVE@{b.node.name}"},
         Code.BAD_FRAME,
     ),
-    Lie("the node's own key", lambda b: {"key": b.node.key}, Code.WRONG_PEER),
-    Lie("another group than the link has", lambda _: {"group": "ffdhe2048"}, Code.BAD_PROOF),
-    Lie("a clock 7 minutes ahead", lambda b: {"now_ms": b.wall_ms() + 7 * MINUTE_MS}, Code.CLOCK_SKEW),
-    Lie("a clock 7 minutes behind", lambda b: {"now_ms": b.wall_ms() - 7 * MINUTE_MS}, Code.CLOCK_SKEW),
+    ("the node's own key", lambda b: {"key": b.node.key}, Code.WRONG_PEER),
+    ("another group than the link has", lambda _: {"group": "ffdhe2048"}, Code.BAD_PROOF),
+    ("a clock 7 minutes ahead", lambda b: {"now_ms": b.wall_ms() + 7 * MINUTE_MS}, Code.CLOCK_SKEW),
+    ("a clock 7 minutes behind", lambda b: {"now_ms": b.wall_ms() - 7 * MINUTE_MS}, Code.CLOCK_SKEW),
     # The order of the checks: the first that fails is told.
-    Lie("both no common version and no name", lambda _: {"version_min": 9, "version_max": 9, "name": ""}, Code.VERSION),
-    Lie("both no name and the node's own key", lambda b: {"name": "", "key": b.node.key}, Code.BAD_FRAME),
-    Lie("both the node's own key and another group", lambda b: {"key": b.node.key, "group": "x"}, Code.WRONG_PEER),
-    Lie("both another group and a wrong clock", lambda _: {"group": "x", "now_ms": 0}, Code.BAD_PROOF),
+    ("both no common version and no name", lambda _: {"version_min": 9, "version_max": 9, "name": ""}, Code.VERSION),
+    ("both no name and the node's own key", lambda b: {"name": "", "key": b.node.key}, Code.BAD_FRAME),
+    ("both the node's own key and another group", lambda b: {"key": b.node.key, "group": "x"}, Code.WRONG_PEER),
+    ("both another group and a wrong clock", lambda _: {"group": "x", "now_ms": 0}, Code.BAD_PROOF),
 )
 
 
-def _lie(lie: Lie) -> None:
+def _lie(what: str, fields: Callable[[Bench], Fields], code: Code) -> None:
+    @AREA.check("LINK-7 WIRE-14 WIRE-15", f"a Hello with {what} is refused with {code}")
     async def run(bench: Bench) -> None:
         party = await bench.party()
-        await party.say_hello(party.hello(**lie.fields(bench)))
-        await party.end(lie.code)
-
-    AREA.check("LINK-7 WIRE-14 WIRE-15", f"a Hello with {lie.what} is refused with {lie.code}")(run)
+        await party.say_hello(party.hello(**fields(bench)))
+        await party.end(code)
 
 
-for _one in LIES:
-    _lie(_one)
+for _row in LIES:
+    _lie(*_row)
 
 
 @AREA.check("LINK-7", "a clock 4 minutes ahead or behind is let in, and so is a range of versions around 1")
@@ -134,37 +125,32 @@ async def again(bench: Bench) -> None:
 # ── the Proof ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True)
-class Forgery:
-    what: str
-    lies: Callable[[Bench, Party], dict[str, Any]]
-
-
-FORGERIES = (
-    Forgery("of another role", lambda _b, _p: {"role": Role.DEVICE}),
-    Forgery("for another connection's exporter", lambda _b, _p: {"exporter": bytes(32)}),
-    Forgery("with another key of the signer", lambda _b, _p: {"own": fresh_key().public}),
-    Forgery("for another node's key", lambda _b, _p: {"other": fresh_key().public}),
-    Forgery("with the keys exchanged", lambda b, p: {"own": b.node.key, "other": p.own.key.public}),
-    Forgery("for another group", lambda _b, _p: {"group": "x"}),
-    Forgery("over another Hello of the node", lambda _b, _p: {"theirs": b"another"}),
-    Forgery("of another purpose", lambda _b, _p: {"purpose": Purpose.RECEIPT}),
+#: What is wrong in a Proof, and how it comes to be.
+FORGERIES: tuple[tuple[str, Callable[[Bench, Party], Fields]], ...] = (
+    ("of another role", lambda _b, _p: {"role": Role.DEVICE}),
+    ("for another connection's exporter", lambda _b, _p: {"exporter": bytes(32)}),
+    ("with another key of the signer", lambda _b, _p: {"own": fresh_key().public}),
+    ("for another node's key", lambda _b, _p: {"other": fresh_key().public}),
+    ("with the keys exchanged", lambda b, p: {"own": b.node.key, "other": p.own.key.public}),
+    ("for another group", lambda _b, _p: {"group": "x"}),
+    ("over another Hello of the node", lambda _b, _p: {"theirs": b"another"}),
+    ("of another purpose", lambda _b, _p: {"purpose": Purpose.RECEIPT}),
 )
 
 
-def _forgery(forgery: Forgery) -> None:
+def _forgery(what: str, lies: Callable[[Bench, Party], Fields]) -> None:
+    clauses = "LINK-8 LINK-9 WIRE-21" if "purpose" in what else "LINK-8 LINK-9"
+
+    @AREA.check(clauses, f"a Proof {what} is refused with bad-proof (106)")
     async def run(bench: Bench) -> None:
         party = await bench.party()
         await party.say_hello()
-        await party.say(await party.proof(**forgery.lies(bench, party)))
+        await party.say(await party.proof(**lies(bench, party)))
         await party.end(Code.BAD_PROOF)
 
-    clauses = "LINK-8 LINK-9 WIRE-21" if "purpose" in forgery.what else "LINK-8 LINK-9"
-    AREA.check(clauses, f"a Proof {forgery.what} is refused with bad-proof (106)")(run)
 
-
-for _each in FORGERIES:
-    _forgery(_each)
+for _forged in FORGERIES:
+    _forgery(*_forged)
 
 
 @AREA.check("LINK-9", "a Proof over another Hello than was sent is refused with bad-proof (106)")
@@ -269,7 +255,7 @@ async def a_device_answers(bench: Bench) -> None:
     await _answers_as(bench, lambda party: {"role": Role.DEVICE, "name": f"eve@{party.own.name}"})
 
 
-async def _answers_as(bench: Bench, lies: Callable[[Party], dict[str, Any]]) -> None:
+async def _answers_as(bench: Bench, lies: Callable[[Party], Fields]) -> None:
     async with bench.provider() as door, bench.people() as (alice, _):
         door.want(alice)
         party = await door.arrival()

@@ -19,7 +19,7 @@ from waypost.protocol.frames.messages import Answer
 from waypost_lab.conformance.bench import Bench
 from waypost_lab.conformance.check import Area, Need, fail, require
 from waypost_lab.conformance.peer import Party
-from waypost_lab.conformance.people import fresh_key
+from waypost_lab.conformance.residents import fresh_key
 
 AREA = Area()
 

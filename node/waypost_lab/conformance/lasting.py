@@ -21,9 +21,8 @@ from waypost.protocol.directory.asks import Track
 from waypost.protocol.frames.messages import Goodbye, Notice, Ping, Pong, Role, encode
 from waypost_lab.conformance.bench import Bench, Door
 from waypost_lab.conformance.check import Area, Failed, Need, Phase, fail, require
-from waypost_lab.conformance.envelopes import arrives
 from waypost_lab.conformance.peer import Identity, Party, frame
-from waypost_lab.conformance.people import Resident, fresh_key
+from waypost_lab.conformance.residents import Resident, fresh_key
 
 AREA = Area()
 
@@ -94,26 +93,24 @@ async def said_in_one_breath(bench: Bench) -> None:
     takes_s=20,
 )
 async def keeps_after_goodbye(bench: Bench, alice: Party, _bob: Party) -> None:
-    own = bench.stranger()
-    peer = await bench.peer(own, takes=False)
-    id_ = await bench.send(alice, bench.envelope(alice.own.name, f"eve@{own.name}"))
+    peer = await bench.peer(takes=False)
+    id_ = await bench.mail(alice, f"eve@{peer.own.name}")
     for code in (Code.NOT_ADMITTED, Code.BLOCKED, Code.BAD_FRAME):
-        await arrives(peer, id_)
+        await peer.arrives(id_)
         await peer.say(Goodbye(code.number))
         await peer.until(lambda peer=peer: peer.ended is not None, "it does not hang up")  # type: ignore[misc]
-        peer = await bench.peer(own, takes=False)
-    await arrives(peer, id_)
+        peer = await bench.peer(peer.own, takes=False)
+    await peer.arrives(id_)
 
 
 @AREA.check("LINK-17", "a peer that asks and never reads is not listened to for ever", takes_s=90, stage=Phase.ALONE)
 async def never_reads(bench: Bench) -> None:
-    own = bench.stranger()
-    greeted = await bench.peer(own)
+    greeted = await bench.peer()
     await greeted.close()
     # No party: nothing of what comes is read from here on.
     stream = await bench.ground.dial()
     bench.keep(stream)
-    deaf = Party(stream, own, bench.site.witness, bench.wall_ms)
+    deaf = Party(stream, greeted.own, bench.site.witness, bench.wall_ms)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(deaf.run)
         await deaf.greet()
@@ -139,9 +136,8 @@ async def never_reads(bench: Bench) -> None:
 
 @AREA.check("LINK-18", "a newer link from the same side replaces the older: duplicate-link (151)")
 async def newer_link(bench: Bench) -> None:
-    own = bench.stranger()
-    older = await bench.peer(own)
-    newer = await bench.peer(own)
+    older = await bench.peer()
+    newer = await bench.peer(older.own)
     await older.end(Code.DUPLICATE_LINK)
     await newer.lives()
 

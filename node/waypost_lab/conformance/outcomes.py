@@ -14,31 +14,9 @@ from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.messages import Notice, NoticeKind
 from waypost_lab.conformance.bench import Bench, refused_with
 from waypost_lab.conformance.check import Area, Need, require
-from waypost_lab.conformance.envelopes import arrives
-from waypost_lab.conformance.peer import Party
+from waypost_lab.conformance.peer import PAUSE_S, Party
 
 AREA = Area()
-
-PAUSE_S = 1.0
-MINUTE_MS = 60_000
-
-
-def outcomes(link: Party, id_: bytes) -> list[Outcome]:
-    """All that the node has told about an envelope on this link."""
-    return [
-        outcome
-        for message in link.all(Delivered)
-        for outcome in message.outcomes
-        if id_ in [outcome.ids[at : at + 16] for at in range(0, len(outcome.ids), 16)]
-    ]
-
-
-async def told(link: Party, id_: bytes, code: int, within_s: float = 10.0) -> Outcome:
-    """The outcome with that code."""
-    await link.until(
-        lambda: any(outcome.code == code for outcome in outcomes(link, id_)), f"no outcome with code {code}", within_s
-    )
-    return next(outcome for outcome in outcomes(link, id_) if outcome.code == code)
 
 
 @AREA.people(
@@ -49,7 +27,7 @@ async def delivered_to_a_peer(bench: Bench, _alice: Party, bob: Party) -> None:
     peer = await bench.peer()
     envelope = bench.envelope(f"eve@{peer.own.name}", bob.own.name)
     refused_with(await peer.offer(envelope), None)
-    outcome = await told(peer, envelope_id(envelope), 0)
+    outcome = await peer.told(envelope_id(envelope), 0)
     require(outcome.sender == "eve", f"its sender is {outcome.sender!r}")
     require(outcome.recipient == bob.own.name, f"its recipient is {outcome.recipient!r}")
 
@@ -57,14 +35,13 @@ async def delivered_to_a_peer(bench: Bench, _alice: Party, bob: Party) -> None:
 @AREA.people("CUST-23", "nobody is told of a delivery that no device has acknowledged")
 async def not_before_the_receipt(bench: Bench, alice: Party, bob: Party) -> None:
     bob.manners.takes = False
-    envelope = bench.envelope(alice.own.name, bob.own.name)
-    await bench.send(alice, envelope)
-    await arrives(bob, envelope_id(envelope))
+    id_ = await bench.mail(alice, bob.own.name)
+    await bob.arrives(id_)
     await trio.sleep(PAUSE_S)
-    require(not outcomes(alice, envelope_id(envelope)), "the sender was told before the device's receipt")
+    require(not alice.outcomes(id_), "the sender was told before the device's receipt")
     again = await bench.device(bob.own)
-    await arrives(again, envelope_id(envelope))
-    await told(alice, envelope_id(envelope), 0)
+    await again.arrives(id_)
+    await alice.told(id_)
 
 
 @AREA.people("CUST-23", "what a peer's node refuses for good is told for every recipient that the envelope names")
@@ -72,9 +49,9 @@ async def refused_by_a_peer(bench: Bench, alice: Party, _bob: Party) -> None:
     peer = await bench.peer()
     peer.manners.verdict = lambda _id: Refusal(0, Code.NOT_FOUND.number)
     recipients = [f"{user}@{peer.own.name}" for user in ("eve", "ian")]
-    id_ = await bench.send(alice, bench.envelope(alice.own.name, *recipients))
-    await alice.until(lambda: len(outcomes(alice, id_)) >= 2, "not every recipient has an outcome")
-    found = sorted((outcome.recipient, outcome.code) for outcome in outcomes(alice, id_))
+    id_ = await bench.mail(alice, *recipients)
+    await alice.until(lambda: len(alice.outcomes(id_)) >= 2, "not every recipient has an outcome")
+    found = sorted((outcome.recipient, outcome.code) for outcome in alice.outcomes(id_))
     require(found == [(each, Code.NOT_FOUND.number) for each in recipients], f"outcomes {found}")
 
 
@@ -88,25 +65,24 @@ async def expired(bench: Bench) -> None:
     async with bench.people() as (alice, _):
         own = bench.stranger()
         await bench.peer(own, takes=False)
-        id_ = await bench.send(alice, bench.envelope(alice.own.name, f"eve@{own.name}", expires_s=5))
+        id_ = await bench.mail(alice, f"eve@{own.name}", expires_s=5)
     await trio.sleep(60)
     # Another check, which had the users meanwhile, may have heard it.
     told_already = bench.site.witness.told
     async with bench.people() as (alice, _):
         if (id_, Code.EXPIRED.number) not in told_already:
-            await told(alice, id_, Code.EXPIRED.number, 30)
+            await alice.told(id_, Code.EXPIRED.number, 30)
 
 
 @AREA.people("CUST-25 CUST-9", "outcomes that were not acknowledged are told again on the next link")
 async def told_again(bench: Bench, _alice: Party, bob: Party) -> None:
-    own = bench.stranger()
-    peer = await bench.peer(own, takes=False)
-    envelope = bench.envelope(f"eve@{own.name}", bob.own.name)
+    peer = await bench.peer(takes=False)
+    envelope = bench.envelope(f"eve@{peer.own.name}", bob.own.name)
     refused_with(await peer.offer(envelope), None)
-    await told(peer, envelope_id(envelope), 0)
+    await peer.told(envelope_id(envelope), 0)
     await peer.close()
-    again = await bench.peer(own)
-    await told(again, envelope_id(envelope), 0)
+    again = await bench.peer(peer.own)
+    await again.told(envelope_id(envelope), 0)
 
 
 @AREA.people(
@@ -126,9 +102,9 @@ async def speaks_for_its_own(bench: Bench, alice: Party, bob: Party) -> None:
     batch = liar.next_batch()
     await liar.say(Delivered(batch, told_by_it))
     refused_with(await liar.receipt_for(batch, ids), *[None] * 4)
-    await told(alice, ids[3], 0)
+    await alice.told(ids[3], 0)
     await trio.sleep(PAUSE_S)
-    require(not outcomes(alice, ids[0]) + outcomes(alice, ids[1]), "it was believed about others' users")
+    require(not alice.outcomes(ids[0]) + alice.outcomes(ids[1]), "it was believed about others' users")
 
 
 @AREA.people("CUST-28", "Delivered from a device ends the link with out-of-order (103)")
@@ -148,7 +124,7 @@ async def broken_ids(bench: Bench) -> None:
 @AREA.people("CUST-30", "the sender's connected device is told when the recipient's node has it: HELD")
 async def held(bench: Bench, alice: Party, _bob: Party) -> None:
     peer = await bench.peer()
-    id_ = await bench.send(alice, bench.envelope(alice.own.name, f"eve@{peer.own.name}"))
+    id_ = await bench.mail(alice, f"eve@{peer.own.name}")
     await alice.expect(Notice, lambda each: each.kind == NoticeKind.HELD and id_ in each.ids, what="no HELD")
 
 
@@ -157,14 +133,14 @@ async def held(bench: Bench, alice: Party, _bob: Party) -> None:
 
 @AREA.people("CUST-31", "Track tells the sender's and the recipient's devices, and anyone else unknown-message (407)")
 async def traces(bench: Bench, alice: Party, bob: Party) -> None:
-    id_ = await bench.send(alice, bench.envelope(alice.own.name, bob.own.name))
-    await told(alice, id_, 0)
+    id_ = await bench.mail(alice, bob.own.name)
+    await alice.told(id_, 0)
     for link in (alice, bob):
         reply = read((await link.answered(Track(id_))).body, TrackReply)
         require(reply.state == "delivered", f"{link.own.name} is told the state {reply.state!r}")
         require(reply.rows and reply.rows[0].event == "accepted", "the trace does not begin with `accepted`")
     peer = await bench.peer()
-    other = await bench.send(alice, bench.envelope(alice.own.name, f"eve@{peer.own.name}"))
+    other = await bench.mail(alice, f"eve@{peer.own.name}")
     await alice.answered(Track(other))
     await bob.answered(Track(other), Code.UNKNOWN_MESSAGE)
     await bob.answered(Track(secrets.token_bytes(16)), Code.UNKNOWN_MESSAGE)

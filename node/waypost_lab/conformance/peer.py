@@ -17,14 +17,15 @@ from waypost.errors import Code, PeerFault, describe
 from waypost.limits import WINDOW_BYTES
 from waypost.links.errors import LinkBroken
 from waypost.links.stream import Stream
-from waypost.protocol.custody.transfer import Delivered, Offer, Receipt, ReceiptPayload, Refusal
+from waypost.protocol.custody.transfer import Delivered, Offer, Outcome, Receipt, ReceiptPayload, Refusal
 from waypost.protocol.directory.asks import Ask, Records, RecordsReply
 from waypost.protocol.frames.codec import FrameBuffer, pack, read
 from waypost.protocol.frames.handshake import proof_payload
 from waypost.protocol.frames.messages import Answer, Goodbye, Hello, Message, Ping, Pong, Proof, Query, Role, encode
 from waypost_lab.conformance.check import Failed, fail, require
-from waypost_lab.conformance.witness import Order, Witness
+from waypost_lab.conformance.sender_watch import Order, Witness
 
+PAUSE_S = 1.0  #: long enough to see that nothing comes
 SOON_S = 10.0  #: for what a node does at once; real ones share their machine with others
 
 M = TypeVar("M")
@@ -310,6 +311,30 @@ class Party:
         payload = pack(ReceiptPayload(number, self.wall_ms(), digest, tuple(refusals)))
         self._order.settled(batch.batch)
         return Receipt(payload, self.own.key.sign(lies.get("purpose", Purpose.RECEIPT), payload))
+
+    async def arrives(self, id_: bytes, within_s: float = SOON_S) -> bytes:
+        """The bytes of an envelope that the node offers on this link."""
+        what = "an envelope that was taken was not handed on"
+        offer = await self.expect(Offer, lambda each: id_ in [*map(envelope_id, each.envelopes)], within_s, what)
+        return next(envelope for envelope in offer.envelopes if envelope_id(envelope) == id_)
+
+    def offered(self, id_: bytes) -> int:
+        """How often the node has offered it on this link."""
+        return sum(envelope_id(each) == id_ for offer in self.all(Offer) for each in offer.envelopes)
+
+    def outcomes(self, id_: bytes) -> list[Outcome]:
+        """All that the node has told about an envelope on this link."""
+        every = (outcome for message in self.all(Delivered) for outcome in message.outcomes)
+        return [each for each in every if id_ in (each.ids[at : at + 16] for at in range(0, len(each.ids), 16))]
+
+    async def told(self, id_: bytes, code: int = 0, within_s: float = SOON_S) -> Outcome:
+        """The outcome with that code."""
+
+        def fitting() -> list[Outcome]:
+            return [outcome for outcome in self.outcomes(id_) if outcome.code == code]
+
+        await self.until(fitting, f"no outcome with {describe(code)}", within_s)
+        return fitting()[0]
 
     async def ask(self, ask: Ask, within_s: float = SOON_S + 5) -> Answer:
         """The answer to a request."""

@@ -11,7 +11,6 @@ import trio
 from waypost.crypto.keys import Purpose
 from waypost.errors import Code, PeerFault
 from waypost.limits import RECORD_LIFETIME_MS, RECORDS_PER_MESSAGE_MAX
-from waypost.protocol.custody.transfer import Delivered
 from waypost.protocol.directory.asks import Claim, Records, RecordsReply
 from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, RecordState, open_record, succession_payload
 from waypost.protocol.frames.codec import read
@@ -19,7 +18,7 @@ from waypost.protocol.frames.messages import Notice, NoticeKind
 from waypost_lab.conformance.bench import Bench, refused_with
 from waypost_lab.conformance.check import Area, Need, fail, require
 from waypost_lab.conformance.peer import Identity, Party
-from waypost_lab.conformance.people import fresh_key
+from waypost_lab.conformance.residents import fresh_key
 
 AREA = Area()
 
@@ -144,9 +143,7 @@ async def records_bind_nothing(bench: Bench) -> None:
 async def pinned(bench: Bench) -> None:
     own = bench.stranger()
     await (await bench.peer(own)).close()
-    party = await bench.party(replace(own, key=fresh_key()))
-    await party.greet()
-    await party.end(Code.KEY_CHANGED)
+    await bench.turned_away(replace(own, key=fresh_key()), Code.KEY_CHANGED)
 
 
 def _succession(bench: Bench, old: Identity, new: Identity, name: str) -> bytes:
@@ -161,9 +158,7 @@ async def succession(bench: Bench) -> None:
     new = replace(old, key=fresh_key())
     await (await bench.peer(replace(new, record=_succession(bench, old, new, old.name)))).close()
     # From now on the name is the successor's.
-    party = await bench.party(old)
-    await party.greet()
-    await party.end(Code.KEY_CHANGED)
+    await bench.turned_away(old, Code.KEY_CHANGED)
 
 
 @AREA.check("LINK-29 LINK-22", "a succession from a key that is not the pinned one lets nobody in")
@@ -171,16 +166,12 @@ async def false_succession(bench: Bench) -> None:
     old = bench.stranger()
     await (await bench.peer(old)).close()
     thief, new = replace(old, key=fresh_key()), replace(old, key=fresh_key())
-    party = await bench.party(replace(new, record=_succession(bench, thief, new, old.name)))
-    await party.greet()
-    await party.end(Code.KEY_CHANGED)
+    await bench.turned_away(replace(new, record=_succession(bench, thief, new, old.name)), Code.KEY_CHANGED)
 
 
 @AREA.check("LINK-25", "the node's own name is refused with name-in-use (159)")
 async def name_in_use(bench: Bench) -> None:
-    party = await bench.party(bench.stranger(name=bench.node.name))
-    await party.greet()
-    await party.end(Code.NAME_IN_USE)
+    await bench.turned_away(bench.stranger(name=bench.node.name), Code.NAME_IN_USE)
 
 
 # ── tombstones ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -189,9 +180,7 @@ async def name_in_use(bench: Bench) -> None:
 @AREA.check("LINK-25 LINK-30", "a stranger whose own record is a tombstone is refused with not-admitted (152)")
 async def tombstone_of_a_stranger(bench: Bench) -> None:
     own = bench.stranger()
-    party = await bench.party(replace(own, record=bench.record(own, state=RecordState.GONE)))
-    await party.greet()
-    await party.end(Code.NOT_ADMITTED)
+    await bench.turned_away(replace(own, record=bench.record(own, state=RecordState.GONE)), Code.NOT_ADMITTED)
 
 
 @AREA.people(
@@ -201,13 +190,9 @@ async def tombstone_of_a_stranger(bench: Bench) -> None:
 async def tombstone(bench: Bench, alice: Party, _bob: Party) -> None:
     own = bench.stranger()
     peer = await bench.peer(replace(own, record=bench.record(own, endpoints=(NOWHERE,))), takes=False)
-    waiting = await bench.send(alice, bench.envelope(alice.own.name, f"eve@{own.name}"))
+    waiting = await bench.mail(alice, f"eve@{own.name}")
     await peer.say(Notice(NoticeKind.RECORD, data=bench.record(own, sequence=1, state=RecordState.GONE)))
-    await alice.expect(
-        Delivered,
-        lambda each: any(waiting in o.ids and o.code == Code.PEER_GONE.number for o in each.outcomes),
-        what="what waited did not bounce with peer-gone (306)",
-    )
+    await alice.told(waiting, Code.PEER_GONE.number)
     refused_with(await alice.offer(bench.envelope(alice.own.name, f"eve@{own.name}")), Code.PEER_GONE)
 
 
@@ -218,7 +203,7 @@ async def tombstone_of_the_unknown(bench: Bench, alice: Party, _bob: Party) -> N
     await known(herald, bench.record(own, state=RecordState.GONE))
     peer = await bench.peer(replace(own, record=bench.record(own, sequence=1)))
     await peer.lives()
-    await bench.send(alice, bench.envelope(alice.own.name, f"eve@{own.name}"))
+    await bench.mail(alice, f"eve@{own.name}")
 
 
 @AREA.check("LINK-30", "a name whose tombstone it has is not dialled", Need.PEOPLE, Need.LISTEN, takes_s=20)

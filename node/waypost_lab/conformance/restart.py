@@ -11,9 +11,9 @@ from waypost.errors import Code
 from waypost.protocol.directory.asks import Claim, Join
 from waypost_lab.conformance.bench import Bench, refused_with
 from waypost_lab.conformance.check import Area, Need, Phase, require
-from waypost_lab.conformance.envelopes import PAUSE_S, arrives, offered
 from waypost_lab.conformance.keys import claimed, only, package, publish, suite
-from waypost_lab.conformance.people import Resident
+from waypost_lab.conformance.peer import PAUSE_S
+from waypost_lab.conformance.residents import Resident
 
 AREA = Area()
 
@@ -26,20 +26,19 @@ AREA = Area()
     stage=Phase.ALONE,
 )
 async def acknowledged(bench: Bench, _alice: Resident, bob: Resident) -> None:
-    own = bench.stranger()
-    peer = await bench.peer(own)
-    made = [bench.envelope(f"eve@{own.name}", bob.address) for _ in range(20)]
+    peer = await bench.peer()
+    made = [bench.envelope(f"eve@{peer.own.name}", bob.address) for _ in range(20)]
     refused_with(await peer.offer(*made[:10]), *[None] * 10)
     refused_with(await peer.offer(*made[10:]), *[None] * 10)
     await bench.ground.restart()
-    again = await bench.peer(own)
+    again = await bench.peer(peer.own)
     refused_with(await again.offer(*made), *[None] * 20)
     link = await bench.device(bob.as_device)
     for envelope in made:
-        await arrives(link, envelope_id(envelope))
+        await link.arrives(envelope_id(envelope))
     await link.lives()
     await trio.sleep(PAUSE_S)
-    twice = [envelope for envelope in made if offered(link, envelope_id(envelope)) != 1]
+    twice = [envelope for envelope in made if link.offered(envelope_id(envelope)) != 1]
     require(not twice, f"{len(twice)} of {len(made)} were offered to the device more than once")
 
 

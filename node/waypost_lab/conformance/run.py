@@ -12,7 +12,7 @@ from waypost.links.errors import LinkBroken
 from waypost_lab.conformance.bench import Bench, Site
 from waypost_lab.conformance.check import Check, Failed, Need, Phase, Ruling, Skipped, Verdict
 from waypost_lab.conformance.meeting import Ground
-from waypost_lab.conformance.people import Guests
+from waypost_lab.conformance.residents import Guests
 
 AT_ONCE = 48  #: checks, most of which wait: a small node shall not be judged by its load
 GRACE_S = 30.0  #: beyond what a check says that it takes

@@ -17,7 +17,7 @@ from waypost_lab.conformance.check import QUICK_S, Check, Need, Ruling, Verdict
 from waypost_lab.conformance.checks import CHECKS
 from waypost_lab.conformance.meeting import TlsGround
 from waypost_lab.conformance.own_node import HOST, own_node
-from waypost_lab.conformance.people import read_invites
+from waypost_lab.conformance.residents import read_invites
 from waypost_lab.conformance.run import Selection, Told, ignored, judge
 from waypost_lab.conformance.unobservable import UNOBSERVABLE
 

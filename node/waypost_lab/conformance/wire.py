@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from waypost.crypto.keys import Purpose
 from waypost.errors import Code
 from waypost.limits import FRAME_MAX_BYTES, HANDSHAKE_FRAME_MAX_BYTES, QUERIES_IN_FLIGHT_MAX
@@ -20,16 +17,6 @@ from waypost_lab.conformance.peer import Party, frame
 AREA = Area()
 
 
-@dataclass(frozen=True)
-class Hostile:
-    """Bytes that a proven peer says, and the number with which the link must end."""
-
-    clauses: str
-    what: str
-    said: Callable[[Bench], bytes]
-    code: Code
-
-
 def _announced(length: int, body: bytes = b"") -> bytes:
     return length.to_bytes(4, "big") + body
 
@@ -40,53 +27,53 @@ def _body(*values: object) -> bytes:
 
 _PING = encode(Ping(7))[4:]
 
+#: Clauses, bytes that a proven peer says, and the number with which the link must end.
 HOSTILE = (
-    Hostile(
+    (
         "WIRE-2",
         "a frame of 1 MiB and a byte, of which the length alone has come",
-        lambda _: _announced(FRAME_MAX_BYTES + 1),
+        _announced(FRAME_MAX_BYTES + 1),
         Code.FRAME_TOO_LARGE,
     ),
-    Hostile("WIRE-2", "the largest length there is", lambda _: b"\xff" * 4, Code.FRAME_TOO_LARGE),
-    Hostile("WIRE-3", "a frame without a body", lambda _: frame(b""), Code.BAD_FRAME),
-    Hostile("WIRE-3", "a map instead of an array", lambda _: frame(b"\x81\x00\x0a"), Code.BAD_FRAME),
-    Hostile("WIRE-3", "a byte behind the array", lambda _: frame(_PING + b"\xc0"), Code.BAD_FRAME),
-    Hostile("WIRE-3", "two arrays in one frame", lambda _: frame(_PING * 2), Code.BAD_FRAME),
-    Hostile("WIRE-3", "an array that is cut short", lambda _: frame(_PING[:-1]), Code.BAD_FRAME),
-    Hostile("WIRE-3", "a byte that msgpack does not use", lambda _: frame(b"\xc1" * 4), Code.BAD_FRAME),
-    Hostile("WIRE-4", "a type number that is not defined", lambda _: _body(99, 1), Code.UNKNOWN_TYPE),
-    Hostile("WIRE-4", "a type number of 0", lambda _: _body(0), Code.UNKNOWN_TYPE),
-    Hostile("WIRE-4", "text instead of a type number", lambda _: _body("ping", 1), Code.BAD_FRAME),
-    Hostile("WIRE-4 WIRE-5", "a float as type number", lambda _: _body(10.0, 1), Code.BAD_FRAME),
-    Hostile("WIRE-4", "an array without elements", lambda _: frame(b"\x90"), Code.BAD_FRAME),
-    Hostile("WIRE-5", "a Ping without its nonce", lambda _: _body(10), Code.BAD_FRAME),
-    Hostile("WIRE-5", "1.0 as an integer", lambda _: _body(10, 1.0), Code.BAD_FRAME),
-    Hostile("WIRE-5", "true as an integer", lambda _: _body(10, True), Code.BAD_FRAME),
-    Hostile("WIRE-5", "nil as an integer", lambda _: _body(10, None), Code.BAD_FRAME),
-    Hostile("WIRE-5", "text as an integer", lambda _: _body(10, "1"), Code.BAD_FRAME),
-    Hostile("WIRE-5", "a negative nonce", lambda _: _body(10, -1), Code.BAD_FRAME),
-    Hostile("WIRE-5", "a nonce of 33 bits", lambda _: _body(10, 2**32), Code.BAD_FRAME),
-    Hostile("WIRE-5", "a str where a bin belongs", lambda _: _body(2, "s" * 64), Code.BAD_FRAME),
-    Hostile("WIRE-5", "a signature of 63 bytes", lambda _: _body(4, b"", bytes(63)), Code.BAD_FRAME),
-    Hostile("WIRE-5", "nil for a field that has a default", lambda _: _body(8, 1, None), Code.BAD_FRAME),
-    Hostile("WIRE-5", "an Offer without envelopes", lambda _: _body(3, 1, []), Code.BAD_FRAME),
-    Hostile("WIRE-5", "a text of 1,025 characters", lambda _: _body(7, 1, 0, "x" * 1_025), Code.BAD_FRAME),
-    Hostile("WIRE-5", "a Query for a method that is not defined", lambda _: _body(6, 1, [99]), Code.BAD_FRAME),
-    Hostile("WIRE-9", "a text that is not UTF-8", lambda _: frame(b"\x94\x07\x01\x00\xa2\xff\xfe"), Code.BAD_FRAME),
+    ("WIRE-2", "the largest length there is", b"\xff" * 4, Code.FRAME_TOO_LARGE),
+    ("WIRE-3", "a frame without a body", frame(b""), Code.BAD_FRAME),
+    ("WIRE-3", "a map instead of an array", frame(b"\x81\x00\x0a"), Code.BAD_FRAME),
+    ("WIRE-3", "a byte behind the array", frame(_PING + b"\xc0"), Code.BAD_FRAME),
+    ("WIRE-3", "two arrays in one frame", frame(_PING * 2), Code.BAD_FRAME),
+    ("WIRE-3", "an array that is cut short", frame(_PING[:-1]), Code.BAD_FRAME),
+    ("WIRE-3", "a byte that msgpack does not use", frame(b"\xc1" * 4), Code.BAD_FRAME),
+    ("WIRE-4", "a type number that is not defined", _body(99, 1), Code.UNKNOWN_TYPE),
+    ("WIRE-4", "a type number of 0", _body(0), Code.UNKNOWN_TYPE),
+    ("WIRE-4", "text instead of a type number", _body("ping", 1), Code.BAD_FRAME),
+    ("WIRE-4 WIRE-5", "a float as type number", _body(10.0, 1), Code.BAD_FRAME),
+    ("WIRE-4", "an array without elements", frame(b"\x90"), Code.BAD_FRAME),
+    ("WIRE-5", "a Ping without its nonce", _body(10), Code.BAD_FRAME),
+    ("WIRE-5", "1.0 as an integer", _body(10, 1.0), Code.BAD_FRAME),
+    ("WIRE-5", "true as an integer", _body(10, True), Code.BAD_FRAME),
+    ("WIRE-5", "nil as an integer", _body(10, None), Code.BAD_FRAME),
+    ("WIRE-5", "text as an integer", _body(10, "1"), Code.BAD_FRAME),
+    ("WIRE-5", "a negative nonce", _body(10, -1), Code.BAD_FRAME),
+    ("WIRE-5", "a nonce of 33 bits", _body(10, 2**32), Code.BAD_FRAME),
+    ("WIRE-5", "a str where a bin belongs", _body(2, "s" * 64), Code.BAD_FRAME),
+    ("WIRE-5", "a signature of 63 bytes", _body(4, b"", bytes(63)), Code.BAD_FRAME),
+    ("WIRE-5", "nil for a field that has a default", _body(8, 1, None), Code.BAD_FRAME),
+    ("WIRE-5", "an Offer without envelopes", _body(3, 1, []), Code.BAD_FRAME),
+    ("WIRE-5", "a text of 1,025 characters", _body(7, 1, 0, "x" * 1_025), Code.BAD_FRAME),
+    ("WIRE-5", "a Query for a method that is not defined", _body(6, 1, [99]), Code.BAD_FRAME),
+    ("WIRE-9", "a text that is not UTF-8", frame(b"\x94\x07\x01\x00\xa2\xff\xfe"), Code.BAD_FRAME),
 )
 
 
-def _hostile(case: Hostile) -> None:
+def _hostile(clauses: str, what: str, said: bytes, code: Code) -> None:
+    @AREA.check(clauses, f"{what}: the link ends with {code}")
     async def run(bench: Bench) -> None:
         peer = await bench.peer()
-        await peer.say(case.said(bench))
-        await peer.end(case.code)
-
-    AREA.check(case.clauses, f"{case.what}: the link ends with {case.code}")(run)
+        await peer.say(said)
+        await peer.end(code)
 
 
-for _case in HOSTILE:
-    _hostile(_case)
+for _row in HOSTILE:
+    _hostile(*_row)
 
 
 @AREA.check("WIRE-2", "before the Proof a frame above 16 KiB ends the link with frame-too-large (101)")

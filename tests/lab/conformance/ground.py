@@ -18,7 +18,7 @@ from waypost.relay.settings import Rates
 from waypost_lab.conformance.check import Check, Need, Ruling
 from waypost_lab.conformance.checks import CHECKS
 from waypost_lab.conformance.meeting import Handler
-from waypost_lab.conformance.people import read_invites
+from waypost_lab.conformance.residents import read_invites
 from waypost_lab.conformance.run import Selection, judge
 
 JUDGED = "judged.local"

@@ -18,7 +18,7 @@ from waypost.links.tls import ALPN, TlsConfig
 from waypost_lab.conformance import bench
 from waypost_lab.conformance.check import Need, Verdict
 from waypost_lab.conformance.meeting import TlsGround, throwaway_tls
-from waypost_lab.conformance.people import read_invites
+from waypost_lab.conformance.residents import read_invites
 from waypost_lab.conformance.run import Selection, judge
 
 HOST = "127.0.0.1"
