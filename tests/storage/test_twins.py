@@ -4,11 +4,12 @@ They agree in every answer, in what they tell of their commits, and in what is r
 """
 
 from collections.abc import Awaitable
-from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from msgspec import Struct
+from msgspec.structs import fields, replace
 from tests.storage import engines
 from tests.storage.copies import peer_rows_of, people_of
 from tests.storage.generated import BOXES, USERS, Chance, opened
@@ -40,7 +41,7 @@ def parcels(value: Any) -> list[Parcel]:
     """All that are somewhere in it, in order."""
     if isinstance(value, Parcel):
         return [value]
-    if is_dataclass(value):
+    if isinstance(value, Struct):
         value = [getattr(value, field.name) for field in fields(value)]
     return [parcel for each in value for parcel in parcels(each)] if isinstance(value, (list, tuple)) else []
 
@@ -64,7 +65,7 @@ class Twins:
         if isinstance(value, tuple):
             each = [self.theirs(each) for each in value]
             return type(value)(*each) if hasattr(value, "_fields") else tuple(each)
-        if is_dataclass(value) and not isinstance(value, type):
+        if isinstance(value, Struct):
             return replace(value, **{field.name: self.theirs(getattr(value, field.name)) for field in fields(value)})
         return value
 
@@ -124,7 +125,7 @@ def bare(value: Any) -> Any:
     if isinstance(value, tuple):
         each = [bare(each) for each in value]
         return type(value)(*each) if hasattr(value, "_fields") else tuple(each)
-    if is_dataclass(value) and not isinstance(value, type):
+    if isinstance(value, Struct):
         return replace(value, **{field.name: bare(getattr(value, field.name)) for field in fields(value)})
     return value
 

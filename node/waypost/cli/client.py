@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import anyio
 
+from waypost.client import Client, connect
 from waypost.errors import Code, LocalError
 
 T = TypeVar("T")
@@ -38,8 +39,16 @@ def ask_passphrase(question: str) -> str | None:
     return getpass.getpass(question) or None
 
 
-def with_passphrase(run: Callable[[str | None], T]) -> T:
-    """Run with the passphrase from the environment or none; ask for it if that is not the right one."""
+def with_client(profile: Path | None, work: Callable[[Client], Awaitable[T]]) -> T:
+    """Run SDK code on a profile. Its passphrase is the environment's, or none; if that is wrong it is asked for."""
+
+    async def connected(secret: str | None) -> T:
+        async with connect(profile_dir(profile), secret) as me:
+            return await work(me)
+
+    def run(secret: str | None) -> T:
+        return run_async(lambda: connected(secret))
+
     try:
         return run(passphrase())
     except LocalError as error:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import base64
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import anyio
 import typer
 from msgspec import UNSET
 
-from waypost.cli.client import profile_dir, run_async, with_passphrase
+from waypost.cli.client import with_client
 from waypost.cli.options import Json, Profile
 from waypost.cli.outcome import print_json
 from waypost.cli.shapes import InboxMessage
 from waypost.cli.words import line, moment
-from waypost.client import Message, connect
+from waypost.client import Client, Message
 from waypost.errors import Code, Refused
 
 _SETTLE_S = 0.7
@@ -37,35 +36,31 @@ def inbox(
 
     Exit code 3 if the node cannot be reached and nothing had been fetched before.
     """
-    where = profile_dir(profile)
-    with_passphrase(
-        lambda secret: run_async(lambda: _show_all((where, secret), None if follow else wait, as_json=json))
-    )
+    with_client(profile, lambda me: _show_all(me, None if follow else wait, as_json=json))
 
 
-async def _show_all(profile: tuple[Path, str | None], wait_s: float | None, *, as_json: bool) -> None:
+async def _show_all(me: Client, wait_s: float | None, *, as_json: bool) -> None:
     shown = 0
-    async with connect(*profile) as me:
-        if wait_s is None:
-            async for message in me.inbox():
-                _show(message, as_json=as_json)
-            return
-        async for message in me.inbox(follow=False):
+    if wait_s is None:
+        async for message in me.inbox():
             _show(message, as_json=as_json)
-            shown += 1
-        with anyio.move_on_after(wait_s):
-            await me.connected()
-        if me.is_connected:
-            # The node sends what it has as soon as it can; a while without anything new means that this was all.
-            until = anyio.current_time() + (wait_s if not shown else _SETTLE_S)
-            while anyio.current_time() < until:
-                await anyio.sleep(0.05)
-                async for message in me.inbox(follow=False):
-                    _show(message, as_json=as_json)
-                    shown += 1
-                    until = anyio.current_time() + _SETTLE_S
-        elif not shown:
-            raise Refused(Code.UNREACHABLE, str(me.trouble.detail if me.trouble else "your node has not answered"))
+        return
+    async for message in me.inbox(follow=False):
+        _show(message, as_json=as_json)
+        shown += 1
+    with anyio.move_on_after(wait_s):
+        await me.connected()
+    if me.is_connected:
+        # The node sends what it has as soon as it can; a while without anything new means that this was all.
+        until = anyio.current_time() + (wait_s if not shown else _SETTLE_S)
+        while anyio.current_time() < until:
+            await anyio.sleep(0.05)
+            async for message in me.inbox(follow=False):
+                _show(message, as_json=as_json)
+                shown += 1
+                until = anyio.current_time() + _SETTLE_S
+    elif not shown:
+        raise Refused(Code.UNREACHABLE, str(me.trouble.detail if me.trouble else "your node has not answered"))
     if not shown and not as_json:
         line("Nothing new.")
 

@@ -13,59 +13,32 @@ from waypost.cli.lazy import LazyGroup, Verb
 from waypost.cli.options import wants_json
 from waypost.cli.outcome import EPILOG, Exit, failure_of, report
 
+
+def _verb(name: str, text: str, attribute: str = "", module: str = "") -> Verb:
+    """One of the product's: the function of its name in the module of its name, unless something else is said."""
+    return Verb(name, f"waypost.cli.{module or name}:{attribute or name}", text)
+
+
 VERBS = (
-    Verb("init", "waypost.cli.init:init", "Make the state directory of a new node: its configuration and its key."),
-    Verb("run", "waypost.cli.run:run", "Run the node until SIGTERM or Ctrl-C; a second one ends it at once."),
-    Verb(
-        "user",
-        "waypost.cli.user:app",
-        "Add, list and remove users of this provider, and say who may write to them.",
-    ),
-    Verb(
-        "status",
-        "waypost.cli.status:status",
-        "Show a running node: its peers, what waits for them, and how much passes through.",
-    ),
-    Verb(
-        "peers",
-        "waypost.cli.peers:app",
-        "List the peers; allow, block, pin or forget one; compare fingerprints.",
-    ),
-    Verb("queue", "waypost.cli.queue:app", "Show what waits for each peer; try again now; give it up."),
-    Verb("why", "waypost.cli.why:why", "Tell where a message is, at which hop, since when, and why."),
-    Verb(
+    _verb("init", "Make the state directory of a new node: its configuration and its key."),
+    _verb("run", "Run the node until SIGTERM or Ctrl-C; a second one ends it at once."),
+    _verb("user", "Add, list and remove users of this provider, and say who may write to them.", "app"),
+    _verb("status", "Show a running node: its peers, what waits for them, and how much passes through."),
+    _verb("peers", "List the peers; allow, block, pin or forget one; compare fingerprints.", "app"),
+    _verb("queue", "Show what waits for each peer; try again now; give it up.", "app"),
+    _verb("why", "Tell where a message is, at which hop, since when, and why."),
+    _verb(
         "check",
-        "waypost.cli.check:check",
         "Look for everything that could keep the node from running or from being reached, and say how to mend it.",
     ),
-    Verb(
-        "backup",
-        "waypost.cli.backup:backup",
-        "Write the node's configuration, key and database to one file, also while the node runs.",
-    ),
-    Verb("restore", "waypost.cli.backup:restore", "Fill an empty state directory from a backup."),
-    Verb("leave", "waypost.cli.leave:leave", "Close the provider for good: tell all peers, and stop the node."),
-    Verb(
-        "join",
-        "waypost.cli.join:join",
-        "Join a provider with an invite: makes a profile with keys of its own, which never leave it.",
-    ),
-    Verb(
-        "send",
-        "waypost.cli.send:send",
-        "Send an encrypted message, and tell what becomes of it while waiting.",
-    ),
-    Verb("inbox", "waypost.cli.inbox:inbox", "Fetch and show the messages that have arrived. Each is shown once."),
-    Verb(
-        "reach",
-        "waypost.cli.reach:reach",
-        "Say, or show, from which other providers you can be written to. To all others you do not exist.",
-    ),
-    Verb(
-        "safety",
-        "waypost.cli.safety:safety",
-        "Show the safety number of you and another user: 60 digits, which are the same for both.",
-    ),
+    _verb("backup", "Write the node's configuration, key and database to one file, also while the node runs."),
+    _verb("restore", "Fill an empty state directory from a backup.", module="backup"),
+    _verb("leave", "Close the provider for good: tell all peers, and stop the node."),
+    _verb("join", "Join a provider with an invite: makes a profile with keys of its own, which never leave it."),
+    _verb("send", "Send an encrypted message, and tell what becomes of it while waiting."),
+    _verb("inbox", "Fetch and show the messages that have arrived. Each is shown once."),
+    _verb("reach", "Say, or show, from which other providers you can be written to. To all others you do not exist."),
+    _verb("safety", "Show the safety number of you and another user: 60 digits, which are the same for both."),
 )
 
 

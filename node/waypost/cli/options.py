@@ -43,3 +43,5 @@ Profile = Annotated[
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether you are sure.")]
+
+Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="The peer's name, such as finch.example.")]

@@ -9,12 +9,11 @@ import typer
 from msgspec.structs import asdict
 
 from waypost.cli.node import ask
-from waypost.cli.options import Json, State, Yes
+from waypost.cli.options import Json, Provider, State, Yes
 from waypost.cli.outcome import print_json, tell
 from waypost.cli.sentences import TRUST, peer_changed
 from waypost.cli.shapes import KeyShown, PeerTold
 from waypost.cli.tables import show
-from waypost.cli.words import line
 from waypost.errors import Code, LocalError
 from waypost.ids import parse_provider
 from waypost.protocol.operator import GetStatus, ListPeers, PeerAction, SetPeer
@@ -23,7 +22,6 @@ app = typer.Typer(
     invoke_without_command=True, help="List the peers; allow, block, pin or forget one; compare fingerprints."
 )
 
-Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="The peer's name, such as finch.example.")]
 
 _KEY_CHARS = 52
 _FINGERPRINT_DIGITS = 60
@@ -46,9 +44,8 @@ def list_(state: State = None, json: Json = False) -> None:
     show(
         ("peer", "state", "key", "your word", "fingerprint"),
         [(p.provider, p.state.value, TRUST[p.trust], p.policy.value, p.fingerprint) for p in found.peers],
+        left_out=found.left_out,
     )
-    if found.left_out:
-        line(f"{found.left_out} more are not shown.")
 
 
 @app.command("allow")

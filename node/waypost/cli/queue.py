@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from msgspec.structs import asdict
 
 from waypost.cli.node import ask
-from waypost.cli.options import Json, State, Yes
+from waypost.cli.options import Json, Provider, State, Yes
 from waypost.cli.outcome import print_json, tell
 from waypost.cli.sentences import queue_changed, trouble
 from waypost.cli.shapes import QueueTold
@@ -19,8 +18,6 @@ from waypost.ids import parse_provider
 from waypost.protocol.operator import ActOnQueue, ListQueue, QueueAction
 
 app = typer.Typer(invoke_without_command=True, help="Show what waits for each peer; try again now; give it up.")
-
-Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="The peer's name, such as finch.example.")]
 
 
 @app.callback()
@@ -44,9 +41,7 @@ def list_(state: State = None, json: Json = False) -> None:
     for peer in found.queues:
         due = until(peer.next_try_ms) if peer.next_try_ms else "linked" if peer.linked else "–"
         rows.append((peer.provider, peer.waiting, size(peer.waiting_bytes), due, trouble(peer)))
-    show(("peer", "#waiting", "#bytes", "next try", "last error"), rows)
-    if found.left_out:
-        line(f"{found.left_out} more are not shown.")
+    show(("peer", "#waiting", "#bytes", "next try", "last error"), rows, left_out=found.left_out)
 
 
 @app.command("retry")

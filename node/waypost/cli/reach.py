@@ -6,13 +6,11 @@ from typing import Annotated
 
 import typer
 
-from waypost.cli.client import profile_dir, run_async, with_passphrase
+from waypost.cli.client import with_client
 from waypost.cli.options import Json, Profile
 from waypost.cli.outcome import tell
 from waypost.cli.shapes import ReachShown
 from waypost.cli.user import reach_of
-from waypost.client import connect
-from waypost.protocol.directory.asks import ReachReply
 from waypost.protocol.directory.reach import ReachMode
 
 
@@ -32,11 +30,7 @@ def reach(
     if mode is ReachMode.DEFAULT:
         raise typer.BadParameter('write "all", "none" or a list of providers')
 
-    async def ask(secret: str | None) -> ReachReply:
-        async with connect(profile_dir(profile), secret) as me:
-            return await me.reach(mode or "show", providers)
-
-    reply = with_passphrase(lambda secret: run_async(lambda: ask(secret)))
+    reply = with_client(profile, lambda me: me.reach(mode or "show", providers))
     found = ReachShown(ReachMode(reply.mode), reply.providers)
     named = ", ".join(found.providers) if found.reach is ReachMode.SOME else found.reach.value
     tell(found, f"You can be written to from: {named or 'as your provider has decided'}", as_json=json)

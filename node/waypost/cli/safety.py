@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from waypost.cli.client import profile_dir, run_async, with_passphrase
+from waypost.cli.client import with_client
 from waypost.cli.options import Json, Profile
 from waypost.cli.outcome import tell
 from waypost.cli.shapes import SafetyNumber
-from waypost.client import connect
+from waypost.client import Client
 from waypost.ids import parse_address
 
 
@@ -26,9 +26,8 @@ def safety(
     """
     theirs = str(parse_address(address))
 
-    async def ask(secret: str | None) -> tuple[str, str]:
-        async with connect(profile_dir(profile), secret) as me:
-            return me.address, await me.safety_number(theirs)
+    async def ask(me: Client) -> SafetyNumber:
+        return SafetyNumber(theirs, str(me.address), await me.safety_number(theirs))
 
-    mine, number = with_passphrase(lambda secret: run_async(lambda: ask(secret)))
-    tell(SafetyNumber(theirs, str(mine), number), number, as_json=json)
+    found = with_client(profile, ask)
+    tell(found, found.safety_number, as_json=json)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import anyio
 import typer
 
-from waypost.cli.client import profile_dir, run_async, with_passphrase
+from waypost.cli.client import with_client
 from waypost.cli.options import Json, Profile
 from waypost.cli.outcome import Exit, tell
 from waypost.cli.sentences import news
 from waypost.cli.shapes import SentMessage
 from waypost.cli.words import line, moment
-from waypost.client import Client, Sent, SentState, Status, connect
+from waypost.client import Client, Sent, SentState, Status
 
 
 def send(
@@ -39,24 +38,18 @@ def send(
     it will not be delivered, and why. What has not left this profile goes with the next verb that connects.
     """
     body = sys.stdin.read() if text == "-" else text
-    where = profile_dir(profile)
-    raise typer.Exit(
-        with_passphrase(
-            lambda secret: run_async(lambda: _send((where, secret), to, body, (wait, accept_new_key, json)))
-        )
-    )
+    raise typer.Exit(with_client(profile, lambda me: _send(me, to, body, (wait, accept_new_key, json))))
 
 
-async def _send(profile: tuple[Path, str | None], to: str, body: str, options: tuple[float, bool, bool]) -> Exit:
+async def _send(me: Client, to: str, body: str, options: tuple[float, bool, bool]) -> Exit:
     wait, accept_new_key, as_json = options
-    async with connect(*profile) as me:
-        sent = await me.send(to, body, accept_new_key=accept_new_key)
-        with anyio.move_on_after(wait):
-            async for status in sent.states():
-                if not as_json:
-                    text = news(status.state, str(sent.recipient), status.code, status.next_try_ms)
-                    line(f"{moment(status.at_ms)}  {text}")
-        return _conclude(me, sent, await sent.status(), as_json=as_json)
+    sent = await me.send(to, body, accept_new_key=accept_new_key)
+    with anyio.move_on_after(wait):
+        async for status in sent.states():
+            if not as_json:
+                text = news(status.state, str(sent.recipient), status.code, status.next_try_ms)
+                line(f"{moment(status.at_ms)}  {text}")
+    return _conclude(me, sent, await sent.status(), as_json=as_json)
 
 
 def _conclude(me: Client, sent: Sent, last: Status, *, as_json: bool) -> Exit:

@@ -9,21 +9,10 @@ from typing import Final
 
 from waypost.cli.shapes import ProfileStep, ProfileTrace
 from waypost.cli.words import reason, remedy, until
+from waypost.protocol import operator as node
 from waypost.protocol.custody.fate import Event, State
 from waypost.protocol.directory.reach import ReachMode
 from waypost.protocol.directory.trust import Trust
-from waypost.protocol.operator import (
-    MessageTrace,
-    PeerActed,
-    PeerAction,
-    PeerNow,
-    ProviderLeft,
-    QueueActed,
-    QueueAction,
-    TraceStep,
-    UserNow,
-    UserRemoved,
-)
 
 #: How a peer's key is known.
 TRUST: Final = {
@@ -37,7 +26,7 @@ TRUST: Final = {
 # ── messages ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def step(row: TraceStep | ProfileStep) -> str:
+def step(row: node.TraceStep | ProfileStep) -> str:
     """One line of a trace."""
     party, why = row.party, f": {reason(row.code)}" if row.code else ""
     if isinstance(row, ProfileStep) or not party:  # a profile knows the steps, not the parties
@@ -61,7 +50,7 @@ def step(row: TraceStep | ProfileStep) -> str:
             return f"{row.event.value} {party}{why}"
 
 
-def standing(found: MessageTrace | ProfileTrace) -> str:
+def standing(found: node.MessageTrace | ProfileTrace) -> str:
     """Where a message is now."""
     match found.state:
         case State.ACCEPTED | State.QUEUED:
@@ -105,7 +94,7 @@ def news(state: State, recipient: str, code: int, next_try_ms: int) -> str:
 # ── users ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def who_may_write(user: UserNow) -> str:
+def who_may_write(user: node.UserNow) -> str:
     """To this user, from other providers."""
     match user.reach:
         case ReachMode.SOME:
@@ -116,7 +105,7 @@ def who_may_write(user: UserNow) -> str:
             return user.reach.value
 
 
-def user_removed(found: UserRemoved) -> str:
+def user_removed(found: node.UserRemoved) -> str:
     """What was done about a user."""
     return f"{found.address} is removed; {found.bounced} waiting messages went back to their senders."
 
@@ -124,38 +113,38 @@ def user_removed(found: UserRemoved) -> str:
 # ── peers and queues ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def peer_changed(found: PeerActed) -> str:
+def peer_changed(found: node.PeerActed) -> str:
     """What was done about a peer."""
     match found.action:
-        case PeerAction.ALLOW:
+        case node.PeerAction.ALLOW:
             return f"{found.provider} is allowed."
-        case PeerAction.BLOCK:
+        case node.PeerAction.BLOCK:
             return f"{found.provider} is blocked."
-        case PeerAction.CLEAR:
+        case node.PeerAction.CLEAR:
             return f"{found.provider} is judged by the policy ({found.policy.value}) from now on."
-        case PeerAction.FORGET:
+        case node.PeerAction.FORGET:
             return f"{found.provider} is forgotten."
-        case PeerAction.PIN:
+        case node.PeerAction.PIN:
             return f"{found.provider} is bound to the key with fingerprint {found.fingerprint}."
 
 
-def trouble(peer: PeerNow) -> str:
+def trouble(peer: node.PeerNow) -> str:
     """Why the last try failed, or the last link ended; empty if nothing has."""
     return peer.error or (reason(peer.code) if peer.code else "")
 
 
-def queue_changed(found: QueueActed) -> str:
+def queue_changed(found: node.QueueActed) -> str:
     """What was done about what waits for a peer."""
     match found.action:
-        case QueueAction.RETRY:
+        case node.QueueAction.RETRY:
             if found.linked:
                 return f"{found.provider} is linked."
             return f"{found.provider} is tried now; {found.count} wait for it."
-        case QueueAction.DROP:
+        case node.QueueAction.DROP:
             return f"{found.count} messages for {found.provider} are given up; their senders are told."
 
 
-def left(found: ProviderLeft) -> str:
+def left(found: node.ProviderLeft) -> str:
     """How a provider was closed; one line or two."""
     peers = "one linked peer" if found.told == 1 else f"{found.told} linked peers"
     lines = [f"{found.provider} has told {peers}, and stops. Others learn it from them."]

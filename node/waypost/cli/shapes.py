@@ -9,53 +9,40 @@ from typing import Final
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from waypost.protocol import operator as node
 from waypost.protocol.custody.fate import State
 from waypost.protocol.directory.reach import ReachMode
-from waypost.protocol.operator import (
-    InviteMade,
-    MessageTrace,
-    NodeStatus,
-    PeerActed,
-    PeerList,
-    ProviderLeft,
-    QueueActed,
-    QueueList,
-    Shape,
-    UserList,
-    UserNow,
-    UserRemoved,
-)
 
 
-class NewNode(Shape, frozen=True):
+class NewNode(node.Shape, frozen=True):
     provider: str
     state: str  #: the state directory
     key: str  #: the node's, public
     fingerprint: str  #: 60 digits in groups
 
 
-class PeerTold(PeerActed, frozen=True):
+class PeerTold(node.PeerActed, frozen=True):
     text: str  #: the same for people
 
 
-class QueueTold(QueueActed, frozen=True):
+class QueueTold(node.QueueActed, frozen=True):
     text: str  #: the same for people
 
 
-class KeyShown(Shape, frozen=True):
+class KeyShown(node.Shape, frozen=True):
     provider: str
     key: str
     fingerprint: str  #: 60 digits in groups
 
 
-class ProfileStep(Shape, frozen=True):
+class ProfileStep(node.Shape, frozen=True):
     at_ms: int
     event: State
     code: int  #: why; 0: no reason
     party: str = ""
 
 
-class ProfileTrace(Shape, frozen=True):
+class ProfileTrace(node.Shape, frozen=True):
     """What the profile itself knows, where its node cannot be asked or has not had the message yet."""
 
     id: str  #: 32 hexadecimal digits
@@ -66,38 +53,38 @@ class ProfileTrace(Shape, frozen=True):
     rows: tuple[ProfileStep, ...]  #: oldest first
 
 
-class CheckFinding(Shape, frozen=True):
+class CheckFinding(node.Shape, frozen=True):
     subject: str
     state: str  #: `ok`, `note` or `fault`
     detail: str
     remedy: str  #: what to do; may be empty
 
 
-class CheckReport(Shape, frozen=True):
+class CheckReport(node.Shape, frozen=True):
     faults: int
     findings: tuple[CheckFinding, ...]
 
 
-class BackupMade(Shape, frozen=True):
+class BackupMade(node.Shape, frozen=True):
     file: str
     provider: str
     with_keys: bool
     bytes: int
 
 
-class BackupRestored(Shape, frozen=True):
+class BackupRestored(node.Shape, frozen=True):
     state: str  #: the state directory
     provider: str
     made_ms: int  #: when the backup was made
     with_keys: bool
 
 
-class Joined(Shape, frozen=True):
+class Joined(node.Shape, frozen=True):
     address: str
     profile: str  #: its directory
 
 
-class SentMessage(Shape, frozen=True):
+class SentMessage(node.Shape, frozen=True):
     id: str  #: 32 hexadecimal digits
     to: str
     state: State
@@ -106,7 +93,7 @@ class SentMessage(Shape, frozen=True):
     reason: str  #: the code in words
 
 
-class InboxMessage(Shape, frozen=True):
+class InboxMessage(node.Shape, frozen=True):
     id: str  #: as the sender knows it
     sender: str = field(name="from")
     media_type: str
@@ -118,18 +105,18 @@ class InboxMessage(Shape, frozen=True):
     body: str | UnsetType = UNSET  #: of any other, base64
 
 
-class ReachShown(Shape, frozen=True):
+class ReachShown(node.Shape, frozen=True):
     reach: ReachMode  #: empty: the provider decides
     providers: tuple[str, ...]  #: with `some`: who may write
 
 
-class SafetyNumber(Shape, frozen=True):
+class SafetyNumber(node.Shape, frozen=True):
     address: str
     you: str
     safety_number: str  #: 60 digits in groups
 
 
-class ErrorShown(Shape, frozen=True):
+class ErrorShown(node.Shape, frozen=True):
     """Without code and number it is the operating system's."""
 
     text: str  #: for people
@@ -137,35 +124,35 @@ class ErrorShown(Shape, frozen=True):
     number: int | UnsetType = UNSET  #: the number there
 
 
-class VerbFailed(Shape, frozen=True):
+class VerbFailed(node.Shape, frozen=True):
     error: ErrorShown
 
 
 #: Every verb that takes --json. `status --watch` and `inbox` print one object a line.
 SHAPES: Final[dict[str, tuple[type[Struct], ...]]] = {
     "init": (NewNode,),
-    "user add": (InviteMade,),
-    "user list": (UserList,),
-    "user remove": (UserRemoved,),
-    "user reach": (UserNow,),
-    "status": (NodeStatus,),
-    "peers": (PeerList,),
-    "peers list": (PeerList,),
+    "user add": (node.InviteMade,),
+    "user list": (node.UserList,),
+    "user remove": (node.UserRemoved,),
+    "user reach": (node.UserNow,),
+    "status": (node.NodeStatus,),
+    "peers": (node.PeerList,),
+    "peers list": (node.PeerList,),
     "peers allow": (PeerTold,),
     "peers block": (PeerTold,),
     "peers clear": (PeerTold,),
     "peers pin": (PeerTold,),
     "peers fingerprint": (KeyShown,),
     "peers forget": (PeerTold,),
-    "queue": (QueueList,),
-    "queue list": (QueueList,),
+    "queue": (node.QueueList,),
+    "queue list": (node.QueueList,),
     "queue retry": (QueueTold,),
     "queue drop": (QueueTold,),
-    "why": (MessageTrace, ProfileTrace),
+    "why": (node.MessageTrace, ProfileTrace),
     "check": (CheckReport,),
     "backup": (BackupMade,),
     "restore": (BackupRestored,),
-    "leave": (ProviderLeft,),
+    "leave": (node.ProviderLeft,),
     "join": (Joined,),
     "send": (SentMessage,),
     "inbox": (InboxMessage,),

@@ -28,6 +28,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str =
     return made
 
 
-def show(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
-    """Print a table."""
+def show(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "", *, left_out: int = 0) -> None:
+    """Print a table. `left_out`: how many more rows there would be."""
     console().print(table(columns, rows, title))
+    if left_out:
+        sys.stdout.write(f"{left_out} more are not shown.\n")

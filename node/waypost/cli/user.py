@@ -11,7 +11,6 @@ from waypost.cli.options import Json, State, Yes
 from waypost.cli.outcome import print_json, tell
 from waypost.cli.sentences import user_removed, who_may_write
 from waypost.cli.tables import show
-from waypost.cli.words import line
 from waypost.ids import parse_provider
 from waypost.protocol.directory.reach import ReachMode
 from waypost.protocol.operator import AddUser, ListUsers, RemoveUser, SetReach
@@ -49,9 +48,7 @@ def list_(state: State = None, json: Json = False) -> None:
         print_json(found)
         return
     rows = [(user.address, user.devices, user.online, user.waiting, who_may_write(user)) for user in found.users]
-    show(("user", "#devices", "#online", "#waiting", "other providers"), rows)
-    if found.left_out:
-        line(f"{found.left_out} more are not shown.")
+    show(("user", "#devices", "#online", "#waiting", "other providers"), rows, left_out=found.left_out)
 
 
 @app.command("remove")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from waypost.cli.client import profile_dir, run_async, with_passphrase
+from waypost.cli.client import with_client
 from waypost.cli.node import ask
 from waypost.cli.options import Json, Profile, State
 from waypost.cli.outcome import print_json
 from waypost.cli.sentences import standing, step
 from waypost.cli.shapes import ProfileStep, ProfileTrace
 from waypost.cli.words import line, moment
-from waypost.client import connect
+from waypost.client import Client
 from waypost.errors import Code, LocalError, Refused
 from waypost.ids import parse_id
 from waypost.protocol.custody.fate import Event
@@ -39,11 +38,12 @@ def why(
     try:
         if profile is not None and state is None:
             raise LocalError(Code.NOT_RUNNING)
-        found = _from_node(message, state)
+        parse_id(message)
+        found = ask(state, Why(message))
     except LocalError as error:
         if state is not None or error.code not in (Code.NOT_RUNNING, Code.STATE_MISSING):
             raise
-        found = _from_profile(message, profile)
+        found = with_client(profile, lambda me: _track(message, me))
     if json:
         print_json(found)
         return
@@ -53,38 +53,26 @@ def why(
     line(standing(found))
 
 
-def _from_node(message: str, state: Path | None) -> MessageTrace:
-    parse_id(message)
-    return ask(state, Why(message))
-
-
-def _from_profile(message: str, profile: Path | None) -> MessageTrace | ProfileTrace:
-    return with_passphrase(lambda secret: run_async(lambda: _track(message, (profile_dir(profile), secret))))
-
-
-async def _track(message: str, profile: tuple[Path, str | None]) -> MessageTrace | ProfileTrace:
-    async with connect(*profile) as me:
-        try:
-            sent = await me.sent(message)
-        except Refused as error:
-            if error.code is not Code.UNKNOWN_MESSAGE:
-                raise
-            sent = None
-        try:
-            rows = tuple(
-                [TraceStep(row.at_ms, Event(row.event), row.party, row.code) for row in await me.track(message)]
-            )
-        except Refused as error:
-            if sent is None or error.code is not Code.UNREACHABLE:
-                raise
-            rows = ()
-        node = me.address.rpartition("@")[2]
-        if sent is None:
-            state = Fate(rows[-1].event.value) if rows else Fate.OTHER
-            return MessageTrace(message, node, state, 0, 0, rows)
-        last = await sent.status()
-        if rows:
-            return MessageTrace(sent.id, node, last.state, last.code, last.next_try_ms, rows)
-        # It has no envelope yet, or the node cannot be asked: what this profile knows is better than nothing.
-        known = tuple([ProfileStep(each.at_ms, each.state, each.code) for each in await sent.history()])
-        return ProfileTrace(sent.id, "this profile", last.state, last.code, last.next_try_ms, known)
+async def _track(message: str, me: Client) -> MessageTrace | ProfileTrace:
+    try:
+        sent = await me.sent(message)
+    except Refused as error:
+        if error.code is not Code.UNKNOWN_MESSAGE:
+            raise
+        sent = None
+    try:
+        rows = tuple([TraceStep(row.at_ms, Event(row.event), row.party, row.code) for row in await me.track(message)])
+    except Refused as error:
+        if sent is None or error.code is not Code.UNREACHABLE:
+            raise
+        rows = ()
+    node = me.address.rpartition("@")[2]
+    if sent is None:
+        state = Fate(rows[-1].event.value) if rows else Fate.OTHER
+        return MessageTrace(message, node, state, 0, 0, rows)
+    last = await sent.status()
+    if rows:
+        return MessageTrace(sent.id, node, last.state, last.code, last.next_try_ms, rows)
+    # It has no envelope yet, or the node cannot be asked: what this profile knows is better than nothing.
+    known = tuple([ProfileStep(each.at_ms, each.state, each.code) for each in await sent.history()])
+    return ProfileTrace(sent.id, "this profile", last.state, last.code, last.next_try_ms, known)

@@ -24,16 +24,13 @@ def duration(seconds: float) -> str:
     whole = int(seconds)
     if whole < 60:
         return f"{seconds:.1f} s" if 0 < seconds < 10 else f"{whole} s"
-    for above, below, small, large in (
-        (3_600, 60, "s", "min"),
-        (86_400, 3_600, "min", "h"),
-        (1 << 62, 86_400, "h", "d"),
-    ):
-        if whole < above:
-            step = below // (60 if below < 86_400 else 24)
-            rest = whole % below // step
-            return f"{whole // below} {large}" + (f" {rest} {small}" if rest else "")
-    raise AssertionError("unreachable")
+    minutes, s = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (s, "s")]
+    while not parts[0][0]:
+        parts.pop(0)
+    return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count)
 
 
 def moment(at_ms: int) -> str:

@@ -6,7 +6,6 @@ A tar archive, not compressed: `backup.json` (what it is), `waypost.toml`, `wayp
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 import sqlite3
@@ -14,9 +13,10 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Annotated, Final
+
+import msgspec
 
 from waypost.clock import WallMs
 from waypost.crypto.keys import SigningKey, key_text
@@ -34,13 +34,19 @@ _DATABASE: Final = "waypost.db"
 _CHUNK_BYTES: Final = MIB
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class _Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """As much as the manifests of all formats share."""
+
+    format: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Contents(_Manifest, frozen=True):
     """What an archive holds."""
 
     provider: str
     made_ms: WallMs
     with_keys: bool
+    key: str = ""  #: the node's, public; empty without keys
 
 
 def write_backup(
@@ -52,10 +58,8 @@ def write_backup(
     """
     provider = config.load(state.config).provider
     seed = read_seed(state) if with_keys else None
-    contents = Contents(provider, now_ms, with_keys)
-    manifest: dict[str, Any] = {"format": _FORMAT, "provider": provider, "made_ms": now_ms, "with_keys": with_keys}
-    if seed is not None:
-        manifest["key"] = key_text(SigningKey(seed).public)
+    key = key_text(SigningKey(seed).public) if seed is not None else ""
+    contents = Contents(_FORMAT, provider, now_ms, with_keys, key)
     with _reported(), tempfile.TemporaryDirectory(prefix="backup-", dir=state.path) as scratch:
         copy = Path(scratch) / _DATABASE
         copy_database(copy)
@@ -63,7 +67,7 @@ def write_backup(
         try:
             with os.fdopen(descriptor, "wb") as file:
                 with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
-                    _add(archive, _MANIFEST, json.dumps(manifest).encode())
+                    _add(archive, _MANIFEST, msgspec.json.encode(contents))
                     _add(archive, "waypost.toml", state.config.read_bytes())
                     if seed is not None:
                         _add(archive, "node.key", seed.hex().encode() + b"\n")
@@ -118,7 +122,7 @@ def restore_backup(archive: Path, state: StateDir, now_ms: WallMs) -> Contents:
 
 def _unpack(archive: Path, target: StateDir) -> Contents:
     seen: set[str] = set()
-    manifest: dict[str, Any] = {}
+    manifest = b""
     with archive.open("rb") as raw, tarfile.open(fileobj=raw, mode="r:") as members:
         for member in members:
             # Only these names, so no path leads anywhere; only plain files, so nothing is followed or blown up.
@@ -132,7 +136,7 @@ def _unpack(archive: Path, target: StateDir) -> Contents:
             if content is None:
                 raise LocalError(Code.BACKUP_FAILED, f"{member.name} in {archive} cannot be read")
             if member.name == _MANIFEST:
-                manifest = _manifest(content.read())
+                manifest = content.read()
             elif member.name == _DATABASE:
                 _extract(content, target.database)
             else:
@@ -140,32 +144,22 @@ def _unpack(archive: Path, target: StateDir) -> Contents:
     contents = _contents(manifest, seen, archive)
     if config.load(target.config).provider != contents.provider:
         raise LocalError(Code.BACKUP_FAILED, f"{archive} contradicts itself about whose it is")
-    if contents.with_keys:
-        key = key_text(SigningKey(read_seed(target)).public)
-        if manifest.get("key") != key:
-            raise LocalError(Code.BACKUP_FAILED, f"{archive} contradicts itself about the node key")
+    if contents.with_keys and contents.key != key_text(SigningKey(read_seed(target)).public):
+        raise LocalError(Code.BACKUP_FAILED, f"{archive} contradicts itself about the node key")
     return contents
 
 
-def _manifest(data: bytes) -> dict[str, Any]:
+def _contents(manifest: bytes, seen: set[str], archive: Path) -> Contents:
     try:
-        manifest = json.loads(data)
-    except (ValueError, RecursionError):
-        manifest = None
-    return manifest if isinstance(manifest, dict) else {}
-
-
-def _contents(manifest: dict[str, Any], seen: set[str], archive: Path) -> Contents:
-    match manifest:
-        case {"format": int(form)} if form > _FORMAT:
+        if msgspec.json.decode(manifest, type=_Manifest).format > _FORMAT:
             raise LocalError(Code.STATE_TOO_NEW, f"{archive} was made by a newer version")
-        case {"format": 1, "provider": str(provider), "made_ms": int(made_ms), "with_keys": bool(with_keys)}:
-            wanted = {_MANIFEST, "waypost.toml", _DATABASE} | ({"node.key"} if with_keys else set())
-            if seen != wanted:
-                raise LocalError(Code.BACKUP_FAILED, f"{archive} is not complete")
-            return Contents(provider, made_ms, with_keys)
-        case _:
-            raise LocalError(Code.BACKUP_FAILED, f"{archive} is not a backup of Waypost's")
+        contents = msgspec.json.decode(manifest, type=Contents)
+    except (msgspec.DecodeError, RecursionError):
+        raise LocalError(Code.BACKUP_FAILED, f"{archive} is not a backup of Waypost's") from None
+    wanted = {_MANIFEST, "waypost.toml", _DATABASE} | ({"node.key"} if contents.with_keys else set())
+    if seen != wanted:
+        raise LocalError(Code.BACKUP_FAILED, f"{archive} is not complete")
+    return contents
 
 
 def _extract(source: IO[bytes], target: Path) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from typing import Final
 
@@ -18,7 +19,7 @@ from anyio.abc import SocketAttribute, SocketListener
 
 from waypost.clock import DAY_MS, Instant, WallMs
 from waypost.crypto.certificate import private_key_pem, self_signed
-from waypost.crypto.keys import SigningKey, parse_key
+from waypost.crypto.keys import SigningKey
 from waypost.daemon.plan import At, Plan
 from waypost.daemon.state import StateDir, read_seed
 from waypost.discovery.source import Endpoint, Sighting, Source
@@ -33,7 +34,7 @@ from waypost.protocol.directory.record import RecordEndpoint
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.signed import Signed
 from waypost.relay.node import Relay
-from waypost.relay.settings import ConfiguredPeer, Dns, Platform, Settings
+from waypost.relay.settings import Dns, Platform, Settings
 from waypost.storage.sqlite.engine import open_store
 
 _CERTIFICATE_DAYS: Final = 3_650
@@ -94,16 +95,11 @@ class LanSource:
 class LazyDns:
     """The DNS, once it is needed: a node among `.local` peers never does, and saves 4 MiB. See `relay.settings.Dns`."""
 
-    def __init__(self) -> None:
-        self._lookup: Dns | None = None
-        self._unusable = False
-
     async def look_up(self, provider: Provider) -> Sighting | None:
-        if self._lookup is None and not self._unusable:
-            self._lookup = self._make()
         return await self._lookup.look_up(provider) if self._lookup is not None else None
 
-    def _make(self) -> Dns | None:
+    @cached_property
+    def _lookup(self) -> Dns | None:
         from waypost.discovery.dns import DnsLookup  # noqa: PLC0415 - see the class
 
         try:
@@ -111,7 +107,6 @@ class LazyDns:
         except LocalError as error:
             if error.code is not Code.UNSUPPORTED:
                 raise
-            self._unusable = True
             _log.warning("providers cannot be looked up in the DNS", reason=error.detail)
             return None
 
@@ -142,21 +137,19 @@ async def built(state: StateDir, plan: Plan) -> AsyncIterator[Built]:
     """
     key = SigningKey(read_seed(state))
     tls = _tls(key, plan.provider)
-    async with open_store(state.database, max_bytes=plan.store.storage_max_bytes, report=_report) as store:
-        listeners = await _listen(plan)
-        try:
-            settings = _settings(plan, _announced(plan, listeners))
-            sources: list[Source] = [StaticSource(_static_peers(plan))]
-            if plan.mdns:
-                port = int(listeners[0].extra(SocketAttribute.local_port))  # noqa: S610 - not Django's
-                sources.append(LanSource(lambda: _announcement(relay, port), plan.mdns_interfaces))
-            platform = Platform(SystemClock(), TlsNetwork(tls), _log, sources, LazyDns(), random.SystemRandom())
-            relay = Relay(settings, key, store, platform)
-            yield Built(relay, listeners, tls)
-        finally:
-            for listener in listeners:
-                with trio.CancelScope(shield=True):
-                    await listener.aclose()
+    async with (
+        open_store(state.database, max_bytes=plan.store.storage_max_bytes, report=_report) as store,
+        _listening(plan) as listeners,
+    ):
+        endpoints = _announced(plan, listeners)
+        settings = Settings(plan.provider, plan.policy, plan.reach, endpoints, plan.peers, plan.rates, plan.quotas)
+        sources: list[Source] = [StaticSource(_static_peers(plan))]
+        if plan.mdns:
+            port = int(listeners[0].extra(SocketAttribute.local_port))  # noqa: S610 - not Django's
+            sources.append(LanSource(lambda: _announcement(relay, port), plan.mdns_interfaces))
+        platform = Platform(SystemClock(), TlsNetwork(tls), _log, sources, LazyDns(), random.SystemRandom())
+        relay = Relay(settings, key, store, platform)
+        yield Built(relay, listeners, tls)
 
 
 def _tls(key: SigningKey, provider: Provider) -> TlsConfig:
@@ -167,18 +160,18 @@ def _tls(key: SigningKey, provider: Provider) -> TlsConfig:
     return TlsConfig(certificate, private_key_pem(key))
 
 
-async def _listen(plan: Plan) -> list[SocketListener]:
+@asynccontextmanager
+async def _listening(plan: Plan) -> AsyncIterator[list[SocketListener]]:
     wanted = plan.listen or [at for at in _LISTEN if at.host != "::" or _has_ipv6()]
     listeners: list[SocketListener] = []
     try:
         for at in wanted:
             listeners += await tcp.listen(at.host, at.port)
-    except BaseException:
+        yield listeners
+    finally:
         for listener in listeners:
             with trio.CancelScope(shield=True):
                 await listener.aclose()
-        raise
-    return listeners
 
 
 def _has_ipv6() -> bool:
@@ -193,7 +186,7 @@ def _has_ipv6() -> bool:
 def _announced(plan: Plan, listeners: Sequence[SocketListener]) -> tuple[RecordEndpoint, ...]:
     """Where others and our users' apps are told to find the node."""
     if plan.announce:
-        return tuple(RecordEndpoint(at.host, at.port) for at in plan.announce)
+        return plan.announce
     found: list[RecordEndpoint] = []
     for listener in listeners:
         host = str(listener.extra(SocketAttribute.local_address)[0])  # noqa: S610 - not Django's
@@ -218,32 +211,9 @@ def _own_addresses(*, v6: bool) -> list[str]:
     return [] if v6 else ["127.0.0.1"]
 
 
-def _settings(plan: Plan, endpoints: tuple[RecordEndpoint, ...]) -> Settings:
-    return Settings(
-        plan.provider,
-        plan.policy,
-        plan.reach,
-        endpoints,
-        tuple(
-            ConfiguredPeer(
-                Provider(peer.provider),
-                tuple(RecordEndpoint(at.host, at.port) for at in peer.endpoints),
-                parse_key(peer.key) if peer.key else None,
-            )
-            for peer in plan.peers
-        ),
-        plan.rates,
-        plan.quotas,
-    )
-
-
 def _static_peers(plan: Plan) -> list[StaticPeer]:
     return [
-        StaticPeer(
-            Provider(peer.provider),
-            tuple(Endpoint(at.host, at.port) for at in peer.endpoints),
-            parse_key(peer.key) if peer.key else None,
-        )
+        StaticPeer(peer.provider, tuple(Endpoint(at.host, at.port) for at in peer.endpoints), peer.key)
         for peer in plan.peers
     ]
 

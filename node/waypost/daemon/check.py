@@ -8,12 +8,12 @@ import socket
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -21,7 +21,8 @@ from waypost.clock import DAY_MS
 from waypost.crypto.certificate import private_key_pem, self_signed
 from waypost.crypto.keys import SigningKey
 from waypost.daemon import config as configuration
-from waypost.daemon.config import BadConfig, Config, HostPort
+from waypost.daemon.config import BadConfig, Config
+from waypost.daemon.plan import At
 from waypost.daemon.state import StateDir, is_held, key_trouble, read_seed
 from waypost.discovery.dns import DnsLookup
 from waypost.discovery.mdns import MdnsSource
@@ -104,7 +105,7 @@ def _directory(state: StateDir) -> Iterator[Finding]:
 
 
 def _key(state: StateDir) -> Iterator[Finding]:
-    trouble = key_trouble(state.key)
+    trouble = key_trouble(state)
     if trouble is None:
         yield _ok("node key", f"{state.key} is its owner's alone")
     elif trouble.code is Code.STATE_MISSING:
@@ -159,7 +160,7 @@ def _database(state: StateDir) -> Iterator[Finding]:
 
 
 def _ports(state: StateDir, config: Config) -> Iterator[Finding]:
-    for at in config.listen or [HostPort(host="0.0.0.0", port=DEFAULT_PORT)]:  # noqa: S104 - the default
+    for at in config.listen or [At("0.0.0.0", DEFAULT_PORT)]:  # noqa: S104 - the default
         family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
         try:
             with socket.socket(family, socket.SOCK_STREAM) as tried:
@@ -184,82 +185,80 @@ def _network(state: StateDir, config: Config) -> list[Finding]:
 
 
 async def _network_checks(state: StateDir, config: Config, found: list[Finding]) -> None:
+    async def note(look: Callable[..., Awaitable[Finding]], *about: Any) -> None:
+        found.append(await look(*about))
+
     async with trio.open_nursery() as nursery:
         for at in config.announce:
-            nursery.start_soon(_resolvable, at, found)
+            nursery.start_soon(note, _resolvable, at)
         if config.uses_mdns:
-            nursery.start_soon(_multicast, config, found)
+            nursery.start_soon(note, _multicast, config)
         if not is_lan(config.provider):
-            nursery.start_soon(_in_dns, state, config, found)
+            nursery.start_soon(note, _in_dns, state, config)
         tls = _throwaway_tls()
         for peer in config.peers:
             for at in peer.endpoint:
-                nursery.start_soon(_dialable, peer.provider, at, tls, found)
+                nursery.start_soon(note, _dialable, peer.provider, at, tls)
     found.sort(key=lambda finding: finding.subject)
 
 
-async def _resolvable(at: HostPort, found: list[Finding]) -> None:
+async def _resolvable(at: At) -> Finding:
     subject = f"announce {at}"
     try:
         with trio.fail_after(DNS_TIMEOUT_S):
             addresses = await trio.socket.getaddrinfo(at.host, at.port, type=socket.SOCK_STREAM)
     except trio.TooSlowError:
-        found.append(_fault(subject, "the name service does not answer", "Check the DNS server of this machine"))
+        return _fault(subject, "the name service does not answer", "Check the DNS server of this machine")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        found.append(_fault(subject, f"does not resolve ({reason})", "Add the name to the DNS, or announce an address"))
-    else:
-        found.append(_ok(subject, ", ".join(sorted({str(address[4][0]) for address in addresses}))))
+        return _fault(subject, f"does not resolve ({reason})", "Add the name to the DNS, or announce an address")
+    return _ok(subject, ", ".join(sorted({str(address[4][0]) for address in addresses})))
 
 
-async def _multicast(config: Config, found: list[Finding]) -> None:
+async def _multicast(config: Config) -> Finding:
     source = MdnsSource(None, configuration.plan(config).mdns_interfaces)
     try:
         await source.start()
     except LocalError as error:
         remedy = "Write peers into the configuration instead, and set mdns.enabled = false"
-        found.append(_fault("mDNS", error.detail, remedy))
-    else:
-        found.append(_ok("mDNS", "multicast can be had"))
+        return _fault("mDNS", error.detail, remedy)
     finally:
         await source.aclose()
+    return _ok("mDNS", "multicast can be had")
 
 
-async def _in_dns(state: StateDir, config: Config, found: list[Finding]) -> None:
+async def _in_dns(state: StateDir, config: Config) -> Finding:
     subject = f"DNS of {config.provider}"
     try:
         own = SigningKey(read_seed(state)).public
         sighting = await DnsLookup().look_up(config.provider)
     except Refused as error:
-        found.append(_fault(subject, error.detail, "Check the DNS server of this machine"))
+        return _fault(subject, error.detail, "Check the DNS server of this machine")
     except LocalError as error:
-        found.append(Finding(subject, Severity.NOTE, error.detail))
-    else:
-        record = f'_waypost.{config.provider}. TXT "{dns_value(own)}"'
-        if sighting is None:
-            where = f"Add where the node is (_waypost._tcp.{config.provider}. SRV, or an address) and {record}"
-            found.append(_fault(subject, "says nothing of this node", where))
-        elif sighting.key is None:
-            found.append(_fault(subject, "does not name the node key, so careful peers refuse it", f"Add {record}"))
-        elif sighting.key != own:
-            found.append(_fault(subject, "names another key than this node's", f"Replace it: {record}"))
-        else:
-            places = ", ".join(f"{endpoint.host}:{endpoint.port}" for endpoint in sighting.endpoints)
-            found.append(_ok(subject, f"names this node's key, and {places}"))
+        return Finding(subject, Severity.NOTE, error.detail)
+    record = f'_waypost.{config.provider}. TXT "{dns_value(own)}"'
+    if sighting is None:
+        where = f"Add where the node is (_waypost._tcp.{config.provider}. SRV, or an address) and {record}"
+        return _fault(subject, "says nothing of this node", where)
+    if sighting.key is None:
+        return _fault(subject, "does not name the node key, so careful peers refuse it", f"Add {record}")
+    if sighting.key != own:
+        return _fault(subject, "names another key than this node's", f"Replace it: {record}")
+    places = ", ".join(f"{endpoint.host}:{endpoint.port}" for endpoint in sighting.endpoints)
+    return _ok(subject, f"names this node's key, and {places}")
 
 
-async def _dialable(provider: str, at: HostPort, tls: TlsConfig, found: list[Finding]) -> None:
+async def _dialable(provider: str, at: At, tls: TlsConfig) -> Finding:
     subject = f"peer {provider} at {at}"
     try:
         with trio.fail_after(_PEER_TIMEOUT_S):
             stream = await connect(at.host, at.port, tls)
             await stream.aclose()
     except trio.TooSlowError:
-        found.append(_fault(subject, "no answer in time", "Check the address, and the firewalls between"))
+        return _fault(subject, "no answer in time", "Check the address, and the firewalls between")
     except LinkBroken as error:
-        found.append(_fault(subject, error.detail, "Check the address, and that the peer's node runs"))
-    else:
-        found.append(_ok(subject, "answers as a Waypost node"))
+        return _fault(subject, error.detail, "Check the address, and that the peer's node runs")
+    return _ok(subject, "answers as a Waypost node")
 
 
 def _throwaway_tls() -> TlsConfig:

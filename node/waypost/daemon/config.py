@@ -25,13 +25,14 @@ from pydantic import (
 )
 
 from waypost.crypto.keys import key_text, parse_key
-from waypost.daemon.plan import LIMITS, At, Format, Level, Plan, PlannedPeer, StoreLimits
+from waypost.daemon.plan import LIMITS, At, Format, Level, Plan, StoreLimits
 from waypost.errors import Code, LocalError
 from waypost.ids import Provider, is_lan, parse_provider
 from waypost.limits import DEFAULT_PORT, MIB, PEERS_MAX, RECORD_ENDPOINTS_MAX
 from waypost.protocol.directory.reach import Reach, ReachMode
+from waypost.protocol.directory.record import RecordEndpoint
 from waypost.protocol.directory.trust import Mode
-from waypost.relay.settings import Quotas, Rates
+from waypost.relay.settings import ConfiguredPeer, Quotas, Rates
 
 #: Words of an enum, which the file has as texts.
 Policy = Annotated[Mode, Field(strict=False)]
@@ -68,20 +69,10 @@ class BadConfig(LocalError):
         return f"{self.code.title}: {self.detail}{self.code.remedy} [{self.code.number}]"
 
 
-class HostPort(BaseModel):
-    """`"192.0.2.7:7711"`, `"[2001:db8::7]:7711"` or `"node.finch.example:7711"`, taken apart."""
-
-    model_config = ConfigDict(frozen=True)
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def parse_host_port(text: str) -> HostPort:
-    """The host without brackets, and the port; DEFAULT_PORT where none is given. Raises ValueError."""
+def parse_host_port(text: object) -> At:
+    """`192.0.2.7:7711`, `[2001:db8::7]:7711` or `node.finch.example`: DEFAULT_PORT then. Raises ValueError."""
+    if not isinstance(text, str):
+        raise ValueError("not an address|Write HOST:PORT in double quotes")  # noqa: TRY004 - what pydantic takes
     wrong = "not HOST:PORT|Write an address and a port, such as 192.0.2.7:7711, [2001:db8::7]:7711 or node.example:7711"
     host, colon, port_text = text.strip().rpartition(":")
     if text.strip().endswith("]") or not colon:
@@ -94,12 +85,10 @@ def parse_host_port(text: str) -> HostPort:
             raise ValueError(wrong)
     elif not _HOST.match(host):
         raise ValueError(wrong)
-    return HostPort(host=host, port=int(port_text))
+    return At(host, int(port_text))
 
 
-def _listen(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
+def _listen(value: object) -> At:
     at = parse_host_port(value)
     if not _is_ip(at.host):
         raise ValueError(
@@ -108,9 +97,7 @@ def _listen(value: Any) -> Any:
     return at
 
 
-def _endpoint(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
+def _endpoint(value: object) -> At:
     at = parse_host_port(value)
     if at.port == 0:
         raise ValueError("port 0 cannot be dialled|Write the port at which others reach the node")
@@ -161,8 +148,8 @@ def parse_reach(value: object) -> ReachMode | tuple[Provider, ...]:
 
 
 ProviderName = Annotated[str, AfterValidator(_provider)]
-Listen = Annotated[HostPort, BeforeValidator(_listen)]
-Dialable = Annotated[HostPort, BeforeValidator(_endpoint)]
+Listen = Annotated[At, PlainValidator(_listen)]
+Dialable = Annotated[At, PlainValidator(_endpoint)]
 Key = Annotated[str, AfterValidator(_key)]
 
 
@@ -257,14 +244,11 @@ def plan(config: Config) -> Plan:
     limits = config.limits.model_dump()
     return Plan(
         config.provider,
-        tuple(At(at.host, at.port) for at in config.listen) if config.listen else None,
-        tuple(At(at.host, at.port) for at in config.announce),
+        tuple(config.listen) if config.listen else None,
+        _endpoints(config.announce),
         config.peer_policy,
         Reach(config.default_reach, config.reach_providers),
-        tuple(
-            PlannedPeer(Provider(peer.provider), tuple(At(at.host, at.port) for at in peer.endpoint), peer.key)
-            for peer in config.peers
-        ),
+        tuple(map(_configured, config.peers)),
         config.uses_mdns,
         _mdns_interfaces(config),
         msgspec.convert(limits, Rates),
@@ -274,6 +258,15 @@ def plan(config: Config) -> Plan:
         config.log.level,
         config.log.format,
     )
+
+
+def _configured(peer: PeerConfig) -> ConfiguredPeer:
+    key = parse_key(peer.key) if peer.key else None
+    return ConfiguredPeer(Provider(peer.provider), _endpoints(peer.endpoint), key)
+
+
+def _endpoints(places: Iterable[At]) -> tuple[RecordEndpoint, ...]:
+    return tuple(RecordEndpoint(at.host, at.port) for at in places)
 
 
 def _mdns_interfaces(config: Config) -> tuple[str, ...] | None:
@@ -361,7 +354,7 @@ _WORDS = {
     "float_type": ("not a number", "Write digits, without quotes"),
     "bool_type": ("not yes or no", "Write true or false, without quotes"),
     "list_type": ("not a list", 'Write it in brackets: ["first", "second"]'),
-    "model_type": ("not an address", "Write HOST:PORT in double quotes"),
+    "model_type": ("not a section", "Write it in brackets on a line of its own, and its keys below"),
 }
 
 
@@ -373,8 +366,6 @@ def _faults(error: ValidationError) -> list[Fault]:
         value = "" if kind == "missing" else _shown(entry["input"])
         if kind == "value_error":
             problem, _, remedy = str(entry["ctx"]["error"]).partition("|")
-        elif kind == "model_type" and "." not in path:
-            problem, remedy = "not a section", "Write it in brackets on a line of its own, and its keys below"
         else:
             problem, remedy = _WORDS.get(kind, (entry["msg"], "Compare docs/operating.md"))
             remedy = remedy.format(**entry.get("ctx", {}))

@@ -14,8 +14,9 @@ import msgspec
 from waypost.errors import Code, LocalError
 from waypost.ids import Provider
 from waypost.protocol.directory.reach import Reach
+from waypost.protocol.directory.record import RecordEndpoint
 from waypost.protocol.directory.trust import Mode
-from waypost.relay.settings import Quotas, Rates
+from waypost.relay.settings import ConfiguredPeer, Quotas, Rates
 
 
 class Level(StrEnum):
@@ -35,18 +36,13 @@ class Format(StrEnum):
 
 
 class At(msgspec.Struct, frozen=True):
-    """A host name or IP address, and a TCP port."""
+    """A host name or IP address, without brackets, and a TCP port."""
 
     host: str
     port: int
 
-
-class PlannedPeer(msgspec.Struct, frozen=True):
-    """A configured peer; `key` as `key_text` writes it."""
-
-    provider: Provider
-    endpoints: tuple[At, ...]
-    key: str | None
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class StoreLimits(msgspec.Struct, frozen=True):
@@ -64,10 +60,10 @@ class Plan(msgspec.Struct, frozen=True):
 
     provider: Provider
     listen: tuple[At, ...] | None
-    announce: tuple[At, ...]
+    announce: tuple[RecordEndpoint, ...]
     policy: Mode
     reach: Reach
-    peers: tuple[PlannedPeer, ...]
+    peers: tuple[ConfiguredPeer, ...]
     mdns: bool
     mdns_interfaces: tuple[str, ...] | None
     rates: Rates

@@ -96,10 +96,10 @@ def write_private(path: Path, data: bytes) -> None:
         os.fsync(descriptor)
 
 
-def key_trouble(path: Path) -> LocalError | None:
+def key_trouble(state: StateDir) -> LocalError | None:
     """What is wrong with the node key file, if anything: missing, readable by others, or no key."""
     try:
-        _read_seed(path)
+        read_seed(state)
     except LocalError as error:
         return error
     return None
@@ -107,10 +107,7 @@ def key_trouble(path: Path) -> LocalError | None:
 
 def read_seed(state: StateDir) -> bytes:
     """The seed of the node key, 32 bytes. Raises LocalError(STATE_MISSING | STATE_DAMAGED)."""
-    return _read_seed(state.key)
-
-
-def _read_seed(path: Path) -> bytes:
+    path = state.key
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode

@@ -11,64 +11,49 @@ from waypost.ids import User
 from waypost.limits import DEVICES_PER_ACCOUNT_MAX, INVITES_OPEN_MAX
 from waypost.protocol.directory.reach import BY_DEFAULT
 from waypost.storage.memory.state import GivenAnswer, MemoryState, Published
-from waypost.storage.operations.accounts import (
-    Account,
-    AccountChanged,
-    AccountsOperation,
-    AccountsQuestion,
-    AccountsTold,
-    AddAccount,
-    AddDevice,
-    AddInvite,
-    AllAccounts,
-    AllDevices,
-    ChangeReach,
-    Device,
-    Invited,
-    RemoveAccount,
-    TellAccounts,
-)
+from waypost.storage.operations import accounts as ops
+from waypost.storage.operations.accounts import Account, AccountChanged, AccountsTold, Device
 from waypost.storage.operations.changes import Change
 from waypost.storage.operations.mailboxes import MailboxKind
 
 
-def write(state: MemoryState, operation: AccountsOperation, changes: list[Change]) -> Any:
+def write(state: MemoryState, operation: ops.AccountsOperation, changes: list[Change]) -> Any:
     """Its answer; `changes` grows by what it has changed."""
     match operation:
-        case AddAccount(user, at_ms):
+        case ops.AddAccount(user, at_ms):
             if user in state.accounts:
                 raise Refused(Code.USER_EXISTS, user)
             state.accounts[user] = Account(user, at_ms, b"", BY_DEFAULT)
             changes.append(_changed(state, user))
-        case RemoveAccount(user):
+        case ops.RemoveAccount(user):
             mailboxes = _remove_account(state, user)
             changes.append(AccountChanged(user, None))
             return mailboxes
-        case ChangeReach(user, reach):
+        case ops.ChangeReach(user, reach):
             _need_account(state, user)
             state.accounts[user] = replace(state.accounts[user], reach=reach)
             changes.append(_changed(state, user))
-        case AddInvite(token_hash, user, expires_ms):
+        case ops.AddInvite(token_hash, user, expires_ms):
             _add_invite(state, token_hash, user, expires_ms)
-        case AddDevice(token_hash, device, device_list):
+        case ops.AddDevice(token_hash, device, device_list):
             joined = _add_device(state, token_hash, device, device_list)
             changes.append(_changed(state, joined.user))
             return joined
-        case TellAccounts():
+        case ops.TellAccounts():
             changes.append(AccountsTold(_accounts(state), _devices(state)))
         case _:
             assert_never(operation)
     return None
 
 
-def answer(state: MemoryState, question: AccountsQuestion) -> Any:
+def answer(state: MemoryState, question: ops.AccountsQuestion) -> Any:
     """See the question."""
     match question:
-        case AllAccounts():
+        case ops.AllAccounts():
             return _accounts(state)
-        case AllDevices():
+        case ops.AllDevices():
             return _devices(state)
-        case Invited(token_hash, now_ms):
+        case ops.Invited(token_hash, now_ms):
             return _invited(state, token_hash, now_ms)
         case _:
             assert_never(question)

@@ -11,44 +11,36 @@ from waypost.ids import User
 from waypost.limits import IDEMPOTENCE_LIFETIME_MS, PACKAGES_PER_DEVICE_MAX, SUITES_PER_CLAIM_MAX
 from waypost.protocol.directory.package import PackageState
 from waypost.storage.memory.state import GivenAnswer, MemoryState
-from waypost.storage.operations.keys import (
-    AddPackages,
-    AnswerTo,
-    Issued,
-    IssuePackages,
-    KeysOperation,
-    KeysQuestion,
-    PackagesLeft,
-    RememberAnswer,
-)
+from waypost.storage.operations import keys as ops
+from waypost.storage.operations.keys import Issued
 
 
-def write(state: MemoryState, operation: KeysOperation) -> Any:
+def write(state: MemoryState, operation: ops.KeysOperation) -> Any:
     """Its answer."""
     match operation:
-        case AddPackages():
+        case ops.AddPackages():
             return _add_packages(state, operation)
-        case IssuePackages(user, suites, at_ms):
+        case ops.IssuePackages(user, suites, at_ms):
             return issue_packages(state, user, suites, at_ms)
-        case RememberAnswer(request, digest, given, at_ms):
+        case ops.RememberAnswer(request, digest, given, at_ms):
             state.answers.setdefault(request, GivenAnswer(at_ms, digest, given))
             return None
         case _:
             assert_never(operation)
 
 
-def answer(state: MemoryState, question: KeysQuestion) -> Any:
+def answer(state: MemoryState, question: ops.KeysQuestion) -> Any:
     """See the question."""
     match question:
-        case AnswerTo(request, digest):
+        case ops.AnswerTo(request, digest):
             return _answer_to(state, request, digest)
-        case PackagesLeft(device, at_ms):
+        case ops.PackagesLeft(device, at_ms):
             return state.keys[device].left(at_ms) if device in state.keys else 0
         case _:
             assert_never(question)
 
 
-def _add_packages(state: MemoryState, operation: AddPackages) -> int:
+def _add_packages(state: MemoryState, operation: ops.AddPackages) -> int:
     device, at_ms, last_resort = operation.device, operation.at_ms, operation.last_resort
     if device not in state.devices:
         raise Refused(Code.FORBIDDEN, "no such device")

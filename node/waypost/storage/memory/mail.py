@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, TypeVar, assert_never
+
+from msgspec.structs import replace
 
 from waypost.clock import SECOND_MS, WallMs
 from waypost.limits import EXPIRY_MAX_S, SEEN_EXTRA_MS, TRACE_LIFETIME_MS
@@ -12,48 +13,26 @@ from waypost.protocol.custody.fate import Event
 from waypost.protocol.frames.codec import ID_BYTES, pack
 from waypost.storage.memory import keys
 from waypost.storage.memory.state import HeldParcel, Mailbox, MemoryState
+from waypost.storage.operations import mail as ops
 from waypost.storage.operations.changes import Change
-from waypost.storage.operations.mail import (
-    Accept,
-    Accepted,
-    Deposit,
-    Expiring,
-    Fetch,
-    Item,
-    Keep,
-    Kept,
-    KeptBack,
-    Left,
-    MailOperation,
-    MailQuestion,
-    NextDue,
-    Parcel,
-    ParcelKind,
-    Placed,
-    Prune,
-    Requeue,
-    Settle,
-    Settlement,
-    Trace,
-    TraceOf,
-)
+from waypost.storage.operations.mail import Item, KeptBack, Left, Parcel, ParcelKind, Placed, Settlement, Trace
 from waypost.storage.operations.mailboxes import AllMailboxes, MailboxInfo, OpenMailbox, TellUsage, UsageTold
 
 T = TypeVar("T")
 
 
-def write(state: MemoryState, operation: MailOperation, changes: list[Change]) -> Any:
+def write(state: MemoryState, operation: ops.MailOperation, changes: list[Change]) -> Any:
     """Its answer; `changes` grows by what it has changed."""
     match operation:
-        case Accept(deposit):
+        case ops.Accept(deposit):
             return accept(state, deposit, changes)
-        case Settle(settlement):
+        case ops.Settle(settlement):
             return _settle(state, settlement, changes)
-        case Requeue(now_ms, mailbox):
+        case ops.Requeue(now_ms, mailbox):
             return _requeue(state, now_ms, mailbox, changes)
         case OpenMailbox(kind, owner):
             return state.open_mailbox(kind, owner)
-        case Prune(now_ms):
+        case ops.Prune(now_ms):
             _prune(state, now_ms)
             keys.prune(state, now_ms)
         case TellUsage():
@@ -63,20 +42,20 @@ def write(state: MemoryState, operation: MailOperation, changes: list[Change]) -
     return None
 
 
-def answer(state: MemoryState, question: MailQuestion) -> Any:
+def answer(state: MemoryState, question: ops.MailQuestion) -> Any:
     """See the question."""
     match question:
-        case Fetch(mailbox, after, max_items, max_bytes):
+        case ops.Fetch(mailbox, after, max_items, max_bytes):
             waiting = [e.parcel for e in _entries(state, mailbox) if e.parcel.seq > after and not e.due_ms]
             return _first(waiting, max_items, max_bytes)
-        case Kept(mailbox, max_items):
+        case ops.Kept(mailbox, max_items):
             return _first([entry.parcel for entry in _entries(state, mailbox) if entry.due_ms], max_items)
-        case Expiring(now_ms, max_items):
+        case ops.Expiring(now_ms, max_items):
             return _expiring(state, now_ms, max_items)
-        case TraceOf(id_):
+        case ops.TraceOf(id_):
             first = state.seen[id_][1] if id_ in state.seen else []
             return first + [row._replace(ids=id_) for row in state.traces if id_ in _split(row.ids)]
-        case NextDue():
+        case ops.NextDue():
             dues = (entry.due_ms for box in state.boxes.values() for entry in box.entries.values() if entry.due_ms)
             return min(dues, default=0)
         case AllMailboxes():
@@ -88,7 +67,7 @@ def answer(state: MemoryState, question: MailQuestion) -> Any:
             assert_never(question)
 
 
-def accept(state: MemoryState, deposit: Deposit, changes: list[Change]) -> Accepted:
+def accept(state: MemoryState, deposit: ops.Deposit, changes: list[Change]) -> ops.Accepted:
     """`Accept`."""
     fresh: dict[bytes, Item] = {}
     for item in deposit.items:
@@ -105,7 +84,7 @@ def accept(state: MemoryState, deposit: Deposit, changes: list[Change]) -> Accep
         state.seen[item.id] = (item.created_ms, rows)
     placed = [_place(state, mailbox, _envelopes(items)) for mailboxes, items in groups.items() for mailbox in mailboxes]
     changes += placed
-    return Accepted(tuple(placed), len(deposit.items) - len(fresh))
+    return ops.Accepted(tuple(placed), len(deposit.items) - len(fresh))
 
 
 def _settle(state: MemoryState, settlement: Settlement, changes: list[Change]) -> tuple[Placed, ...]:
@@ -146,7 +125,7 @@ def _clear(state: MemoryState, settlement: Settlement, changes: list[Change]) ->
         changes.append(Left(settlement.mailbox, before.items - after.items, before.bytes - after.bytes))
 
 
-def _keep(box: Mailbox, keep: Keep) -> bool:
+def _keep(box: Mailbox, keep: ops.Keep) -> bool:
     """Whether something waits for its time now."""
     entry = box.take(keep.seq)
     if entry is None or not keep.indexes:
@@ -211,16 +190,8 @@ def _place(state: MemoryState, mailbox: int, draft: Parcel) -> Placed:
 
 
 def _envelopes(items: Sequence[Item]) -> Parcel:
-    envelopes = tuple(item.envelope for item in items)
-    return Parcel(
-        0,
-        ParcelKind.ENVELOPES,
-        tuple(item.id for item in items),
-        envelopes,
-        sum(map(len, envelopes)),
-        min(item.expires_ms for item in items),
-        tuple(item.sender for item in items),
-    )
+    ids, envelopes, _, senders, _, expire_ms = zip(*items, strict=True)
+    return Parcel(0, ParcelKind.ENVELOPES, ids, envelopes, sum(map(len, envelopes)), min(expire_ms), senders)
 
 
 def _outcomes(items: tuple[bytes, ...], expires_ms: WallMs) -> Parcel:

@@ -7,38 +7,29 @@ from typing import Any, assert_never
 from waypost.errors import Code, Refused
 from waypost.limits import PEERS_MAX
 from waypost.storage.memory.state import MemoryState
+from waypost.storage.operations import peers as ops
 from waypost.storage.operations.changes import Change
-from waypost.storage.operations.peers import (
-    AllPeers,
-    ForgetPeer,
-    PeerChanged,
-    PeerRow,
-    PeersOperation,
-    PeersQuestion,
-    PeersTold,
-    SavePeer,
-    TellPeers,
-)
+from waypost.storage.operations.peers import PeerChanged, PeerRow, PeersTold
 
 
-def write(state: MemoryState, operation: PeersOperation, changes: list[Change]) -> None:
+def write(state: MemoryState, operation: ops.PeersOperation, changes: list[Change]) -> None:
     """Do it; `changes` grows by what it has changed."""
     match operation:
-        case SavePeer(peer):
+        case ops.SavePeer(peer):
             _save(state, peer, changes)
-        case ForgetPeer(provider):
+        case ops.ForgetPeer(provider):
             state.peers.pop(provider, None)
             changes.append(PeerChanged(provider, None))
-        case TellPeers():
+        case ops.TellPeers():
             changes.append(PeersTold(_peers(state)))
         case _:
             assert_never(operation)
 
 
-def answer(state: MemoryState, question: PeersQuestion) -> Any:
+def answer(state: MemoryState, question: ops.PeersQuestion) -> Any:
     """See the question."""
     match question:
-        case AllPeers():
+        case ops.AllPeers():
             return _peers(state)
         case _:
             assert_never(question)

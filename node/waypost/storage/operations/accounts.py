@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from waypost.clock import WallMs
 from waypost.ids import User
 from waypost.protocol.directory.reach import Reach
@@ -28,19 +30,14 @@ class Device:
     mailbox: int
 
 
-# ── operations ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class AddAccount(Operation[None]):
+class AddAccount(Struct, Operation[None], frozen=True):
     """Raises Refused(USER_EXISTS)."""
 
     user: User
     at_ms: WallMs
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveAccount(Operation[tuple[int, ...]]):
+class RemoveAccount(Struct, Operation[tuple[int, ...]], frozen=True):
     """With its devices, packages and invites; their mailboxes (the answer) stay for the caller to bounce and empty.
 
     Raises Refused(NOT_FOUND).
@@ -49,16 +46,14 @@ class RemoveAccount(Operation[tuple[int, ...]]):
     user: User
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeReach(Operation[None]):
+class ChangeReach(Struct, Operation[None], frozen=True):
     """Raises Refused(NOT_FOUND)."""
 
     user: User
     reach: Reach
 
 
-@dataclass(frozen=True, slots=True)
-class AddInvite(Operation[None]):
+class AddInvite(Struct, Operation[None], frozen=True):
     """The same token again moves the invite.
 
     Raises Refused(NOT_FOUND) without such an account, Refused(QUOTA) beyond INVITES_OPEN_MAX.
@@ -69,8 +64,7 @@ class AddInvite(Operation[None]):
     expires_ms: WallMs
 
 
-@dataclass(frozen=True, slots=True)
-class AddDevice(Operation[Device]):
+class AddDevice(Struct, Operation[Device], frozen=True):
     """Use up the invite and add the device with the account's new device list; opens the device's mailbox.
 
     `device.joined_ms` is the time; the same device joining with the same token again gets the same answer (a lost
@@ -83,18 +77,14 @@ class AddDevice(Operation[Device]):
     device_list: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class TellAccounts(Operation[None]):
+class TellAccounts(Struct, Operation[None], frozen=True):
     """Change nothing, and tell as a change, in its place among the others, all accounts and devices."""
 
 
 AccountsOperation = AddAccount | RemoveAccount | ChangeReach | AddInvite | AddDevice | TellAccounts
 
-# ── changes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-
-@dataclass(frozen=True, slots=True)
-class AccountChanged:
+class AccountChanged(Struct, frozen=True):
     """How it is now, with its devices in order of joining; None: it is gone."""
 
     user: User
@@ -102,29 +92,22 @@ class AccountChanged:
     devices: Sequence[Device] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AccountsTold:
+class AccountsTold(Struct, frozen=True):
     """All there are, at this place among the changes; in the order of `AllAccounts` and `AllDevices`."""
 
     accounts: Sequence[Account]
     devices: Sequence[Device]
 
 
-# ── questions ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class AllAccounts(Question[list[Account]]):
+class AllAccounts(Struct, Question[list[Account]], frozen=True):
     """By name."""
 
 
-@dataclass(frozen=True, slots=True)
-class AllDevices(Question[list[Device]]):
+class AllDevices(Struct, Question[list[Device]], frozen=True):
     """By user, then in order of joining."""
 
 
-@dataclass(frozen=True, slots=True)
-class Invited(Question[User | None]):
+class Invited(Struct, Question[User | None], frozen=True):
     """For whom the invite is, if it is open and in time."""
 
     token_hash: bytes

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from waypost.clock import WallMs
 from waypost.ids import User
@@ -11,15 +12,13 @@ from waypost.protocol.directory.package import PackageState
 from waypost.storage.operations.base import Operation, Question
 
 
-@dataclass(frozen=True, slots=True)
-class StoredPackage:
+class StoredPackage(Struct, frozen=True):
     suite: str
     expires_ms: WallMs
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
+class Issued(Struct, frozen=True):
     """What a claim got for one device."""
 
     device: bytes
@@ -28,11 +27,7 @@ class Issued:
     left: int  #: one-time packages that remain
 
 
-# ── operations ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class AddPackages(Operation[int]):
+class AddPackages(Struct, Operation[int], frozen=True):
     """Add packages, replace the last-resort one of its suite; answers with how many one-time ones are left.
 
     The same upload again changes nothing; expired packages are not stored. Raises Refused(CONFLICT): same upload id,
@@ -47,8 +42,7 @@ class AddPackages(Operation[int]):
     last_resort: StoredPackage | None
 
 
-@dataclass(frozen=True, slots=True)
-class IssuePackages(Operation[list[Issued]]):
+class IssuePackages(Struct, Operation[list[Issued]], frozen=True):
     """Issue, for each device of the account, the oldest unexpired one-time package of the first suite it has.
 
     Once, and never again. In order of joining; empty if there is no such account.
@@ -59,8 +53,7 @@ class IssuePackages(Operation[list[Issued]]):
     at_ms: WallMs
 
 
-@dataclass(frozen=True, slots=True)
-class RememberAnswer(Operation[None]):
+class RememberAnswer(Struct, Operation[None], frozen=True):
     """For `AnswerTo`. The first answer stands."""
 
     request: bytes
@@ -71,19 +64,15 @@ class RememberAnswer(Operation[None]):
 
 KeysOperation = AddPackages | IssuePackages | RememberAnswer
 
-# ── questions ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-
-@dataclass(frozen=True, slots=True)
-class AnswerTo(Question[bytes | None]):
+class AnswerTo(Struct, Question[bytes | None], frozen=True):
     """The answer given to that request. Raises Refused(CONFLICT): same id, other contents."""
 
     request: bytes
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PackagesLeft(Question[int]):
+class PackagesLeft(Struct, Question[int], frozen=True):
     """Unexpired one-time packages of a device."""
 
     device: bytes

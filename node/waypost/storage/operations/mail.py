@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from waypost.clock import WallMs
 from waypost.protocol.custody.fate import Event
@@ -30,8 +31,7 @@ class Item(NamedTuple):
     expires_ms: WallMs
 
 
-@dataclass(frozen=True, slots=True)
-class Deposit:
+class Deposit(Struct, frozen=True):
     """Envelopes that arrived together. `source`: the peer's provider, or the sending device's address."""
 
     source: str
@@ -39,8 +39,7 @@ class Deposit:
     items: Sequence[Item]
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(Struct, frozen=True):
     """What one mailbox holds in one place of its order. Items of one parcel are acknowledged together or apart."""
 
     seq: int
@@ -59,8 +58,7 @@ class Placed(NamedTuple):
     parcel: Parcel
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     placed: tuple[Placed, ...]
     duplicates: int  #: items whose id had been accepted before; they were not stored again
 
@@ -84,8 +82,7 @@ class Keep(NamedTuple):
     expires_ms: WallMs = 0  #: 0: as before
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(Struct, frozen=True):
     """What follows from a receipt, an expiry, or a report: parcels that are done with, traces, and news for senders."""
 
     mailbox: int = 0  #: 0: no parcels are touched
@@ -96,41 +93,32 @@ class Settlement:
     report_expires_ms: WallMs = 0
 
 
-# ── operations ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Accept(Operation[Accepted]):
+class Accept(Struct, Operation[Accepted], frozen=True):
     """Take envelopes into custody. An id accepted before, or earlier in the same deposit, is not stored again."""
 
     deposit: Deposit
 
 
-@dataclass(frozen=True, slots=True)
-class Settle(Operation[tuple[Placed, ...]]):
+class Settle(Struct, Operation[tuple[Placed, ...]], frozen=True):
     """Apply it; answers with the parcels that its reports became. A `seq` that is gone already is passed over."""
 
     settlement: Settlement
 
 
-@dataclass(frozen=True, slots=True)
-class Requeue(Operation[tuple[Placed, ...]]):
+class Requeue(Struct, Operation[tuple[Placed, ...]], frozen=True):
     """Give kept parcels that are due (of one mailbox: all of its kept ones, due or not) a new place at the end."""
 
     now_ms: WallMs
     mailbox: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Prune(Operation[None]):
+class Prune(Struct, Operation[None], frozen=True):
     """Forget ids, traces, packages, invites and answers that are too old to matter."""
 
     now_ms: WallMs
 
 
 MailOperation = Accept | Settle | Requeue | OpenMailbox | Prune | TellUsage
-
-# ── changes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Left(NamedTuple):
@@ -148,11 +136,7 @@ class KeptBack(NamedTuple):
     due_ms: WallMs
 
 
-# ── questions ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Fetch(Question[list[Parcel]]):
+class Fetch(Struct, Question[list[Parcel]], frozen=True):
     """Parcels with `seq > after`, in order, not the kept ones; at least one if any, then up to the bounds."""
 
     mailbox: int
@@ -161,24 +145,21 @@ class Fetch(Question[list[Parcel]]):
     max_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Kept(Question[list[Parcel]]):
+class Kept(Struct, Question[list[Parcel]], frozen=True):
     """Parcels that wait for their `due_ms`, in order; at least one if any, then up to the bound."""
 
     mailbox: int
     max_items: int
 
 
-@dataclass(frozen=True, slots=True)
-class Expiring(Question[list[Placed]]):
+class Expiring(Struct, Question[list[Placed]], frozen=True):
     """Parcels in which at least one item has expired, earliest first; at least one if any, then up to the bound."""
 
     now_ms: WallMs
     max_items: int
 
 
-@dataclass(frozen=True, slots=True)
-class TraceOf(Question[list[Trace]]):
+class TraceOf(Struct, Question[list[Trace]], frozen=True):
     """What is known of an envelope, oldest first; `ids` of each row is just that id.
 
     It begins with `ACCEPTED` from the deposit's source and `QUEUED` for the owner of each mailbox.
@@ -187,8 +168,7 @@ class TraceOf(Question[list[Trace]]):
     id: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class NextDue(Question[WallMs]):
+class NextDue(Struct, Question[WallMs], frozen=True):
     """When the first kept parcel is due, which may have passed; 0 if none is kept."""
 
 

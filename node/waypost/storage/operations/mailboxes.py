@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
+
+from msgspec import Struct
 
 from waypost.clock import WallMs
 from waypost.storage.operations.base import Operation, Question
@@ -15,16 +16,14 @@ class MailboxKind(IntEnum):
     PEER = 1  #: outbox towards a peer node; owner: its provider name
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """What waits in a mailbox."""
 
     items: int
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class MailboxInfo:
+class MailboxInfo(Struct, frozen=True):
     id: int
     kind: MailboxKind
     owner: str
@@ -32,26 +31,22 @@ class MailboxInfo:
     oldest_ms: WallMs  #: earliest expiry of what waits; 0 when empty
 
 
-@dataclass(frozen=True, slots=True)
-class OpenMailbox(Operation[int]):
+class OpenMailbox(Struct, Operation[int], frozen=True):
     """Answers with its id; made if there is none."""
 
     kind: MailboxKind
     owner: str
 
 
-@dataclass(frozen=True, slots=True)
-class TellUsage(Operation[None]):
+class TellUsage(Struct, Operation[None], frozen=True):
     """Change nothing, and tell as a change, in its place among the others, what waits in every mailbox."""
 
 
-@dataclass(frozen=True, slots=True)
-class UsageTold:
+class UsageTold(Struct, frozen=True):
     """What waits in every mailbox that is not empty, at this place among the changes."""
 
     usage: Mapping[int, Usage]
 
 
-@dataclass(frozen=True, slots=True)
-class AllMailboxes(Question[list[MailboxInfo]]):
+class AllMailboxes(Struct, Question[list[MailboxInfo]], frozen=True):
     """By id."""

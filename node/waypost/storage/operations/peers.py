@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from waypost.clock import WallMs
 from waypost.ids import Provider
 from waypost.protocol.directory.trust import PeerPolicy, Trust
@@ -22,11 +24,7 @@ class PeerRow:
     heard_ms: WallMs
 
 
-# ── operations ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class SavePeer(Operation[None]):
+class SavePeer(Struct, Operation[None], frozen=True):
     """Insert or replace.
 
     Beyond PEERS_MAX the one heard of the longest ago makes room, never one with a key or a policy; without any such
@@ -36,43 +34,33 @@ class SavePeer(Operation[None]):
     peer: PeerRow
 
 
-@dataclass(frozen=True, slots=True)
-class ForgetPeer(Operation[None]):
+class ForgetPeer(Struct, Operation[None], frozen=True):
     """Nothing if it is not known."""
 
     provider: Provider
 
 
-@dataclass(frozen=True, slots=True)
-class TellPeers(Operation[None]):
+class TellPeers(Struct, Operation[None], frozen=True):
     """Change nothing, and tell as a change, in its place among the others, all peers."""
 
 
 PeersOperation = SavePeer | ForgetPeer | TellPeers
 
-# ── changes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-
-@dataclass(frozen=True, slots=True)
-class PeerChanged:
+class PeerChanged(Struct, frozen=True):
     """How it is now; None: it is forgotten."""
 
     provider: Provider
     row: PeerRow | None
 
 
-@dataclass(frozen=True, slots=True)
-class PeersTold:
+class PeersTold(Struct, frozen=True):
     """All there are, at this place among the changes; in the order of `AllPeers`."""
 
     peers: Sequence[PeerRow]
 
 
-# ── questions ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class AllPeers(Question[list[PeerRow]]):
+class AllPeers(Struct, Question[list[PeerRow]], frozen=True):
     """By name."""
 
 

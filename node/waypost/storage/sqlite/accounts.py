@@ -14,66 +14,51 @@ from waypost.errors import Code, Refused
 from waypost.ids import Provider, User
 from waypost.limits import DEVICES_PER_ACCOUNT_MAX, INVITES_OPEN_MAX
 from waypost.protocol.directory.reach import NOBODY, Reach, ReachMode
-from waypost.storage.operations.accounts import (
-    Account,
-    AccountChanged,
-    AccountsOperation,
-    AccountsQuestion,
-    AccountsTold,
-    AddAccount,
-    AddDevice,
-    AddInvite,
-    AllAccounts,
-    AllDevices,
-    ChangeReach,
-    Device,
-    Invited,
-    RemoveAccount,
-    TellAccounts,
-)
+from waypost.storage.operations import accounts as ops
+from waypost.storage.operations.accounts import Account, AccountChanged, AccountsTold, Device
 from waypost.storage.operations.changes import Change
 from waypost.storage.operations.mailboxes import MailboxKind
-from waypost.storage.sqlite.keys import forget_keys, is_answered, remember_answer
+from waypost.storage.sqlite.keys import answer_to, forget_keys, remember_answer
 from waypost.storage.sqlite.mail import open_mailbox
 
 _ACCOUNT = "SELECT user, created_ms, device_list, reach, providers FROM account"
 _DEVICE = "SELECT key, user, label, joined_ms, mailbox FROM device"
 
 
-def write(conn: sqlite3.Connection, operation: AccountsOperation, changes: list[Change]) -> Any:
+def write(conn: sqlite3.Connection, operation: ops.AccountsOperation, changes: list[Change]) -> Any:
     """Its answer; `changes` grows by what it has changed."""
     match operation:
-        case AddAccount(user, at_ms):
+        case ops.AddAccount(user, at_ms):
             _add_account(conn, user, at_ms)
             changes.append(_changed(conn, user))
-        case RemoveAccount(user):
+        case ops.RemoveAccount(user):
             mailboxes = _remove_account(conn, user)
             changes.append(AccountChanged(user, None))
             return mailboxes
-        case ChangeReach(user, reach):
+        case ops.ChangeReach(user, reach):
             _change_reach(conn, user, reach)
             changes.append(_changed(conn, user))
-        case AddInvite(token_hash, user, expires_ms):
+        case ops.AddInvite(token_hash, user, expires_ms):
             _add_invite(conn, token_hash, user, expires_ms)
-        case AddDevice():
+        case ops.AddDevice():
             joined = _add_device(conn, operation)
             changes.append(_changed(conn, joined.user))
             return joined
-        case TellAccounts():
+        case ops.TellAccounts():
             changes.append(AccountsTold(_accounts(conn), _devices(conn)))
         case _:
             assert_never(operation)
     return None
 
 
-def answer(conn: sqlite3.Connection, question: AccountsQuestion) -> Any:
+def answer(conn: sqlite3.Connection, question: ops.AccountsQuestion) -> Any:
     """See the question."""
     match question:
-        case AllAccounts():
+        case ops.AllAccounts():
             return _accounts(conn)
-        case AllDevices():
+        case ops.AllDevices():
             return _devices(conn)
-        case Invited(token_hash, now_ms):
+        case ops.Invited(token_hash, now_ms):
             return _invited(conn, token_hash, now_ms)
         case _:
             assert_never(question)
@@ -144,12 +129,12 @@ def _invited(conn: sqlite3.Connection, token_hash: bytes, now_ms: WallMs) -> Use
     return User(row[0]) if row else None
 
 
-def _add_device(conn: sqlite3.Connection, operation: AddDevice) -> Device:
+def _add_device(conn: sqlite3.Connection, operation: ops.AddDevice) -> Device:
     token_hash, device = operation.token_hash, operation.device
     request = token_hash + device.key
     known = _known(conn, device.key)
     user = _invited(conn, token_hash, device.joined_ms)
-    if user is None and known and known.user == device.user and is_answered(conn, request):
+    if user is None and known and known.user == device.user and answer_to(conn, request, b"") is not None:
         return known
     if user is None or user != device.user:
         raise Refused(Code.INVITE_INVALID)

@@ -17,40 +17,31 @@ from waypost.ids import User
 from waypost.limits import IDEMPOTENCE_LIFETIME_MS, PACKAGES_PER_DEVICE_MAX, SUITES_PER_CLAIM_MAX
 from waypost.protocol.directory.package import PackageState
 from waypost.protocol.frames.codec import pack
-from waypost.storage.operations.keys import (
-    AddPackages,
-    AnswerTo,
-    Issued,
-    IssuePackages,
-    KeysOperation,
-    KeysQuestion,
-    PackagesLeft,
-    RememberAnswer,
-    StoredPackage,
-)
+from waypost.storage.operations import keys as ops
+from waypost.storage.operations.keys import Issued, StoredPackage
 
 _LAST_REQUEST = b"\xff" * 16
 
 
-def write(conn: sqlite3.Connection, operation: KeysOperation) -> Any:
+def write(conn: sqlite3.Connection, operation: ops.KeysOperation) -> Any:
     """Its answer."""
     match operation:
-        case AddPackages():
+        case ops.AddPackages():
             return _add_packages(conn, operation)
-        case IssuePackages(user, suites, at_ms):
+        case ops.IssuePackages(user, suites, at_ms):
             return _issue_packages(conn, user, suites, at_ms)
-        case RememberAnswer(request, digest, given, at_ms):
+        case ops.RememberAnswer(request, digest, given, at_ms):
             return remember_answer(conn, request, digest, given, at_ms)
         case _:
             assert_never(operation)
 
 
-def answer(conn: sqlite3.Connection, question: KeysQuestion) -> Any:
+def answer(conn: sqlite3.Connection, question: ops.KeysQuestion) -> Any:
     """See the question."""
     match question:
-        case AnswerTo(request, digest):
-            return _answer_to(conn, request, digest)
-        case PackagesLeft(device, at_ms):
+        case ops.AnswerTo(request, digest):
+            return answer_to(conn, request, digest)
+        case ops.PackagesLeft(device, at_ms):
             return _packages_left(conn, device, at_ms)
         case _:
             assert_never(question)
@@ -67,7 +58,7 @@ def set_epoch(conn: sqlite3.Connection, value: int) -> None:
     conn.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('epoch', ?)", (value,))
 
 
-def _add_packages(conn: sqlite3.Connection, operation: AddPackages) -> int:
+def _add_packages(conn: sqlite3.Connection, operation: ops.AddPackages) -> int:
     device, at_ms, last_resort = operation.device, operation.at_ms, operation.last_resort
     row = conn.execute("SELECT suites FROM device WHERE key = ?", (device,)).fetchone()
     if row is None:
@@ -76,7 +67,7 @@ def _add_packages(conn: sqlite3.Connection, operation: AddPackages) -> int:
     digest = blake2b(pack([(p.suite, p.expires_ms, p.data, p is last_resort) for p in uploaded]), digest_size=32)
     request = device + operation.upload
     left = _packages_left(conn, device, at_ms)
-    if _answer_to(conn, request, digest.digest()) is not None:
+    if answer_to(conn, request, digest.digest()) is not None:
         return left
     new = [p for p in operation.packages if p.expires_ms > at_ms]
     named = list(dict.fromkeys(p.suite for p in uploaded))
@@ -103,7 +94,8 @@ def _issue_packages(conn: sqlite3.Connection, user: User, suites: Sequence[str],
     return [_issue(conn, device, suites, json.loads(published), at_ms) for device, published in rows]
 
 
-def _answer_to(conn: sqlite3.Connection, request: bytes, digest: bytes) -> bytes | None:
+def answer_to(conn: sqlite3.Connection, request: bytes, digest: bytes) -> bytes | None:
+    """`AnswerTo`."""
     row = conn.execute("SELECT digest, answer FROM answered WHERE request = ?", (request,)).fetchone()
     if row is None:
         return None
@@ -118,11 +110,6 @@ def remember_answer(conn: sqlite3.Connection, request: bytes, digest: bytes, ans
         "INSERT INTO answered (request, at_ms, digest, answer) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (request, at_ms, digest, answer),
     )
-
-
-def is_answered(conn: sqlite3.Connection, request: bytes) -> bool:
-    """Whether an answer to that request is remembered."""
-    return conn.execute("SELECT 1 FROM answered WHERE request = ?", (request,)).fetchone() is not None
 
 
 def forget_keys(conn: sqlite3.Connection, device: bytes) -> None:

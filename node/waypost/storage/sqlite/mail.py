@@ -7,32 +7,19 @@ that claims it. So the cost of a commit grows with the number of batches, not of
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, assert_never
 
 import msgpack
+from msgspec.structs import replace
 
 from waypost.clock import WallMs
 from waypost.limits import EXPIRY_MAX_S, SEEN_EXTRA_MS, TRACE_LIFETIME_MS
 from waypost.protocol.frames.codec import pack
+from waypost.storage.operations import mail as ops
 from waypost.storage.operations.changes import Change
-from waypost.storage.operations.mail import (
-    Accept,
-    Accepted,
-    Deposit,
-    Item,
-    Keep,
-    KeptBack,
-    Left,
-    MailOperation,
-    Parcel,
-    ParcelKind,
-    Placed,
-    Prune,
-    Requeue,
-    Settle,
-    Settlement,
-)
+from waypost.storage.operations.mail import Item, KeptBack, Left, Parcel, ParcelKind, Placed, Settlement
 from waypost.storage.operations.mailboxes import MailboxKind, OpenMailbox, TellUsage
 from waypost.storage.sqlite import keys
 from waypost.storage.sqlite.mail_answers import PARCEL, pack_picks, parcel_of, told_usage, unpack_picks
@@ -41,18 +28,18 @@ from waypost.storage.sqlite.mail_state import BUCKET_SHIFT, MailState
 _PRUNE_ROWS = 5_000  #: of the trace, in one go: a transaction that others need not wait long for
 
 
-def write(conn: sqlite3.Connection, state: MailState, operation: MailOperation, changes: list[Change]) -> Any:
+def write(conn: sqlite3.Connection, state: MailState, operation: ops.MailOperation, changes: list[Change]) -> Any:
     """Its answer; `changes` grows by what it has changed."""
     match operation:
-        case Accept(deposit):
+        case ops.Accept(deposit):
             return _accept(conn, state, deposit, changes)
-        case Settle(settlement):
+        case ops.Settle(settlement):
             return _settle(conn, state, settlement, changes)
-        case Requeue(now_ms, mailbox):
+        case ops.Requeue(now_ms, mailbox):
             return _requeue(conn, state, now_ms, mailbox, changes)
         case OpenMailbox(kind, owner):
             return open_mailbox(conn, kind, owner)
-        case Prune(now_ms):
+        case ops.Prune(now_ms):
             _prune(conn, now_ms)
             keys.prune(conn, now_ms)
         case TellUsage():
@@ -69,53 +56,38 @@ def open_mailbox(conn: sqlite3.Connection, kind: MailboxKind, owner: str) -> int
     return int(number)
 
 
-def _accept(conn: sqlite3.Connection, state: MailState, deposit: Deposit, changes: list[Change]) -> Accepted:
-    groups: dict[tuple[int, ...], list[Item]] = {}
-    fresh: dict[tuple[int, tuple[int, ...]], list[bytes]] = {}
-    duplicates = 0
+def _accept(conn: sqlite3.Connection, state: MailState, deposit: ops.Deposit, changes: list[Change]) -> ops.Accepted:
+    groups: defaultdict[tuple[int, ...], list[Item]] = defaultdict(list)
+    fresh: defaultdict[tuple[int, tuple[int, ...]], list[bytes]] = defaultdict(list)
     for item in deposit.items:
         bucket = item.created_ms >> BUCKET_SHIFT
         ids = state.seen(conn, bucket)
-        if item.id in ids:
-            duplicates += 1
-            continue
-        ids.add(item.id)
-        fresh.setdefault((bucket, item.mailboxes), []).append(item.id)
-        groups.setdefault(item.mailboxes, []).append(item)
-    state.trim(len(deposit.items) - duplicates)
+        if item.id not in ids:
+            ids.add(item.id)
+            fresh[bucket, item.mailboxes].append(item.id)
+            groups[item.mailboxes].append(item)
+    accepted = sum(map(len, groups.values()))
+    state.trim(accepted)
     conn.executemany(
         "INSERT INTO seen (bucket, at_ms, source, mailboxes, ids) VALUES (?, ?, ?, ?, ?)",
         [
-            (bucket, deposit.at_ms, deposit.source, ",".join(map(str, mailboxes)), b"".join(ids))
-            for (bucket, mailboxes), ids in fresh.items()
+            (bucket, deposit.at_ms, deposit.source, ",".join(map(str, mailboxes)), b"".join(joined))
+            for (bucket, mailboxes), joined in fresh.items()
         ],
     )
-    placed: list[Placed] = []
-    for mailboxes, items in groups.items():
-        if not mailboxes:
-            continue
-        placed += _place_envelopes(conn, state, mailboxes, items)
+    placed = [each for mailboxes, items in groups.items() for each in _place(conn, state, mailboxes, _envelopes(items))]
     changes += placed
-    return Accepted(tuple(placed), duplicates)
+    return ops.Accepted(tuple(placed), len(deposit.items) - accepted)
 
 
-def _place_envelopes(
-    conn: sqlite3.Connection, state: MailState, mailboxes: Sequence[int], items: Sequence[Item]
-) -> list[Placed]:
-    envelopes = tuple(item.envelope for item in items)
-    draft = Parcel(
-        0,
-        ParcelKind.ENVELOPES,
-        tuple(item.id for item in items),
-        envelopes,
-        sum(map(len, envelopes)),
-        min(item.expires_ms for item in items),
-        tuple(item.sender for item in items),
-    )
-    return _place(conn, state, mailboxes, draft)
+def _envelopes(items: Sequence[Item]) -> Parcel:
+    ids, envelopes, _, senders, _, expire_ms = zip(*items, strict=True)
+    return Parcel(0, ParcelKind.ENVELOPES, ids, envelopes, sum(map(len, envelopes)), min(expire_ms), senders)
 
 
 def _place(conn: sqlite3.Connection, state: MailState, mailboxes: Sequence[int], draft: Parcel) -> list[Placed]:
+    if not mailboxes:
+        return []
     segment = conn.execute(
         "INSERT INTO segment (kind, data) VALUES (?, ?)", (int(draft.kind), msgpack.packb(draft.items))
     ).lastrowid
@@ -128,11 +100,7 @@ def _place(conn: sqlite3.Connection, state: MailState, mailboxes: Sequence[int],
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (mailbox, seq, segment, len(draft.items), draft.size, draft.expires_ms, shared),
         )
-        placed.append(
-            Placed(
-                mailbox, Parcel(seq, draft.kind, draft.ids, draft.items, draft.size, draft.expires_ms, draft.senders)
-            )
-        )
+        placed.append(Placed(mailbox, replace(draft, seq=seq)))
     return placed
 
 
@@ -182,7 +150,7 @@ def _finish(conn: sqlite3.Connection, mailbox: int, seq: int) -> tuple[int, int]
     return items, size
 
 
-def _keep(conn: sqlite3.Connection, mailbox: int, keep: Keep, changes: list[Change]) -> tuple[int, int]:
+def _keep(conn: sqlite3.Connection, mailbox: int, keep: ops.Keep, changes: list[Change]) -> tuple[int, int]:
     """The items that left, and their bytes."""
     row = conn.execute(PARCEL + "WHERE d.mailbox = ? AND d.seq = ?", (mailbox, keep.seq)).fetchone()
     if row is None:

@@ -9,21 +9,10 @@ from typing import Any, assert_never
 
 import msgpack
 
-from waypost.clock import WallMs
 from waypost.crypto.keys import envelope_id
 from waypost.protocol.custody.fate import Event
-from waypost.storage.operations.mail import (
-    Expiring,
-    Fetch,
-    Kept,
-    MailQuestion,
-    NextDue,
-    Parcel,
-    ParcelKind,
-    Placed,
-    Trace,
-    TraceOf,
-)
+from waypost.storage.operations import mail as ops
+from waypost.storage.operations.mail import Parcel, ParcelKind, Placed, Trace
 from waypost.storage.operations.mailboxes import AllMailboxes, MailboxInfo, MailboxKind, Usage, UsageTold
 from waypost.storage.sqlite.mail_state import split_ids
 
@@ -33,41 +22,30 @@ PARCEL = """
 """
 
 
-def answer(conn: sqlite3.Connection, question: MailQuestion) -> Any:
+def answer(conn: sqlite3.Connection, question: ops.MailQuestion) -> Any:
     """See the question."""
     match question:
-        case Fetch():
-            return _fetch(conn, question)
-        case Kept(mailbox, max_items):
+        case ops.Fetch(mailbox, after, max_items, max_bytes):
+            where = "WHERE d.mailbox = ? AND d.seq > ? AND d.due_ms = 0 ORDER BY d.seq"
+            rows = conn.execute(PARCEL + where, (mailbox, after))
+            return [placed.parcel for placed in _first(rows, max_items, max_bytes)]
+        case ops.Kept(mailbox, max_items):
             rows = conn.execute(PARCEL + "WHERE d.mailbox = ? AND d.due_ms > 0 ORDER BY d.seq", (mailbox,))
             return [placed.parcel for placed in _first(rows, max_items)]
-        case Expiring(now_ms, max_items):
+        case ops.Expiring(now_ms, max_items):
             rows = conn.execute(PARCEL + "WHERE d.expires_ms <= ? ORDER BY d.expires_ms, d.seq", (now_ms,))
             return _first(rows, max_items)
-        case TraceOf(id_):
-            return trace(conn, id_)
-        case NextDue():
-            return _next_due(conn)
+        case ops.TraceOf(id_):
+            return _trace(conn, id_)
+        case ops.NextDue():
+            return conn.execute("SELECT ifnull(min(due_ms), 0) FROM delivery WHERE due_ms > 0").fetchone()[0]
         case AllMailboxes():
-            return mailboxes(conn)
+            return _mailboxes(conn)
         case _:
             assert_never(question)
 
 
-def _next_due(conn: sqlite3.Connection) -> WallMs:
-    (due_ms,) = conn.execute("SELECT ifnull(min(due_ms), 0) FROM delivery WHERE due_ms > 0").fetchone()
-    return int(due_ms)
-
-
-def _fetch(conn: sqlite3.Connection, fetch: Fetch) -> list[Parcel]:
-    rows = conn.execute(
-        PARCEL + "WHERE d.mailbox = ? AND d.seq > ? AND d.due_ms = 0 ORDER BY d.seq", (fetch.mailbox, fetch.after)
-    )
-    return [placed.parcel for placed in _first(rows, fetch.max_items, fetch.max_bytes)]
-
-
-def mailboxes(conn: sqlite3.Connection) -> list[MailboxInfo]:
-    """`AllMailboxes`."""
+def _mailboxes(conn: sqlite3.Connection) -> list[MailboxInfo]:
     rows = conn.execute(
         "SELECT m.id, m.kind, m.owner, ifnull(sum(d.items), 0), ifnull(sum(d.bytes), 0), ifnull(min(d.expires_ms), 0) "
         "FROM mailbox AS m LEFT JOIN delivery AS d ON d.mailbox = m.id GROUP BY m.id ORDER BY m.id"
@@ -98,8 +76,7 @@ def _first(rows: sqlite3.Cursor, max_items: int, max_bytes: int | None = None) -
     return placed
 
 
-def trace(conn: sqlite3.Connection, id_: bytes) -> list[Trace]:
-    """`TraceOf`."""
+def _trace(conn: sqlite3.Connection, id_: bytes) -> list[Trace]:
     # instr() finds the bytes anywhere; only a whole id, at a multiple of 16, counts.
     rows = []
     accepted = conn.execute("SELECT at_ms, source, mailboxes, ids FROM seen WHERE instr(ids, ?) > 0", (id_,)).fetchall()

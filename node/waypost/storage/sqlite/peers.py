@@ -9,37 +9,28 @@ from waypost.errors import Code, Refused
 from waypost.ids import Provider
 from waypost.limits import PEERS_MAX
 from waypost.protocol.directory.trust import PeerPolicy, Trust
+from waypost.storage.operations import peers as ops
 from waypost.storage.operations.changes import Change
-from waypost.storage.operations.peers import (
-    AllPeers,
-    ForgetPeer,
-    PeerChanged,
-    PeerRow,
-    PeersOperation,
-    PeersQuestion,
-    PeersTold,
-    SavePeer,
-    TellPeers,
-)
+from waypost.storage.operations.peers import PeerChanged, PeerRow, PeersTold
 
 
-def write(conn: sqlite3.Connection, operation: PeersOperation, changes: list[Change]) -> None:
+def write(conn: sqlite3.Connection, operation: ops.PeersOperation, changes: list[Change]) -> None:
     """Do it; `changes` grows by what it has changed."""
     match operation:
-        case SavePeer(peer):
+        case ops.SavePeer(peer):
             _save(conn, peer, changes)
-        case ForgetPeer(provider):
+        case ops.ForgetPeer(provider):
             _forget(conn, provider, changes)
-        case TellPeers():
+        case ops.TellPeers():
             changes.append(PeersTold(_peers(conn)))
         case _:
             assert_never(operation)
 
 
-def answer(conn: sqlite3.Connection, question: PeersQuestion) -> Any:
+def answer(conn: sqlite3.Connection, question: ops.PeersQuestion) -> Any:
     """See the question."""
     match question:
-        case AllPeers():
+        case ops.AllPeers():
             return _peers(conn)
         case _:
             assert_never(question)

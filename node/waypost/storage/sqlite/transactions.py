@@ -73,14 +73,14 @@ class Disk:
     """The room on the disk that a database and its write-ahead log are on."""
 
     def __init__(self, database: Path) -> None:
-        self._database = database
-        self._log = database.with_name(f"{database.name}-wal")
+        self._database = str(database)
+        self._log = f"{database}-wal"
 
     def is_tight(self, conn: sqlite3.Connection) -> bool:
         """Whether what is free would not hold the log, once it is folded back into the database, and the reserve."""
         disk = os.statvfs(self._database)
         reserve = min(DISK_RESERVE_BYTES, disk.f_blocks * disk.f_frsize // 8)
-        log = self._log.stat().st_size if self._log.exists() else 0
+        log = self._log_bytes()
         free = disk.f_bavail * disk.f_frsize
         if free >= reserve + log:
             return False
@@ -89,6 +89,12 @@ class Disk:
             "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size"
         ).fetchone()
         return free < reserve // 4 or free + int(spare) < reserve + log
+
+    def _log_bytes(self) -> int:
+        try:
+            return os.stat(self._log).st_size  # noqa: PTH116 - for each commit, and a Path costs more than the call
+        except FileNotFoundError:
+            return 0
 
 
 class Transactions:
