@@ -63,8 +63,7 @@ class Link:
     def __init__(self, account: Account, tls: TlsConfig) -> None:
         self.account = account
         self._tls = tls
-        self.session: Session
-        self._pump: Pump
+        self._opened: tuple[Session, Pump] | None = None
         self._answers: dict[int, tuple[anyio.Event, list[Answer]]] = {}
         self._numbers = count()
 
@@ -74,7 +73,7 @@ class Link:
         own = Own(Role.DEVICE, self.account.address, self.account.key, (), window, 16 * 1024 * 1024)
         handshake = Handshake(own, stream.channel, wall_ms())
         await greet(stream, handshake)
-        self.session = handshake.finish(anyio.current_time())
+        session = handshake.finish(anyio.current_time())
 
         def deliver(events: list[Event]) -> Awaitable[None] | None:
             for event in events:
@@ -84,17 +83,27 @@ class Link:
                     done.set()
             return handle(events)
 
-        self._pump = Pump(stream, self.session, deliver)
+        self._opened = session, Pump(stream, session, deliver)
+
+    @property
+    def session(self) -> Session:
+        """Raises RuntimeError before it is open."""
+        return self._now()[0]
+
+    def _now(self) -> tuple[Session, Pump]:
+        if self._opened is None:
+            raise RuntimeError("this link has not been opened")
+        return self._opened
 
     async def run(self) -> None:
         """Until the link ends."""
-        await self._pump.run()
+        await self._now()[1].run()
 
     def wake(self) -> None:
-        self._pump.wake()
+        self._now()[1].wake()
 
     def close(self) -> None:
-        self._pump.close(Code.CLOSING)
+        self._now()[1].close(Code.CLOSING)
 
     async def ask(self, ask: Ask) -> Answer:
         token = next(self._numbers)

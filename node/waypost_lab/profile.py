@@ -10,7 +10,7 @@ from waypost.clock import Instant, WallMs
 from waypost.crypto.keys import SigningKey, envelope_id
 from waypost.limits import EXPIRY_MAX_S
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
-from waypost.protocol.directory.bundle import DeviceList, KeyPackage, sign_device_list, sign_package
+from waypost.protocol.directory.bundle import DeviceList, DevicePackage, sign_device_list, sign_package
 
 SUITE = "x-lab"
 
@@ -81,7 +81,7 @@ class Profile:
     def package(self, number: int, expires_ms: WallMs, *, last_resort: bool = False) -> bytes:
         """A signed key package, of which each number is another."""
         init = self._id("package", self.published * 1_000 + number)
-        return sign_package(KeyPackage(1, SUITE, self.key.public, init, expires_ms, last_resort), self.key)
+        return sign_package(DevicePackage(1, SUITE, self.key.public, init, expires_ms, last_resort), self.key)
 
     def claim(self, address: str) -> bytes:
         """A request for somebody's keys, to be asked until it is answered."""

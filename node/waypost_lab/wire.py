@@ -166,15 +166,17 @@ class _Lane:
 
 
 class LabStream:
-    """One end of a connection; a `Stream`, which see."""
+    """One end of a connection; a `Stream`, which see. The second is made with the first."""
 
-    def __init__(self, incoming: _Lane, outgoing: _Lane, channel: Channel) -> None:
+    def __init__(self, incoming: _Lane, outgoing: _Lane, channel: Channel, other: LabStream | None = None) -> None:
         self._incoming = incoming
         self._outgoing = outgoing
         self._channel = channel
         self._unsendable = ""
         self._given_up = False
-        self.other: LabStream
+        self.other = other or self
+        if other is not None:
+            other.other = self
         self.closed: Callable[[], object] = lambda: None  #: called once this end is given up
         #: Set when the other end's machine knows nothing of this connection any more: whether it answers again.
         self._stranger: Callable[[], bool] | None = None
@@ -242,6 +244,4 @@ def connection(exporter: bytes, there: Path, back: Path) -> tuple[LabStream, Lab
     """Both ends of a new one: that which dialled, then that which answered. `exporter` differs from any other's."""
     outgoing, incoming = _Lane(there, back), _Lane(back, there)
     dialer = LabStream(incoming, outgoing, Channel(exporter, GROUP, dialed=True))
-    answerer = LabStream(outgoing, incoming, Channel(exporter, GROUP, dialed=False))
-    dialer.other, answerer.other = answerer, dialer
-    return dialer, answerer
+    return dialer, LabStream(outgoing, incoming, Channel(exporter, GROUP, dialed=False), dialer)

@@ -11,7 +11,7 @@ from waypost.crypto.kem import KemKey
 from waypost.crypto.keys import SigningKey
 from waypost.crypto.seal import SUITE, open_sealed, seal
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, decode_envelope, encode_envelope
-from waypost.protocol.directory.bundle import DeviceList, KeyPackage, open_package, sign_device_list, sign_package
+from waypost.protocol.directory.bundle import DeviceList, DevicePackage, open_package, sign_device_list, sign_package
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.signed import Signed
 
@@ -37,7 +37,7 @@ class Person:
         return sign_device_list(devices, self.identity)
 
     def package(self, now_ms: int = NOW_MS) -> bytes:
-        package = KeyPackage(1, SUITE, self.device.public, self.kem.public, now_ms + 30 * DAY_MS, False)
+        package = DevicePackage(1, SUITE, self.device.public, self.kem.public, now_ms + 30 * DAY_MS, False)
         return sign_package(package, self.device)
 
     def read(self, envelope: bytes) -> str:
@@ -57,7 +57,7 @@ class Person:
 
     def envelope(self, to: str, package: bytes, payload: Payload, sealed_for: str | None = None) -> bytes:
         signed = sign_payload(payload, self.device)
-        device = read(read(package, Signed).payload, KeyPackage).key
+        device = read(read(package, Signed).payload, DevicePackage).key
         opened = open_package(package, device)
         body = seal(signed, bytes([self.written]) * 32, sealed_for or to, [(opened.id, opened.package.init)])
         user, _, provider = to.rpartition("@")

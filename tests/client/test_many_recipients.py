@@ -8,7 +8,7 @@ import pytest
 
 from waypost.client.mail import history
 from waypost.client.mail.history import SentRecord
-from waypost.client.mail.outgoing import Draft, Outgoing, Sealed
+from waypost.client.mail.outgoing import Draft, Outgoing, SealedBody
 from waypost.client.mail.status import Status
 from waypost.client.parts import in_a_thread
 from waypost.client.profile.at_rest import AtRest
@@ -61,7 +61,7 @@ def contents_left(conn: sqlite3.Connection) -> tuple[int, int]:
 
 def seal_finch(conn: sqlite3.Connection, outgoing: Outgoing) -> None:
     rows = [outgoing.unsealed(conn, address)[0].recipient for address in (CAROL, BOB)]
-    assert outgoing.enclose(conn, rows, Sealed("x-test", b"body")) == [LOCAL]
+    assert outgoing.enclose(conn, rows, SealedBody("x-test", b"body")) == [LOCAL]
 
 
 def test_an_envelope_is_for_all_its_recipients_at_a_provider(conn: sqlite3.Connection, outgoing: Outgoing) -> None:
@@ -156,7 +156,7 @@ def test_recipients_of_two_messages_or_providers_share_no_envelope(
     dan = outgoing.unsealed(conn, DAN)[0].recipient
     for rows in ([first, second], [first, dan]):
         with pytest.raises(ValueError, match="one message at one provider"):
-            outgoing.enclose(conn, rows, Sealed("x-test", b"body"))
+            outgoing.enclose(conn, rows, SealedBody("x-test", b"body"))
     for recipients in ((), (BOB, BOB)):
         with pytest.raises(ValueError, match="each of them once"):
             outgoing.add(conn, Draft(b"n" * 16, recipients, NOW_MS, 60, b"?", accepts_key=False))

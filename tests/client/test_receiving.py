@@ -123,7 +123,7 @@ def test_what_cannot_be_believed_is_shown_as_such(tmp_path: Path) -> None:
             honest = bob.payload(ALICE, "x")
             named = msgspec.structs.replace
             forged = [
-                # Sealed to a key that this device has never had.
+                # SealedBody to a key that this device has never had.
                 bob.write(ALICE, carol.package(), "x"),
                 # Damaged on the way.
                 altered(bob.write(ALICE, package, "x"), body=b"\1" + bytes(2000)),

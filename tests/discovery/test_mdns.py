@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from zeroconf import DNSOutgoing, DNSPointer, ServiceInfo, ServiceStateChange  # type: ignore[attr-defined]
 
 from waypost.discovery.mdns import MdnsSource, sighting_of
-from waypost.discovery.responder import SERVICE_TYPE, Changes
+from waypost.discovery.responder import SERVICE_TYPE, InstanceChanges
 from waypost.discovery.source import Endpoint, Sighting
 from waypost.discovery.txt import Announcement, lan_properties
 from waypost.errors import Code, LocalError
@@ -257,7 +257,7 @@ async def test_thousands_of_services_are_bounded_and_hide_nobody(multicast: None
 
 
 def test_changes_that_nobody_takes_are_bounded() -> None:
-    changes = Changes()
+    changes = InstanceChanges()
     for n in range(MDNS_SEEN_MAX + 7):
         changes.add(f"n{n}.{SERVICE_TYPE}", ServiceStateChange.Added)
     taken = changes.take()

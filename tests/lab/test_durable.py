@@ -55,7 +55,7 @@ async def test_what_was_not_committed_is_gone_and_nobody_is_answered(autojump_cl
         answers: list[Any] = []
 
         async def ask() -> None:
-            answers.append(await store.submit(Accept(deposit(item(1, bob)))))
+            answers.append(await store.submit(deposit(item(1, bob))))
 
         with trio.CancelScope() as scope:
             async with trio.open_nursery() as nursery:
@@ -66,7 +66,7 @@ async def test_what_was_not_committed_is_gone_and_nobody_is_answered(autojump_cl
                 scope.cancel()
         assert answers == []
         # What is left of the process changes nothing any more.
-        store.submit(Accept(deposit(item(2, bob))))
+        store.submit(deposit(item(2, bob)))
     async with opened(disk) as store:
         assert await waiting(store, bob) == []
 
@@ -85,26 +85,26 @@ async def test_what_was_committed_stays_although_nobody_was_told(autojump_clock:
         nursery.start_soon(store.run)
         bob = await inbox(store)
         with trio.move_on_after(60) as scope:
-            await store.submit(Accept(deposit(item(1, bob))))
+            await store.submit(deposit(item(1, bob)))
         assert scope.cancelled_caught
         assert told == [OpenMailbox, Accept]
         assert store.unanswered == 1
     async with opened(disk) as store:
         assert await waiting(store, bob) == bare(item(1))
-        assert (await store.submit(Accept(deposit(item(1, bob))))).duplicates == 1
+        assert (await store.submit(deposit(item(1, bob)))).duplicates == 1
 
 
 async def test_closing_answers_everything_and_refuses_the_rest(autojump_clock: Autojump) -> None:
     disk = Disk()
     async with opened(disk) as store:
         bob = await inbox(store)
-        pending = [store.submit(Accept(deposit(item(number, bob)))) for number in range(3 * COMMIT_MAX_OPERATIONS)]
+        pending = [store.submit(deposit(item(number, bob))) for number in range(3 * COMMIT_MAX_OPERATIONS)]
         await store.close()
         assert store.unanswered == 0
         for each in pending:
             assert (await each).duplicates == 0
         with pytest.raises(LocalError) as caught:
-            store.submit(Accept(deposit(item(1, bob))))
+            store.submit(deposit(item(1, bob)))
         assert caught.value.code is Code.NOT_RUNNING
 
 
@@ -128,12 +128,12 @@ async def test_a_full_disk_refuses_until_there_is_room(autojump_clock: Autojump)
     disk = Disk()
     async with opened(disk) as store:
         bob = await inbox(store)
-        await store.submit(Accept(deposit(item(1, bob))))
+        await store.submit(deposit(item(1, bob)))
         disk.fill()
-        await refuses(Code.STORE_FULL, store.submit(Accept(deposit(item(2, bob)))))
+        await refuses(Code.STORE_FULL, store.submit(deposit(item(2, bob))))
         assert await waiting(store, bob) == bare(item(1))
         disk.free()
-        await store.submit(Accept(deposit(item(2, bob))))
+        await store.submit(deposit(item(2, bob)))
         assert await waiting(store, bob) == bare(item(1), item(2))
 
 
@@ -143,9 +143,9 @@ async def test_a_backup_brings_back_what_was_there_under_a_new_epoch(autojump_cl
         bob = await inbox(store)
         one = await joined(store)
         await store.submit(AddPackages(one.key, b"a" * 16, NOW, packages([1, 2]), package(9)))
-        await store.submit(Accept(deposit(item(1, bob))))
+        await store.submit(deposit(item(1, bob)))
         backup = disk.backup()
-        await store.submit(Accept(deposit(item(2, bob))))
+        await store.submit(deposit(item(2, bob)))
         assert [issued.state for issued in await store.submit(IssuePackages(BOB, ["seal.1"], NOW))] == ["one-time"]
         epoch = store.epoch
     disk.restore(backup)
@@ -154,7 +154,7 @@ async def test_a_backup_brings_back_what_was_there_under_a_new_epoch(autojump_cl
         assert store.epoch != epoch
         # What may have been given out since is not given out again.
         assert [issued.state for issued in await store.submit(IssuePackages(BOB, ["seal.1"], NOW))] == ["last-resort"]
-        await store.submit(Accept(deposit(item(3, bob))))
+        await store.submit(deposit(item(3, bob)))
     disk.restore(backup)
     async with opened(disk) as store:
         assert await waiting(store, bob) == bare(item(1))

@@ -37,7 +37,7 @@ from waypost.protocol.directory.asks import (
 )
 from waypost.protocol.directory.bundle import (
     DeviceList,
-    KeyPackage,
+    DevicePackage,
     open_package,
     sign_claim,
     sign_device_list,
@@ -52,9 +52,9 @@ DEVICES = DeviceList(1, BOB, BOB_IDENTITY.public, 2, (BOB_PHONE.public, BOB_LAPT
 EXPIRES_MS = NOW_MS + 30 * DAY_MS
 
 
-def packages() -> dict[str, tuple[KeyPackage, SigningKey]]:
-    def of(device: SigningKey, kem: KemKey, *, last_resort: bool) -> tuple[KeyPackage, SigningKey]:
-        return KeyPackage(1, "seal.1", device.public, kem.public, EXPIRES_MS, last_resort), device
+def packages() -> dict[str, tuple[DevicePackage, SigningKey]]:
+    def of(device: SigningKey, kem: KemKey, *, last_resort: bool) -> tuple[DevicePackage, SigningKey]:
+        return DevicePackage(1, "seal.1", device.public, kem.public, EXPIRES_MS, last_resort), device
 
     return {
         "phone, one-time": of(BOB_PHONE, BOB_PHONE_KEM, last_resort=False),
@@ -124,7 +124,7 @@ def build() -> dict[str, Any]:
     }
 
 
-def _package(name: str, package: KeyPackage, device: SigningKey) -> dict[str, Any]:
+def _package(name: str, package: DevicePackage, device: SigningKey) -> dict[str, Any]:
     signed = sign_package(package, device)
     return {
         "name": name,

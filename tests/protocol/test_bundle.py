@@ -14,7 +14,7 @@ from waypost.limits import DEVICES_PER_ACCOUNT_MAX
 from waypost.protocol.directory.asks import ClaimAnswer, ClaimReply, DeviceKeys
 from waypost.protocol.directory.bundle import (
     DeviceList,
-    KeyPackage,
+    DevicePackage,
     open_claim,
     open_device_list,
     open_package,
@@ -38,7 +38,7 @@ def record(name: str = "finch.example", key: SigningKey = NODE) -> bytes:
 
 
 def package(device: SigningKey, *, expires_ms: int = NOW_MS + DAY_MS, signer: SigningKey | None = None) -> bytes:
-    return sign_package(KeyPackage(1, "seal.1", device.public, b"public", expires_ms, False), signer or device)
+    return sign_package(DevicePackage(1, "seal.1", device.public, b"public", expires_ms, False), signer or device)
 
 
 def keys(device: SigningKey, data: bytes | None = None, state: str = "one-time") -> DeviceKeys:
@@ -117,7 +117,7 @@ def test_a_device_list_is_of_its_address_and_names_each_device_once() -> None:
 
 
 def test_signed_things_do_not_pass_for_one_another() -> None:
-    payload = pack(KeyPackage(1, "seal.1", PHONE.public, b"public", NOW_MS, False))
+    payload = pack(DevicePackage(1, "seal.1", PHONE.public, b"public", NOW_MS, False))
     as_list = pack(Signed(payload, PHONE.sign(Purpose.DEVICE_LIST, payload)))
     with pytest.raises(PeerFault) as fault:
         open_package(as_list, PHONE.public)

@@ -30,7 +30,7 @@ from waypost.protocol.directory.asks import (
     Track,
     TrackReply,
 )
-from waypost.protocol.directory.bundle import KeyPackage, open_claim, sign_package
+from waypost.protocol.directory.bundle import DevicePackage, open_claim, sign_package
 from waypost.protocol.directory.invite import token_hash
 from waypost.protocol.directory.reach import EVERYONE, NOBODY, Reach, reach_of
 from waypost.protocol.frames.codec import read
@@ -45,7 +45,7 @@ _numbers = count()
 def package(key: SigningKey, *, last_resort: bool = False, lifetime_s: int = 86_400) -> bytes:
     expires_ms = VirtualClock().wall_ms() + lifetime_s * 1000
     init = next(_numbers).to_bytes(32, "big")
-    return sign_package(KeyPackage(1, "x-test", key.public, init, expires_ms, last_resort), key)
+    return sign_package(DevicePackage(1, "x-test", key.public, init, expires_ms, last_resort), key)
 
 
 async def publish(device: Device, packages: Sequence[bytes], last: bytes = b"", epoch: int = 1) -> PublishReply:

@@ -17,7 +17,7 @@ from waypost.protocol.directory.reach import EVERYONE, NOBODY
 from waypost.protocol.directory.trust import PeerPolicy
 from waypost.storage.operations import accounts
 from waypost.storage.operations.changes import Subject
-from waypost.storage.operations.mail import Accept, Deposit, Item
+from waypost.storage.operations.mail import Accept, Item
 from waypost.storage.operations.peers import AllPeers, SavePeer
 
 BIRDY, FINCH = "birdy.local", "finch.local"
@@ -51,7 +51,7 @@ async def place(w: World, store: Process, device: Device, body: bytes) -> None:
     [mailbox] = w.nodes[FINCH].relay.accounts.device_mailboxes(Address.of(device.address))
     data = device.envelope(device.address, body)
     item = Item(envelope_id(data), data, (mailbox,), "alice@birdy.local", 0, 2**53 - 1)
-    await store.submit(Accept(Deposit(BIRDY, 0, [item])))
+    await store.submit(Accept(BIRDY, 0, [item]))
 
 
 async def test_an_account_that_another_process_added_is_served(autojump_clock: trio.testing.MockClock) -> None:

@@ -15,7 +15,7 @@ from waypost.protocol.frames.session import Noticed
 from waypost.relay.settings import Quotas
 from waypost.storage.memory.engine import MemoryStore
 from waypost.storage.operations.base import Operation
-from waypost.storage.operations.mail import Settle, Settlement
+from waypost.storage.operations.mail import Settle
 from waypost.storage.pending import Pending
 
 BIRDY, FINCH, HERON = "birdy.local", "finch.local", "heron.local"
@@ -28,11 +28,11 @@ class Counting(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.settlements: list[Settlement] = []
+        self.settlements: list[Settle] = []
 
     def submit(self, operation: Operation[T]) -> Pending[T]:
         if isinstance(operation, Settle):
-            self.settlements.append(operation.settlement)
+            self.settlements.append(operation)
         return super().submit(operation)
 
 

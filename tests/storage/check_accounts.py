@@ -38,7 +38,7 @@ from waypost.storage.operations.accounts import (
     RemoveAccount,
 )
 from waypost.storage.operations.keys import AddPackages, IssuePackages, PackagesLeft
-from waypost.storage.operations.mail import Accept, Prune
+from waypost.storage.operations.mail import Prune
 from waypost.storage.operations.mailboxes import AllMailboxes, MailboxKind
 from waypost.storage.operations.peers import AllPeers, ForgetPeer, SavePeer
 from waypost.storage.store import Store
@@ -153,7 +153,7 @@ async def an_account_has_so_many_devices(store: Store) -> None:
 async def a_removed_account_leaves_its_mailboxes(store: Store) -> None:
     one, other = await joined(store, 1), await joined(store, 2, CAROL)
     two = await joined(store, 3)
-    await store.submit(Accept(deposit(item(1, one.mailbox))))
+    await store.submit(deposit(item(1, one.mailbox)))
     await store.submit(AddPackages(one.key, b"u" * 16, NOW, packages([1]), package(2)))
     await store.submit(AddInvite(b"open", BOB, NOW + 10))
     assert await store.submit(RemoveAccount(BOB)) == tuple(sorted([one.mailbox, two.mailbox]))
@@ -190,7 +190,7 @@ async def refusals_leave_the_neighbours_alone(store: Store) -> None:
         store.submit(AddPackages(one.key, b"a" * 16, NOW, packages([1]), None)),
         store.submit(AddPackages(one.key, b"a" * 16, NOW, packages([2]), None)),
         store.submit(RemoveAccount(User("dave"))),
-        store.submit(Accept(deposit(item(1, one.mailbox)))),
+        store.submit(deposit(item(1, one.mailbox))),
     ]
     await pending[-1]
     await refuses(Code.USER_EXISTS, pending[1])

@@ -40,7 +40,6 @@ from waypost.storage.operations.accounts import (
 from waypost.storage.operations.changes import Change
 from waypost.storage.operations.keys import AddPackages, IssuePackages, RememberAnswer
 from waypost.storage.operations.mail import (
-    Accept,
     Accepted,
     Fetch,
     Keep,
@@ -50,7 +49,6 @@ from waypost.storage.operations.mail import (
     Prune,
     Requeue,
     Settle,
-    Settlement,
 )
 from waypost.storage.operations.mailboxes import MailboxKind, OpenMailbox, TellUsage, Usage, UsageTold
 from waypost.storage.operations.peers import ForgetPeer, PeerChanged, PeersTold, SavePeer, TellPeers
@@ -74,19 +72,19 @@ async def mail_is_told(store: Store) -> None:
     bob, carol = await inbox(store, 1), await inbox(store, 2)
     taken = Taken(store)
     one, two, both = item(1, bob), item(2, bob), item(3, bob, carol)
-    accepted = await store.submit(Accept(deposit(one, two, both)))
+    accepted = await store.submit(deposit(one, two, both))
     assert taken.now() == [*accepted.placed]
     first, size = accepted.placed[0].parcel, len(one.envelope)
-    kept = Settlement(bob, [], [Keep(first.seq, (1,), NOW + 9)], reports=[(carol, [outcome(one)])])
-    news = await store.submit(Settle(kept))
+    kept = Settle(bob, [], [Keep(first.seq, (1,), NOW + 9)], reports=[(carol, [outcome(one)])])
+    news = await store.submit(kept)
     assert taken.now() == [KeptBack(bob, NOW + 9), Left(bob, 1, size), *news]
     placed = await store.submit(Requeue(NOW + 9))
     assert taken.now() == [Left(bob, 1, len(two.envelope)), *placed]
     # A parcel that stays where it is has not left; one that is gone already leaves nothing.
-    await store.submit(Settle(Settlement(bob, [], [Keep(placed[0].parcel.seq, (0,), 0)])))
-    await store.submit(Settle(Settlement(bob, [first.seq], [Keep(first.seq, (0,), NOW)])))
+    await store.submit(Settle(bob, [], [Keep(placed[0].parcel.seq, (0,), 0)]))
+    await store.submit(Settle(bob, [first.seq], [Keep(first.seq, (0,), NOW)]))
     assert taken.now() == []
-    await store.submit(Settle(Settlement(carol, [accepted.placed[2].parcel.seq, news[0].parcel.seq])))
+    await store.submit(Settle(carol, [accepted.placed[2].parcel.seq, news[0].parcel.seq]))
     left = len(both.envelope) + news[0].parcel.size
     assert taken.now() == [Left(carol, 2, left)]
     await store.submit(TellUsage())
@@ -96,11 +94,11 @@ async def mail_is_told(store: Store) -> None:
 
 async def what_changes_nothing_in_a_copy_is_not_told(store: Store) -> None:
     one = await joined(store)
-    await store.submit(Accept(deposit(item(1, one.mailbox))))
+    await store.submit(deposit(item(1, one.mailbox)))
     taken = Taken(store)
     await store.submit(OpenMailbox(MailboxKind.PEER, "finch.example"))
-    await store.submit(Accept(deposit(item(1, one.mailbox), item(2))))
-    await store.submit(Settle(Settlement(reports=[(one.mailbox, [])])))
+    await store.submit(deposit(item(1, one.mailbox), item(2)))
+    await store.submit(Settle(reports=[(one.mailbox, [])]))
     await store.submit(Requeue(NOW))
     await store.submit(Prune(NOW))
     await store.submit(AddPackages(one.key, b"u" * 16, NOW, packages([1]), package(2)))
@@ -154,7 +152,7 @@ async def a_refusal_is_no_change(store: Store) -> None:
 async def changes_come_in_the_order_of_submission(store: Store) -> None:
     bob = await inbox(store)
     taken = Taken(store)
-    pending = [store.submit(Accept(deposit(item(number, bob)))) for number in range(50)]
+    pending = [store.submit(deposit(item(number, bob))) for number in range(50)]
     placed = [(await each).placed[0] for each in pending]
     assert taken.now() == placed
     there = await store.read(Fetch(bob, 0, MANY, MANY))
@@ -167,7 +165,7 @@ async def changes_are_told_before_anyone_who_waits(store: Store) -> None:
     store.changes(lambda changes: order.extend(f"taken {len(change.parcel.ids)}" for change in placed_of(changes)))
 
     async def wait(number: int) -> None:
-        await store.submit(Accept(deposit(*(item(100 * number + each, bob) for each in range(number)))))
+        await store.submit(deposit(*(item(100 * number + each, bob) for each in range(number))))
         order.append(f"waited {number}")
 
     async with trio.open_nursery() as nursery:
@@ -191,10 +189,10 @@ async def callbacks_are_called_in_the_order_of_submission(store: Store) -> None:
         order.append(error.code)
 
     for number in range(5):
-        store.submit(Accept(deposit(item(number, bob)))).then(order.append, failed)
+        store.submit(deposit(item(number, bob))).then(order.append, failed)
         store.submit(RemoveAccount(CAROL)).then(order.append, failed)
     assert order == [], "nothing is concluded while somebody submits"
-    last = store.submit(Accept(deposit(item(1, bob))))
+    last = store.submit(deposit(item(1, bob)))
     assert (await last).duplicates == 1
     answers = [each for each in order if not isinstance(each, Placed)]
     assert answers[1::2] == [Code.NOT_FOUND] * 5
@@ -217,11 +215,11 @@ async def a_take_may_submit(store: Store) -> None:
         for _ in placed_of(changes):
             if len(asked) < 3:
                 asked.append(101 + len(asked))
-                store.submit(Accept(deposit(item(asked[-1], bob))))
+                store.submit(deposit(item(asked[-1], bob)))
 
     store.changes(ask)
     behind = Taken(store)
-    await store.submit(Accept(deposit(item(1, bob))))
+    await store.submit(deposit(item(1, bob)))
     while len(placed_of(tuple(behind))) < 4:
         await store.submit(TellUsage())
     placed = [each.parcel.ids[0] for each in placed_of(tuple(behind))]
@@ -231,7 +229,7 @@ async def a_take_may_submit(store: Store) -> None:
 
 async def copies_are_right_from_the_start(store: Store) -> None:
     one = await joined(store)
-    await store.submit(Accept(deposit(item(1, one.mailbox))))
+    await store.submit(deposit(item(1, one.mailbox)))
     await store.submit(SavePeer(peer(1)))
     usages, people, rows = await usages_of(store), await people_of(store), await peer_rows_of(store)
     assert usages.of(one.mailbox) == Usage(1, len(item(1).envelope))

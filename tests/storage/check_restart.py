@@ -28,7 +28,7 @@ from waypost.errors import Code
 from waypost.protocol.custody.fate import Event
 from waypost.storage.operations.accounts import AddDevice, AllAccounts, AllDevices
 from waypost.storage.operations.keys import AddPackages, AnswerTo, IssuePackages, RememberAnswer
-from waypost.storage.operations.mail import Accept, Fetch, Keep, Settle, Settlement, Trace, TraceOf
+from waypost.storage.operations.mail import Fetch, Keep, Settle, Trace, TraceOf
 from waypost.storage.operations.peers import AllPeers, SavePeer
 from waypost.storage.store import Store
 
@@ -38,18 +38,16 @@ Make = Callable[[Path], AbstractAsyncContextManager[Store]]
 async def mail_survives_a_restart(make: Make, path: Path) -> None:
     async with make(path) as store:
         bob, carol = await inbox(store, 1), await inbox(store, 2)
-        await store.submit(Accept(deposit(item(1, bob, carol), item(2, bob, carol))))
-        [(_, parcel)] = (await store.submit(Accept(deposit(item(3, bob), item(4, bob))))).placed
+        await store.submit(deposit(item(1, bob, carol), item(2, bob, carol)))
+        [(_, parcel)] = (await store.submit(deposit(item(3, bob), item(4, bob)))).placed
         await store.submit(
             Settle(
-                Settlement(
-                    bob,
-                    [],
-                    [Keep(parcel.seq, (1,), NOW + 10)],
-                    [Trace(NOW + 1, Event.DEFERRED, "x", 204, item(4).id)],
-                    [(carol, [outcome(item(3))])],
-                    NOW + 99,
-                )
+                bob,
+                [],
+                [Keep(parcel.seq, (1,), NOW + 10)],
+                [Trace(NOW + 1, Event.DEFERRED, "x", 204, item(4).id)],
+                [(carol, [outcome(item(3))])],
+                NOW + 99,
             )
         )
         reports = await store.read(Fetch(carol, 0, MANY, MANY))
@@ -59,9 +57,9 @@ async def mail_survives_a_restart(make: Make, path: Path) -> None:
         assert await held_back(store, bob) == bare(item(4))
         assert await store.read(Fetch(carol, 0, MANY, MANY)) == reports
         assert [row.event for row in await store.read(TraceOf(item(4).id))] == ["accepted", "queued", "deferred"]
-        assert (await store.submit(Accept(deposit(item(1, bob), item(4, bob), item(3, bob))))).duplicates == 3
+        assert (await store.submit(deposit(item(1, bob), item(4, bob), item(3, bob)))).duplicates == 3
         await check_usage(store)
-        [(_, later)] = (await store.submit(Accept(deposit(item(5, bob))))).placed
+        [(_, later)] = (await store.submit(deposit(item(5, bob)))).placed
         assert later.seq > max(parcel.seq, reports[-1].seq)
         assert await inbox(store, 1) == bob
 
@@ -89,7 +87,7 @@ async def closing_finishes_what_was_called(make: Make, path: Path) -> None:
     async with make(path) as store:
         bob = await inbox(store)
         for number in range(50):
-            store.submit(Accept(deposit(item(number, bob))))
+            store.submit(deposit(item(number, bob)))
         await store.close()
         await store.close()
     async with make(path) as store:

@@ -21,7 +21,7 @@ from waypost.storage.operations.accounts import (
 )
 from waypost.storage.operations.base import Operation
 from waypost.storage.operations.keys import AddPackages, IssuePackages, RememberAnswer
-from waypost.storage.operations.mail import Accept, Keep, Parcel, Prune, Requeue, Settle, Settlement, Trace
+from waypost.storage.operations.mail import Keep, Parcel, Prune, Requeue, Settle, Trace
 from waypost.storage.operations.mailboxes import MailboxKind, OpenMailbox, TellUsage
 from waypost.storage.operations.peers import ForgetPeer, SavePeer, TellPeers
 
@@ -64,7 +64,7 @@ class Chance:
             mailboxes = tuple(seeded.sample(self.boxes, seeded.choice([0, 1, 1, 1, 2, 3])))
             created_ms = NOW + number * seeded.choice([0, 1, 1_500])
             items.append(item(number, *mailboxes, created_ms=created_ms, expires_s=seeded.randint(1, 5_000)))
-        return Accept(deposit(*items, at_ms=self.now_ms))
+        return deposit(*items, at_ms=self.now_ms)
 
     def settle(self, there: Sequence[Parcel], mailbox: int) -> Operation[Any]:
         chance = self.random
@@ -79,7 +79,7 @@ class Chance:
         trace = Trace(self.now_ms, Event.HELD, "p0.example", 0, b"".join(one.id for one in known))
         reports = [(chance.choice(self.boxes), [outcome(*known)] * chance.randint(0, 2))] * chance.randint(0, 1)
         done = [one.seq for one in some[:1]]
-        return Settle(Settlement(mailbox, done, keeps, [trace], reports, self.now_ms + HOUR_MS))
+        return Settle(mailbox, done, keeps, [trace], reports, self.now_ms + HOUR_MS)
 
     def requeue(self) -> Operation[Any]:
         return Requeue(self.now_ms, self.random.choice([0, 0, *self.boxes]))

@@ -15,7 +15,7 @@ from waypost.protocol.directory.trust import PeerPolicy, Trust
 from waypost.storage.caches import Usages, usages_of
 from waypost.storage.operations.accounts import AddAccount, AddDevice, AddInvite, AllAccounts, Device
 from waypost.storage.operations.keys import StoredPackage
-from waypost.storage.operations.mail import Deposit, Fetch, Item, Kept, Parcel
+from waypost.storage.operations.mail import Accept, Fetch, Item, Kept, Parcel
 from waypost.storage.operations.mailboxes import AllMailboxes, MailboxKind, OpenMailbox, Usage
 from waypost.storage.operations.peers import PeerRow
 from waypost.storage.store import Store
@@ -35,8 +35,8 @@ def item(number: int, *mailboxes: int, created_ms: int = NOW, expires_s: int = 3
     return Item(envelope_id(data), data, mailboxes, ALICE, created_ms, envelope.expires_ms)
 
 
-def deposit(*items: Item, at_ms: int = NOW, source: str = BIRDY) -> Deposit:
-    return Deposit(source, at_ms, items)
+def deposit(*items: Item, at_ms: int = NOW, source: str = BIRDY) -> Accept:
+    return Accept(source, at_ms, items)
 
 
 def outcome(*items: Item, code: int = 0) -> Outcome:

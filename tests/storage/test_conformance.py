@@ -11,7 +11,7 @@ from tests.storage.samples import NOW, bare, deposit, inbox, item, joined, outco
 from waypost.errors import Code, LocalError
 from waypost.storage.memory.engine import MemoryStore
 from waypost.storage.operations.keys import AddPackages, PackagesLeft
-from waypost.storage.operations.mail import Accept, Settle, Settlement
+from waypost.storage.operations.mail import Settle
 from waypost.storage.operations.mailboxes import AllMailboxes, MailboxKind, OpenMailbox
 
 Check = Callable[[Path], Awaitable[None]]
@@ -36,14 +36,14 @@ async def test_a_full_memory_refuses_and_changes_nothing() -> None:
     store = MemoryStore(max_bytes=len(one.envelope) + len(two.envelope))
     device = await joined(store)
     bob = await inbox(store)
-    await store.submit(Accept(deposit(one._replace(mailboxes=(bob,)))))
-    await refuses(Code.STORE_FULL, store.submit(Accept(deposit(item(2, bob), item(3, bob)))))
-    await refuses(Code.STORE_FULL, store.submit(Settle(Settlement(bob, [1], reports=[(bob, [outcome(one)] * 9)]))))
+    await store.submit(deposit(one._replace(mailboxes=(bob,))))
+    await refuses(Code.STORE_FULL, store.submit(deposit(item(2, bob), item(3, bob))))
+    await refuses(Code.STORE_FULL, store.submit(Settle(bob, [1], reports=[(bob, [outcome(one)] * 9)])))
     await refuses(Code.STORE_FULL, store.submit(AddPackages(device.key, b"u" * 16, NOW, packages(range(50)), None)))
     assert await waiting(store, bob) == bare(one)
     assert await store.read(PackagesLeft(device.key, NOW)) == 0
-    assert (await store.submit(Accept(deposit(item(2, bob))))).duplicates == 0
-    await store.submit(Settle(Settlement(bob, [1])))
+    assert (await store.submit(deposit(item(2, bob)))).duplicates == 0
+    await store.submit(Settle(bob, [1]))
     assert await waiting(store, bob) == bare(two)
 
 

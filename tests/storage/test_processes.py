@@ -13,7 +13,7 @@ from tests.storage.test_twins import result
 from waypost.storage.caches import Usages, usages_of
 from waypost.storage.operations.accounts import AddAccount, AllAccounts, AllDevices
 from waypost.storage.operations.changes import Subject
-from waypost.storage.operations.mail import Accept, Fetch, Kept, Settle, Settlement
+from waypost.storage.operations.mail import Fetch, Kept, Settle
 from waypost.storage.operations.mailboxes import AllMailboxes, Usage
 from waypost.storage.operations.peers import AllPeers, SavePeer
 
@@ -72,7 +72,7 @@ async def test_what_is_looked_for_while_it_is_being_told_is_told_again() -> None
     bob = await inbox(mine)
     usages = await usages_of(mine)
     mine.hear(Subject.MAIL)  # told of a state before what follows
-    await other.submit(Accept(deposit(item(1, bob))))
+    await other.submit(deposit(item(1, bob)))
     mine.hear(Subject.MAIL)
     mine.hear(Subject.MAIL)
     await trio.testing.wait_all_tasks_blocked()
@@ -84,11 +84,11 @@ async def test_own_commits_count_once_while_a_look_is_answered() -> None:
     mine, other = processes.both
     bob = await inbox(mine)
     usages = await usages_of(mine)
-    [placed] = (await other.submit(Accept(deposit(item(1, bob), item(2, bob))))).placed
-    mine.submit(Accept(deposit(item(3, bob))))
+    [placed] = (await other.submit(deposit(item(1, bob), item(2, bob)))).placed
+    mine.submit(deposit(item(3, bob)))
     mine.hear(Subject.MAIL)
-    mine.submit(Accept(deposit(item(4, bob))))
-    await mine.submit(Settle(Settlement(bob, [placed.parcel.seq])))
+    mine.submit(deposit(item(4, bob)))
+    await mine.submit(Settle(bob, [placed.parcel.seq]))
     await trio.testing.wait_all_tasks_blocked()
     assert usages.of(bob) == Usage(2, 2 * len(item(1).envelope))
 

@@ -12,7 +12,6 @@ from waypost.errors import WaypostError
 from waypost.ids import User
 from waypost.storage.operations.accounts import AddAccount
 from waypost.storage.operations.changes import Change
-from waypost.storage.operations.mail import Accept
 from waypost.storage.pending import Report
 from waypost.storage.store import Store
 
@@ -35,7 +34,7 @@ async def test_a_take_that_raises(engine: Open, tmp_path: Path) -> None:
         bob = await inbox(store)
         store.changes(bad)
         store.changes(taken.extend)
-        placed = [(await store.submit(Accept(deposit(item(number, bob))))).placed[0] for number in range(3)]
+        placed = [(await store.submit(deposit(item(number, bob)))).placed[0] for number in range(3)]
         assert taken == placed
         assert [type(error) for error in reported] == [Bad] * 3
         assert await waiting(store, bob) == [item(number).envelope for number in range(3)]

@@ -73,10 +73,10 @@ class Twins:
         """One operation, done to both."""
         told = operation
         if isinstance(operation, Settle):
-            mine = operation.settlement
+            mine = operation
             done = [self.seqs[seq] for seq in mine.done]
             keep = [each._replace(seq=self.seqs[each.seq]) for each in mine.keep]
-            told = Settle(replace(mine, done=done, keep=keep))
+            told = replace(mine, done=done, keep=keep)
         memory, sqlite = [
             await result(store.submit(each)) for store, each in zip(self.stores, (operation, told), strict=True)
         ]

@@ -1,7 +1,7 @@
 """zeroconf, which speaks multicast DNS, asked from trio.
 
 It runs an asyncio loop in a thread of its own, on the clock of the machine. What is asked of it is a coroutine there;
-what it has heard is left in `Changes`, and trio is woken.
+what it has heard is left in `InstanceChanges`, and trio is woken.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _GROUP = "224.0.0.251"  # RFC 6762 §3
 _T = TypeVar("_T")
 
 
-class Changes:
+class InstanceChanges:
     """The latest change of each instance since they were last taken. Any thread may add, any may take."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Responder:
     """Announces one service, asks for others, and hears of them. Made by `open_responder`."""
 
     def __init__(self, zeroconf: Zeroconf, changed: Callable[[], object]) -> None:
-        self.changes = Changes()
+        self.changes = InstanceChanges()
         self._zeroconf = zeroconf
         self._changed = changed
         self._trio = trio.lowlevel.current_trio_token()

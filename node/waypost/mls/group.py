@@ -28,7 +28,7 @@ from waypost.mls.objects.proposals import Proposal
 from waypost.mls.objects.psk import Psks
 from waypost.mls.steps import committing, creating, joining, processing, sending, state_format
 from waypost.mls.steps.changes import Changes, describe, describe_own
-from waypost.mls.steps.committing import CommitOptions, Surroundings, TreeDelivery
+from waypost.mls.steps.committing import CommitInputs, CommitOptions, TreeDelivery
 from waypost.mls.steps.creating import GroupSpec
 from waypost.mls.steps.epoch import (
     CachedProposal,
@@ -153,7 +153,7 @@ class Group(GroupView):
         self._check_sending()
         if self._state.pending is not None:
             raise MlsError(MlsFault.ALREADY_PENDING)
-        given = Surroundings(random, now, psks, self.rules)
+        given = CommitInputs(random, now, psks, self.rules)
         left, pending = committing.make_commit(self._state, options or CommitOptions(), given)
         return self._next(replace(self._state, secret_tree=left, pending=pending)), pending
 

@@ -3,7 +3,7 @@
 An operation takes effect in the order in which operations are *submitted*; awaiting it gives the answer after the
 commit. So
 
-    pending = store.submit(Accept(deposit))  # has its place in the order now
+    pending = store.submit(deposit)  # has its place in the order now
     accepted = await pending                 # durable
 
 A caller that is cancelled while it waits changes nothing: the transaction goes on. When the disk is full an operation

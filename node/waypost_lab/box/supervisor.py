@@ -13,8 +13,8 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, assert_never
 
@@ -44,37 +44,26 @@ _DONE: Final = {"start": "runs", "stop": "is stopped", "kill": "is killed"}
 class Supervisor:
     """One lab, from start to end."""
 
-    def __init__(self, home: Home, plan: LabPlan, ready_fd: int, life_fd: int) -> None:
-        self._home = home
-        self._plan = plan
+    def __init__(self, box: Box, ready_fd: int, life_fd: int) -> None:
+        self._box = box
+        self._view = View(box)
         self._ready_fd = ready_fd
         self._life_fd = life_fd
         self._ending = trio.Event()
         self._keep = False
-        self._box: Box
-        self._view: View
 
-    async def run(self, recorder: Recorder | None) -> bool:
-        """Until told to end; returns whether the directory is to be kept."""
-
-        def note(event: AnyEvent) -> None:
-            if recorder is not None:
-                recorder.add(event)
-
-        note(Run(title=self._plan.title, source="lab", nodes=self._plan.names, started_ms=_wall_ms()))
-        async with opened(self._plan, self._home, note=note) as self._box, trio.open_nursery() as nursery:
-            self._view = View(self._box)
+    async def run(self, control: Path, background: Callable[[], Awaitable[None]] | None = None) -> bool:
+        """Until told to end, by the socket `control` among others; returns whether the directory is to be kept."""
+        async with trio.open_nursery() as nursery:
             nursery.start_soon(self._obey_signals)
             nursery.start_soon(self._mind_starter)
-            path = self._home.control.socket
-            nursery.start_soon(admin_socket.serve, admin_socket.listen(path), path, Request, self.answer)
-            if recorder is not None:
-                nursery.start_soon(View(self._box).record)
+            nursery.start_soon(admin_socket.serve, admin_socket.listen(control), control, Request, self.answer)
+            if background is not None:
+                nursery.start_soon(background)
             nursery.start_soon(self._start)
             await self._ending.wait()
             await trio.sleep(_LAST_ANSWER_S)
             nursery.cancel_scope.cancel()
-        note(End(result={}))
         return self._keep
 
     async def _start(self) -> None:
@@ -145,6 +134,21 @@ class Supervisor:
         return {name: member.process.pid for name, member in self._box.members.items() if member.process.pid}
 
 
+async def _supervise(home: Home, plan: LabPlan, pipes: tuple[int, int], recorder: Recorder | None) -> bool:
+    """The life of a lab; returns whether its directory is to be kept. `pipes`: ready, life."""
+
+    def note(event: AnyEvent) -> None:
+        if recorder is not None:
+            recorder.add(event)
+
+    note(Run(title=plan.title, source="lab", nodes=plan.names, started_ms=_wall_ms()))
+    async with opened(plan, home, note=note) as box:
+        background = View(box).record if recorder is not None else None
+        keep = await Supervisor(box, *pipes).run(home.control.socket, background)
+    note(End(result={}))
+    return keep
+
+
 def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
@@ -166,12 +170,7 @@ def main() -> int:
     with ExitStack() as stack:
         stack.enter_context(homes.hold(home))
         recorder = stack.enter_context(Recorder(given.record)) if given.record else None
-        supervisor = partial(Supervisor, home, load(home.plan), given.ready_fd, given.life_fd)
-
-        async def run() -> bool:
-            return await supervisor().run(recorder)
-
-        if not trio.run(run):
+        if not trio.run(_supervise, home, load(home.plan), (given.ready_fd, given.life_fd), recorder):
             homes.remove(home)
     return 0
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import trio
 
@@ -47,7 +46,7 @@ class Site:
 
     async def meet(self, guests: Guests | None) -> None:
         """Look whether a stranger is let in, and let the users join. Raises Failed, LocalError, LinkBroken."""
-        async with Bench(self, trio.CancelScope()) as bench:
+        async with opened_bench(self, CheckTime(trio.CancelScope())) as bench:
             first = await bench.peer()
             self.node, _ = await first.their_hello()
             if guests is not None:
@@ -66,30 +65,32 @@ class Site:
         return await join(link, invite, key)
 
 
+@dataclass
+class CheckTime:
+    """How long a check may take. Waiting for the users, whom another check has, does not count."""
+
+    scope: trio.CancelScope
+    waited_s: float = 0.0
+
+    def waited(self, seconds: float) -> None:
+        self.waited_s += seconds
+        self.scope.deadline += seconds
+
+
 class Bench:
-    """See the module. `scope` is the check's time; waiting for the users does not count. Use it as a context."""
+    """See the module. Made by `opened_bench`."""
 
-    def __init__(self, site: Site, scope: trio.CancelScope) -> None:
+    def __init__(self, site: Site, time: CheckTime, nursery: trio.Nursery) -> None:
         self.site = site
-        self.scope = scope
-        self.waited_s = 0.0  #: for the users, whom another check had
+        self.time = time
+        self.nursery = nursery
         self._streams: list[Stream] = []
-        self._tasks: AbstractAsyncContextManager[trio.Nursery] = trio.open_nursery()
-        self.nursery: trio.Nursery
 
-    async def __aenter__(self) -> Self:
-        self.nursery = await self._tasks.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        """Give up all connections that it has made, and whatever still runs on them."""
+    async def give_up(self) -> None:
+        """Part with all connections that it has made."""
         with trio.CancelScope(shield=True), trio.move_on_after(_CLOSE_S):
             for stream in self._streams:
                 await stream.aclose()
-        self.nursery.cancel_scope.cancel()
-        return await self._tasks.__aexit__(kind, error, trace)
 
     @property
     def ground(self) -> Ground:
@@ -167,9 +168,7 @@ class Bench:
             raise ValueError("a check that needs users must say so")
         before = trio.current_time()
         await self.site.people_lock.acquire()
-        waited_s = trio.current_time() - before
-        self.waited_s += waited_s
-        self.scope.deadline += waited_s
+        self.time.waited(trio.current_time() - before)
         return self.site.people
 
     # ── what peers and devices send ─────────────────────────────────────────────────────────────────────────────────
@@ -288,3 +287,15 @@ def refused_with(refused: dict[int, int], *codes: Code | None) -> None:
     if refused != expected:
         told = {index: describe(code) for index, code in refused.items()}
         fail(f"expected {[str(code) if code else 'taken' for code in codes]}, got {told or 'all taken'}")
+
+
+@asynccontextmanager
+async def opened_bench(site: Site, time: CheckTime) -> AsyncIterator[Bench]:
+    """At its end the connections are given up, and whatever still runs on them."""
+    async with trio.open_nursery() as nursery:
+        bench = Bench(site, time, nursery)
+        try:
+            yield bench
+        finally:
+            await bench.give_up()
+            nursery.cancel_scope.cancel()

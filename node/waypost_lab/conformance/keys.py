@@ -13,7 +13,7 @@ from waypost.errors import Code, PeerFault
 from waypost.ids import parse_address
 from waypost.limits import PACKAGES_PER_DEVICE_MAX, SUITES_PER_CLAIM_MAX
 from waypost.protocol.directory.asks import Claim, ClaimAnswer, ClaimReply, DeviceKeys, Publish, PublishReply
-from waypost.protocol.directory.bundle import Bundle, KeyPackage, open_claim, sign_package
+from waypost.protocol.directory.bundle import Bundle, DevicePackage, open_claim, sign_package
 from waypost.protocol.frames.codec import read
 from waypost.protocol.frames.messages import Answer
 from waypost_lab.conformance.bench import Bench
@@ -35,7 +35,7 @@ def suite() -> str:
 def package(bench: Bench, key: SigningKey, of: str, *, last_resort: bool = False, lives_ms: int = DAY_MS) -> bytes:
     """A signed key package."""
     init = secrets.token_bytes(32)
-    return sign_package(KeyPackage(1, of, key.public, init, bench.wall_ms() + lives_ms, last_resort), key)
+    return sign_package(DevicePackage(1, of, key.public, init, bench.wall_ms() + lives_ms, last_resort), key)
 
 
 async def publish(link: Party, packages: list[bytes], last_resort: bytes = b"", upload: bytes | None = None) -> int:
@@ -79,7 +79,7 @@ async def bad_packages(bench: Bench, alice: Party, _bob: Party) -> None:
     key, of, epoch = alice.own.key, suite(), bench.node.epoch
     before = await left(alice)
     stranger = fresh_key()
-    forged = KeyPackage(1, of, key.public, b"", bench.wall_ms() + DAY_MS, last_resort=False)
+    forged = DevicePackage(1, of, key.public, b"", bench.wall_ms() + DAY_MS, last_resort=False)
     right = package(bench, key, of)
     one_time = (
         package(bench, stranger, of),

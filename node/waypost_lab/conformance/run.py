@@ -9,7 +9,7 @@ import trio
 
 from waypost.errors import Code, LocalError, PeerFault, WaypostError
 from waypost.links.errors import LinkBroken
-from waypost_lab.conformance.bench import Bench, Site
+from waypost_lab.conformance.bench import CheckTime, Site, opened_bench
 from waypost_lab.conformance.check import Check, Failed, Need, Phase, Ruling, Skipped, Verdict
 from waypost_lab.conformance.meeting import Ground
 from waypost_lab.conformance.residents import Guests
@@ -85,23 +85,23 @@ async def _run(site: Site, check: Check) -> Ruling:
     began = trio.current_time()
     verdict, reason = Verdict.PASSED, ""
     with trio.CancelScope(deadline=began + check.takes_s + GRACE_S) as scope:
-        bench = Bench(site, scope)
+        time = CheckTime(scope)
         try:
-            await _isolated(bench, check)
+            await _isolated(site, time, check)
         except* Skipped as group:
             verdict, reason = Verdict.SKIPPED, str(_leaf(group))
         except* (Failed, WaypostError, OSError) as group:
             verdict, reason = Verdict.FAILED, _words(_leaf(group))
         except* Exception as group:  # noqa: BLE001 # reason: whatever a node made a check do, the others go on
             verdict, reason = Verdict.FAILED, f"the check itself came to grief: {_leaf(group)!r}"
-    took_s = trio.current_time() - began - bench.waited_s
+    took_s = trio.current_time() - began - time.waited_s
     if scope.cancelled_caught:
         verdict, reason = Verdict.FAILED, f"not done after {took_s:.0f} s"
     return Ruling(check, verdict, reason, took_s)
 
 
-async def _isolated(bench: Bench, check: Check) -> None:
-    async with bench:
+async def _isolated(site: Site, time: CheckTime, check: Check) -> None:
+    async with opened_bench(site, time) as bench:
         await check.run(bench)
 
 

@@ -166,7 +166,7 @@ class Stage:
         if once.node != short(node) or not isinstance(operation, once.operation):
             return once
         # An upload that is empty only asks how many packages are left.
-        left = once.left - len(operation.deposit.items if isinstance(operation, Accept) else operation.packages)
+        left = once.left - len(operation.items if isinstance(operation, Accept) else operation.packages)
         if left > 0:
             return replace(once, left=left)
         if left == once.left:

@@ -19,7 +19,7 @@ from waypost.protocol.directory.asks import ClaimReply
 from waypost.protocol.frames.codec import read
 from waypost.relay.settings import Quotas
 from waypost.storage.operations.base import Operation
-from waypost.storage.operations.mail import Accept, Accepted, Deposit
+from waypost.storage.operations.mail import Accept, Accepted
 from waypost.storage.operations.mailboxes import MailboxKind
 from waypost_lab.app import App
 from waypost_lab.book import AppStep, Book
@@ -94,7 +94,7 @@ class Promises(Book):
 
     # ── told by nodes ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def stored(self, node: str, deposit: Deposit, accepted: Accepted) -> None:
+    def stored(self, node: str, deposit: Accept, accepted: Accepted) -> None:
         """A node has committed a deposit."""
         for mailbox, parcel in accepted.placed:
             for id_ in parcel.ids:
@@ -186,4 +186,4 @@ class NodeObserver:
         if isinstance(result, WaypostError):
             return
         if isinstance(operation, Accept):
-            self.promises.stored(self.node, operation.deposit, result)
+            self.promises.stored(self.node, operation, result)

@@ -22,7 +22,7 @@ from waypost.protocol.custody import transfer as custody
 from waypost.protocol.custody.envelope import Envelope, EnvelopeClass, encode_envelope
 from waypost.protocol.custody.transfer import batch_digest
 from waypost.protocol.directory import asks
-from waypost.protocol.directory.bundle import DeviceList, KeyPackage, sign_claim, sign_device_list, sign_package
+from waypost.protocol.directory.bundle import DeviceList, DevicePackage, sign_claim, sign_device_list, sign_package
 from waypost.protocol.directory.invite import Invite, invite_text
 from waypost.protocol.directory.reach import ReachMode
 from waypost.protocol.directory.record import NodeRecord, RecordEndpoint, RecordState, sign_record, succession_payload
@@ -62,7 +62,7 @@ RECORD = NodeRecord(
     1, FINCH, NODE.public, 7, NOW_MS, NOW_MS + DAY_MS, (RecordEndpoint("192.0.2.7", 7711),), ("seal.1",)
 )
 DEVICES = DeviceList(1, BOB, IDENTITY.public, 3, (DEVICE.public, PEER.public))
-PACKAGE = KeyPackage(1, "seal.1", DEVICE.public, KEM.public, NOW_MS + DAY_MS, last_resort=False)
+PACKAGE = DevicePackage(1, "seal.1", DEVICE.public, KEM.public, NOW_MS + DAY_MS, last_resort=False)
 
 
 _FORMER = key("former")

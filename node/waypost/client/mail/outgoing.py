@@ -37,7 +37,7 @@ class Draft:
     accepts_key: bool  #: the user accepts whatever identity keys the recipients have now
 
 
-class Sealed(NamedTuple):
+class SealedBody(NamedTuple):
     """What a scheme has made of a content: the body of an envelope."""
 
     suite: str
@@ -68,7 +68,7 @@ class Outgoing:
         self._at_rest = at_rest
         self._spread = spread
 
-    def add(self, conn: sqlite3.Connection, draft: Draft, sealed: Sealed | None = None) -> SentRecord:
+    def add(self, conn: sqlite3.Connection, draft: Draft, sealed: SealedBody | None = None) -> SentRecord:
         """Write a message down, in its envelope if it has one already.
 
         Raises Refused(QUEUE_FULL) when too much waits, ValueError without a recipient or with one twice.
@@ -114,7 +114,7 @@ class Outgoing:
         message: int,
         recipients: Sequence[Address],
         life: tuple[WallMs, WallMs],
-        sealed: Sealed,
+        sealed: SealedBody,
     ) -> tuple[int | None, bytes]:
         """Its number in the database and its id. `recipients`: at one provider; `life`: from when to when."""
         (provider,) = {to.provider for to in recipients}
@@ -160,7 +160,7 @@ class Outgoing:
         ).fetchall()
         return [Unsealed(row, self._at_rest.unlock(locked, b"sent " + local)) for row, local, locked in rows]
 
-    def enclose(self, conn: sqlite3.Connection, recipients: Sequence[int], sealed: Sealed) -> Changed:
+    def enclose(self, conn: sqlite3.Connection, recipients: Sequence[int], sealed: SealedBody) -> Changed:
         """Make the envelope of one message for recipients at one provider (see `Unsealed.recipient`)."""
         marks = ", ".join("?" * len(recipients))
         rows = conn.execute(

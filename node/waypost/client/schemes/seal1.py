@@ -20,7 +20,7 @@ from waypost.errors import Code, Refused
 from waypost.ids import Address, id_text, parse_address, parse_id
 from waypost.limits import BODY_MAX_BYTES
 from waypost.protocol.custody.envelope import Envelope
-from waypost.protocol.directory.bundle import Bundle, KeyPackage, open_package, sign_package
+from waypost.protocol.directory.bundle import Bundle, DevicePackage, open_package, sign_package
 from waypost.protocol.frames.codec import ID_BYTES
 
 
@@ -96,6 +96,6 @@ class Seal1(Scheme):
 
 def new_package(device: SigningKey, seed: bytes, expires_ms: WallMs, *, last_resort: bool) -> tuple[bytes, bytes]:
     """A key package for the private key that the seed makes, signed by the device, and its id."""
-    package = KeyPackage(1, SUITE, device.public, KemKey(seed).public, expires_ms, last_resort)
+    package = DevicePackage(1, SUITE, device.public, KemKey(seed).public, expires_ms, last_resort)
     data = sign_package(package, device)
     return data, open_package(data, device.public).id

@@ -11,7 +11,7 @@ from waypost.client.mail import history
 from waypost.client.mail.history import Changed
 from waypost.client.mail.journal import Journal
 from waypost.client.mail.link import OpenLink
-from waypost.client.mail.outgoing import Outgoing, Sealed
+from waypost.client.mail.outgoing import Outgoing, SealedBody
 from waypost.client.mail.status import Status
 from waypost.client.mail.waking import Wakeup
 from waypost.client.parts import Parts
@@ -122,7 +122,7 @@ class Claims:
             return changed
         for recipient, content in self._outgoing.unsealed(conn, address):
             try:
-                sealed = Sealed(self._scheme.suite, sealing(content))
+                sealed = SealedBody(self._scheme.suite, sealing(content))
             except Refused as refused:
                 changed += history.note(conn, recipient, Status(State.BOUNCED, now_ms, refused.code.number))
             else:

@@ -6,7 +6,7 @@ import sqlite3
 
 from waypost.client.mail.content import Content
 from waypost.client.mail.history import SentRecord
-from waypost.client.mail.outgoing import Draft, Outgoing, Sealed
+from waypost.client.mail.outgoing import Draft, Outgoing, SealedBody
 from waypost.client.parts import Parts
 from waypost.client.profile.database import Database
 from waypost.client.schemes.scheme import Scheme
@@ -52,14 +52,14 @@ class MessageWriter:
             raise LocalError(Code.IDENTITY_CHANGED, str(recipient))
         return self._outgoing.add(conn, draft, self._sealed(conn, recipient, draft))
 
-    def _sealed(self, conn: sqlite3.Connection, recipient: Address, draft: Draft) -> Sealed | None:
+    def _sealed(self, conn: sqlite3.Connection, recipient: Address, draft: Draft) -> SealedBody | None:
         """With keys at hand the message gets its envelope at once, and so its final id."""
         sealing = self._scheme.sealing(conn, recipient, draft.created_ms)
         # What was written before and still waits is not to be overtaken.
         if sealing is None or self._outgoing.waits(conn, recipient):
             return None
         try:
-            return Sealed(self._scheme.suite, sealing(draft.content))
+            return SealedBody(self._scheme.suite, sealing(draft.content))
         except PeerFault:
             self._scheme.drop_keys(conn, recipient)
             return None

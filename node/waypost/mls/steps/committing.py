@@ -86,7 +86,7 @@ class CommitOptions:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class CommitInputs:
     """What a commit needs from outside: randomness, the time in seconds since 1970, PSKs, the application's rules."""
 
     random: Randomness
@@ -95,7 +95,7 @@ class Surroundings:
     rules: Rules
 
 
-def make_commit(state: GroupState, options: CommitOptions, given: Surroundings) -> tuple[SecretTree, PendingCommit]:
+def make_commit(state: GroupState, options: CommitOptions, given: CommitInputs) -> tuple[SecretTree, PendingCommit]:
     """A commit, and the secret tree that is left after a PrivateMessage has taken a key of the handshake ratchet.
 
     Raises MlsError if the list of proposals is not valid, or a PSK is missing.
@@ -121,7 +121,7 @@ def sign_group_info(epoch: Epoch, extensions: Extensions, tree: TreeDelivery) ->
 
 
 def _make(
-    state: GroupState, options: CommitOptions, given: Surroundings, proposals: tuple[SentProposal, ...]
+    state: GroupState, options: CommitOptions, given: CommitInputs, proposals: tuple[SentProposal, ...]
 ) -> tuple[SecretTree, PendingCommit]:
     epoch = state.epoch
     parameters = new_parameters(proposals, epoch.parameters)
@@ -168,7 +168,7 @@ def _path(
     return _Path(MemberKeys(index, private_keys, signer), made.secrets.commit_secret, made, update_path)
 
 
-def _proposals(state: GroupState, options: CommitOptions, given: Surroundings) -> tuple[SentProposal, ...]:
+def _proposals(state: GroupState, options: CommitOptions, given: CommitInputs) -> tuple[SentProposal, ...]:
     """References first, in the order in which they came, then what is committed by value."""
     if len(options.proposals) > COMMIT_PROPOSALS_MAX:
         raise MlsError(MlsFault.TOO_MANY_PROPOSALS, f"{len(options.proposals)} in a commit")
@@ -188,7 +188,7 @@ def _proposals(state: GroupState, options: CommitOptions, given: Surroundings) -
     return (*by_reference, *by_value)
 
 
-def _fitting(state: GroupState, proposals: tuple[SentProposal, ...], given: Surroundings) -> tuple[SentProposal, ...]:
+def _fitting(state: GroupState, proposals: tuple[SentProposal, ...], given: CommitInputs) -> tuple[SentProposal, ...]:
     """The same without those references that cannot be committed, be it alone or after the ones before them.
 
     Removes come first, so that nobody keeps its place by what else it proposes.

@@ -35,7 +35,7 @@ class DeviceList(Struct, frozen=True, array_like=True, gc=False):
     devices: Annotated[tuple[Key, ...], Meta(max_length=DEVICES_PER_ACCOUNT_MAX)]
 
 
-class KeyPackage(Struct, frozen=True, array_like=True, gc=False):
+class DevicePackage(Struct, frozen=True, array_like=True, gc=False):
     """A key to write to one device with one suite, signed by the device (`key`). `init`: the suite's own public key."""
 
     version: Annotated[int, Meta(ge=1, le=1)]
@@ -50,7 +50,7 @@ class KeyPackage(Struct, frozen=True, array_like=True, gc=False):
 class OpenPackage:
     """A key package that its device signed. `id` names it in a sealed body."""
 
-    package: KeyPackage
+    package: DevicePackage
     id: bytes
 
 
@@ -80,14 +80,14 @@ def open_device_list(data: bytes, address: str) -> DeviceList:
     return devices
 
 
-def sign_package(package: KeyPackage, device: SigningKey) -> bytes:
+def sign_package(package: DevicePackage, device: SigningKey) -> bytes:
     """The package's signed bytes."""
     return sign(device, Purpose.KEY_PACKAGE, package)
 
 
 def open_package(data: bytes, device: bytes) -> OpenPackage:
     """Raises PeerFault(BAD_FRAME | BAD_SIGNATURE)."""
-    package = open_self_signed(data, Purpose.KEY_PACKAGE, KeyPackage)
+    package = open_self_signed(data, Purpose.KEY_PACKAGE, DevicePackage)
     if package.key != device:
         raise PeerFault(Code.BAD_SIGNATURE, "package belongs to another device")
     return OpenPackage(package, package_id(read(data, Signed).payload))

@@ -20,7 +20,7 @@ from waypost.relay.link import Link
 from waypost.relay.peers import Peers
 from waypost.relay.tasks import Surroundings
 from waypost.routing.router import FromDevice, FromPeer, Refuse, Route, View, route
-from waypost.storage.operations.mail import Accept, Accepted, Deposit, Item, Placed, Settle, Settlement
+from waypost.storage.operations.mail import Accept, Accepted, Item, Placed, Settle
 
 #: At the brim small messages fit and large ones do not: a full disk is over once nothing was refused for so long.
 CALM_S: Final = 60.0
@@ -83,15 +83,15 @@ class Intake:
             self._acknowledge(link, offered.batch, judged)
             judged.missing.clear()
 
-        deposit = Deposit(link.source, self._clock.wall_ms(), judged.items)
-        self._store.submit(Accept(deposit)).then(done, failed)
+        deposit = Accept(link.source, self._clock.wall_ms(), judged.items)
+        self._store.submit(deposit).then(done, failed)
         if judged.missing:
             self._settle_missing(link, offered.batch, judged)
 
     def _settle_missing(self, link: Link, batch: int, judged: _Judged) -> None:
         """The senders' news of recipients who are not there is durable before the envelope is acknowledged."""
         parts = [self._outcomes.unreachable(*each) for each in judged.missing]
-        settlement = Settlement(
+        settlement = Settle(
             traces=[trace for part in parts for trace in part.traces],
             reports=[report for part in parts for report in part.reports],
             report_expires_ms=max(part.report_expires_ms for part in parts),
@@ -106,7 +106,7 @@ class Intake:
                 self._refuse(error, judged)
                 self._acknowledge(link, batch, judged)
 
-        self._store.submit(Settle(settlement)).then(done, failed)
+        self._store.submit(settlement).then(done, failed)
 
     def _refuse(self, error: WaypostError, judged: _Judged) -> None:
         """Nothing could be stored: what was to be taken is refused for now."""
@@ -136,7 +136,7 @@ class Intake:
             link.session.receipt(reported.batch, refusals, self._clock.wall_ms())
             link.wake()
 
-        self._store.submit(Settle(settlement)).then(done, failed)
+        self._store.submit(settlement).then(done, failed)
 
     def _judge(self, link: Link, offered: Offered) -> _Judged:
         now_ms = self._clock.wall_ms()

@@ -29,7 +29,7 @@ from waypost.protocol.custody.transfer import Outcome, Refusal
 from waypost.relay.accounts import Accounts
 from waypost.relay.peers import Peers
 from waypost.relay.tasks import Surroundings
-from waypost.storage.operations.mail import Keep, Parcel, ParcelKind, Placed, Settle, Settlement, Trace
+from waypost.storage.operations.mail import Keep, Parcel, ParcelKind, Placed, Settle, Trace
 from waypost.storage.pending import Pending
 
 _RETRY_S = 1.0  #: a settlement that a full disk refused is tried again
@@ -44,7 +44,7 @@ class Settlements:
         self._log = around.log
         self._tasks = around.tasks
         self._last: Pending[tuple[Placed, ...]] | None = None
-        self._refused: list[Settlement] = []
+        self._refused: list[Settle] = []
         self._behind = 0  #: that have been refused and are still to be applied
 
     @property
@@ -52,11 +52,11 @@ class Settlements:
         """Whether settlements that a full disk has refused are still to be applied."""
         return self._behind > 0
 
-    def settle(self, settlement: Settlement) -> None:
+    def settle(self, settlement: Settle) -> None:
         """Apply it, now or later."""
         self._settle(settlement, 0)
 
-    def _settle(self, settlement: Settlement, refused: int) -> None:
+    def _settle(self, settlement: Settle, refused: int) -> None:
         """`refused`: 1 if it was before, and counts among those that are behind."""
 
         def done(_: object) -> None:
@@ -73,7 +73,7 @@ class Settlements:
                 # The parcels are still there and will be offered again; the receiver knows them.
                 self._log.error("settlement lost", mailbox=settlement.mailbox, reason=str(error))
 
-        self._last = self._store.submit(Settle(settlement))
+        self._last = self._store.submit(settlement)
         self._last.then(done, failed)
 
     async def _try_again(self) -> None:
@@ -154,7 +154,7 @@ class Outcomes:
             keep = [Keep(seq, indexes, self._due_ms(verdict, now_ms)) for seq, indexes in verdict.keep]
         if verdict.done or keep or traces or news.by_mailbox:
             self._settlements.settle(
-                Settlement(mailbox, verdict.done, keep, traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS)
+                Settle(mailbox, verdict.done, keep, traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS)
             )
 
     def _defer(self, verdict: Verdict[Parcel], party: str, now_ms: WallMs) -> list[Trace]:
@@ -203,10 +203,10 @@ class Outcomes:
         traces = self._bounce(news, refused, str(recipient or self._provider), recipient, now_ms)
         done, kept = ((), (keep,)) if keep else ((parcel.seq,), ())
         self._settlements.settle(
-            Settlement(mailbox, done, kept, traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS)
+            Settle(mailbox, done, kept, traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS)
         )
 
-    def unreachable(self, envelope: bytes, id_: bytes, missing: Iterable[tuple[str, Code]]) -> Settlement:
+    def unreachable(self, envelope: bytes, id_: bytes, missing: Iterable[tuple[str, Code]]) -> Settle:
         """What to settle for some recipients of an envelope that is accepted for others."""
         now_ms = self._clock.wall_ms()
         news = News()
@@ -216,9 +216,9 @@ class Outcomes:
             recipient = str(Address(User(user), self._provider))
             self.tell(news, sender, recipient, code.number, now_ms, [id_])
             traces.append(Trace(now_ms, Event.BOUNCED, recipient, code.number, id_))
-        return Settlement(0, (), (), traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS)
+        return Settle(0, (), (), traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS)
 
-    def reported(self, party: Provider, outcomes: Iterable[Outcome]) -> tuple[Settlement, list[Refusal]]:
+    def reported(self, party: Provider, outcomes: Iterable[Outcome]) -> tuple[Settle, list[Refusal]]:
         """A peer has told what became of envelopes that our users sent to its users.
 
         News for a sender whose mailboxes are all full are refused for now: the peer keeps them.
@@ -238,7 +238,7 @@ class Outcomes:
             event = Event.BOUNCED if outcome.code else Event.DELIVERED
             traces.append(Trace(now_ms, event, outcome.recipient, outcome.code, outcome.ids))
             news.add(roomy, outcome)
-        return Settlement(0, (), (), traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS), refusals
+        return Settle(0, (), (), traces, news.reports(), now_ms + REPORT_EXPIRY_S * SECOND_MS), refusals
 
     def _bounce(
         self,

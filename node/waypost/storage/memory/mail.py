@@ -15,7 +15,7 @@ from waypost.storage.memory import keys
 from waypost.storage.memory.state import HeldParcel, Mailbox, MemoryState
 from waypost.storage.operations import mail as ops
 from waypost.storage.operations.changes import Change
-from waypost.storage.operations.mail import Item, KeptBack, Left, Parcel, ParcelKind, Placed, Settlement, Trace
+from waypost.storage.operations.mail import Item, KeptBack, Left, Parcel, ParcelKind, Placed, Settle, Trace
 from waypost.storage.operations.mailboxes import AllMailboxes, MailboxInfo, OpenMailbox, TellUsage, UsageTold
 
 T = TypeVar("T")
@@ -24,10 +24,10 @@ T = TypeVar("T")
 def write(state: MemoryState, operation: ops.MailOperation, changes: list[Change]) -> Any:
     """Its answer; `changes` grows by what it has changed."""
     match operation:
-        case ops.Accept(deposit):
-            return accept(state, deposit, changes)
-        case ops.Settle(settlement):
-            return _settle(state, settlement, changes)
+        case ops.Accept():
+            return accept(state, operation, changes)
+        case ops.Settle():
+            return _settle(state, operation, changes)
         case ops.Requeue(now_ms, mailbox):
             return _requeue(state, now_ms, mailbox, changes)
         case OpenMailbox(kind, owner):
@@ -67,7 +67,7 @@ def answer(state: MemoryState, question: ops.MailQuestion) -> Any:
             assert_never(question)
 
 
-def accept(state: MemoryState, deposit: ops.Deposit, changes: list[Change]) -> ops.Accepted:
+def accept(state: MemoryState, deposit: ops.Accept, changes: list[Change]) -> ops.Accepted:
     """`Accept`."""
     fresh: dict[bytes, Item] = {}
     for item in deposit.items:
@@ -87,7 +87,7 @@ def accept(state: MemoryState, deposit: ops.Deposit, changes: list[Change]) -> o
     return ops.Accepted(tuple(placed), len(deposit.items) - len(fresh))
 
 
-def _settle(state: MemoryState, settlement: Settlement, changes: list[Change]) -> tuple[Placed, ...]:
+def _settle(state: MemoryState, settlement: Settle, changes: list[Change]) -> tuple[Placed, ...]:
     reports = [
         (mailbox, tuple(pack(outcome) for outcome in outcomes)) for mailbox, outcomes in settlement.reports if outcomes
     ]
@@ -100,7 +100,7 @@ def _settle(state: MemoryState, settlement: Settlement, changes: list[Change]) -
     return tuple(placed)
 
 
-def _freed(state: MemoryState, settlement: Settlement) -> int:
+def _freed(state: MemoryState, settlement: Settle) -> int:
     """Bytes that leave with it."""
     held = state.boxes[settlement.mailbox].entries if settlement.mailbox else {}
     freed = sum(held[seq].parcel.size for seq in set(settlement.done) if seq in held)
@@ -111,7 +111,7 @@ def _freed(state: MemoryState, settlement: Settlement) -> int:
     return freed
 
 
-def _clear(state: MemoryState, settlement: Settlement, changes: list[Change]) -> None:
+def _clear(state: MemoryState, settlement: Settle, changes: list[Change]) -> None:
     """Take what is done with from its mailbox, and put aside what is kept for later."""
     if not settlement.mailbox:
         return

@@ -31,14 +31,6 @@ class Item(NamedTuple):
     expires_ms: WallMs
 
 
-class Deposit(Struct, frozen=True):
-    """Envelopes that arrived together. `source`: the peer's provider, or the sending device's address."""
-
-    source: str
-    at_ms: WallMs
-    items: Sequence[Item]
-
-
 class Parcel(Struct, frozen=True):
     """What one mailbox holds in one place of its order. Items of one parcel are acknowledged together or apart."""
 
@@ -82,8 +74,22 @@ class Keep(NamedTuple):
     expires_ms: WallMs = 0  #: 0: as before
 
 
-class Settlement(Struct, frozen=True):
-    """What follows from a receipt, an expiry, or a report: parcels that are done with, traces, and news for senders."""
+class Accept(Struct, Operation[Accepted], frozen=True):
+    """Take envelopes that arrived together into custody. `source`: the peer's provider, or the device's address.
+
+    An id accepted before, or earlier among these, is not stored again.
+    """
+
+    source: str
+    at_ms: WallMs
+    items: Sequence[Item]
+
+
+class Settle(Struct, Operation[tuple[Placed, ...]], frozen=True):
+    """What follows from a receipt, an expiry, or a report: parcels that are done with, traces, and news for senders.
+
+    Answers with the parcels that its reports became. A `seq` that is gone already is passed over.
+    """
 
     mailbox: int = 0  #: 0: no parcels are touched
     done: Sequence[int] = ()
@@ -91,18 +97,6 @@ class Settlement(Struct, frozen=True):
     traces: Sequence[Trace] = ()
     reports: Sequence[tuple[int, Sequence[Outcome]]] = ()  #: mailbox of the peer or device to tell, and what
     report_expires_ms: WallMs = 0
-
-
-class Accept(Struct, Operation[Accepted], frozen=True):
-    """Take envelopes into custody. An id accepted before, or earlier in the same deposit, is not stored again."""
-
-    deposit: Deposit
-
-
-class Settle(Struct, Operation[tuple[Placed, ...]], frozen=True):
-    """Apply it; answers with the parcels that its reports became. A `seq` that is gone already is passed over."""
-
-    settlement: Settlement
 
 
 class Requeue(Struct, Operation[tuple[Placed, ...]], frozen=True):

@@ -56,9 +56,9 @@ class Queued:
 def burden(operation: Operation[Any]) -> tuple[int, Haste]:
     """About how many bytes it writes, and whether it can wait for company."""
     match operation:
-        case Accept(deposit):
-            return sum(len(item.envelope) for item in deposit.items), Haste.NOW
-        case Settle(settlement) if not settlement.reports:
+        case Accept():
+            return sum(len(item.envelope) for item in operation.items), Haste.NOW
+        case Settle() if not operation.reports:
             # Without news for anyone it only clears up: it can go with the next commit that somebody waits for.
             return _SMALL_BYTES, Haste.WITH_OTHERS
         case _:

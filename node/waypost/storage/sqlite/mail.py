@@ -19,7 +19,7 @@ from waypost.limits import EXPIRY_MAX_S, SEEN_EXTRA_MS, TRACE_LIFETIME_MS
 from waypost.protocol.frames.codec import pack
 from waypost.storage.operations import mail as ops
 from waypost.storage.operations.changes import Change
-from waypost.storage.operations.mail import Item, KeptBack, Left, Parcel, ParcelKind, Placed, Settlement
+from waypost.storage.operations.mail import Item, KeptBack, Left, Parcel, ParcelKind, Placed, Settle
 from waypost.storage.operations.mailboxes import MailboxKind, OpenMailbox, TellUsage
 from waypost.storage.sqlite import keys
 from waypost.storage.sqlite.mail_answers import PARCEL, pack_picks, parcel_of, told_usage, unpack_picks
@@ -31,10 +31,10 @@ _PRUNE_ROWS = 5_000  #: of the trace, in one go: a transaction that others need 
 def write(conn: sqlite3.Connection, state: MailState, operation: ops.MailOperation, changes: list[Change]) -> Any:
     """Its answer; `changes` grows by what it has changed."""
     match operation:
-        case ops.Accept(deposit):
-            return _accept(conn, state, deposit, changes)
-        case ops.Settle(settlement):
-            return _settle(conn, state, settlement, changes)
+        case ops.Accept():
+            return _accept(conn, state, operation, changes)
+        case ops.Settle():
+            return _settle(conn, state, operation, changes)
         case ops.Requeue(now_ms, mailbox):
             return _requeue(conn, state, now_ms, mailbox, changes)
         case OpenMailbox(kind, owner):
@@ -56,7 +56,7 @@ def open_mailbox(conn: sqlite3.Connection, kind: MailboxKind, owner: str) -> int
     return int(number)
 
 
-def _accept(conn: sqlite3.Connection, state: MailState, deposit: ops.Deposit, changes: list[Change]) -> ops.Accepted:
+def _accept(conn: sqlite3.Connection, state: MailState, deposit: ops.Accept, changes: list[Change]) -> ops.Accepted:
     groups: defaultdict[tuple[int, ...], list[Item]] = defaultdict(list)
     fresh: defaultdict[tuple[int, tuple[int, ...]], list[bytes]] = defaultdict(list)
     for item in deposit.items:
@@ -105,7 +105,7 @@ def _place(conn: sqlite3.Connection, state: MailState, mailboxes: Sequence[int],
 
 
 def _settle(
-    conn: sqlite3.Connection, state: MailState, settlement: Settlement, changes: list[Change]
+    conn: sqlite3.Connection, state: MailState, settlement: Settle, changes: list[Change]
 ) -> tuple[Placed, ...]:
     _clear(conn, settlement, changes)
     conn.executemany("INSERT INTO trace (at_ms, event, party, code, ids) VALUES (?, ?, ?, ?, ?)", settlement.traces)
@@ -120,7 +120,7 @@ def _settle(
     return tuple(placed)
 
 
-def _clear(conn: sqlite3.Connection, settlement: Settlement, changes: list[Change]) -> None:
+def _clear(conn: sqlite3.Connection, settlement: Settle, changes: list[Change]) -> None:
     """Take what is done with from its mailbox, and put aside what is kept for later."""
     mailbox = settlement.mailbox
     items = size = 0
