@@ -71,7 +71,7 @@ def test_every_part_is_explained(title: str, package: str) -> None:
     assert told == there
 
 
-@pytest.mark.parametrize(("of", "first"), [(peering, "idle ⇄"), (commit.GroupCommit, "IDLE ──▶ BUSY")])
+@pytest.mark.parametrize(("of", "first"), [(peering, "idle ⇄"), (commit.GroupCommit, "IDLE ──▶ DUE")])
 def test_states_are_drawn_as_in_the_code(of: ModuleType | type, first: str) -> None:
     (shown,) = (drawing for drawing in drawn(PAGE) if drawing.startswith(first))
     assert textwrap.indent(shown, "    ") in (inspect.getdoc(of) or "")

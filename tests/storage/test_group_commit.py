@@ -193,22 +193,22 @@ async def test_a_group_is_bounded(running: Bench) -> None:
     assert running.commits == 3
 
 
-async def test_a_commit_starts_at_once_after_a_small_group_and_a_tick_later_after_a_large_one(running: Bench) -> None:
+async def test_what_comes_in_one_tick_is_written_together(running: Bench) -> None:
     for name in ("row a", "row b"):
         running.submit(name)
     await running.submit("row c")
-    assert running.commits == 2  # the first alone
+    assert running.commits == 1
 
     gate = await running.shut()
     for name in names(5):
         running.submit(name)
     gate.open()
     await running.submit("row d")
-    assert running.commits == 4
+    assert running.commits == 3
 
     running.submit("row e")
     assert await running.submit("row f") == "row f"
-    assert running.commits == 5
+    assert running.commits == 4
 
 
 async def test_what_nobody_waits_for_has_company_or_some_time(
@@ -298,7 +298,7 @@ async def test_closing_does_not_wait_for_company_and_comes_after_a_tick(running:
         running.submit(name)
     gate.open()
     await running.submit("row a")
-    due = running.submit("row b")  # after a large group
+    due = running.submit("row b")
     await running.commit.close()
     assert due.done
     assert await running.written() == [*names(9), "row a", "row b"]

@@ -31,9 +31,6 @@ T = TypeVar("T")
 #: How long an operation that nobody is waiting for is left alone, to be written together with another.
 COMPANY_S = 0.02
 
-#: After a group of more operations others come at once, from those who have learnt: the next commit lets them in.
-_SMALL_GROUP: Final = 4
-
 _SMALL_BYTES: Final = 256  #: of an operation that carries no envelopes
 
 
@@ -79,12 +76,10 @@ class GroupCommit:
 
     One commit at a time is under way; what is submitted meanwhile waits for the next. No cancellation reaches either.
 
-        IDLE ──▶ BUSY   an operation came that somebody waits for, or one that nobody waits for has had COMPANY_S
-                        without another; and the last group was small
-        IDLE ──▶ DUE    the same, and the last group was large
-        DUE  ──▶ BUSY   a tick of trio later: whoever was woken by the last commit has had the time to submit
-        BUSY ──▶ BUSY   the commit has been concluded, something is queued, and the group was small
-        BUSY ──▶ DUE    the same, and the group was large
+        IDLE ──▶ DUE    an operation came that somebody waits for, or one that nobody waits for has had COMPANY_S
+                        without another
+        DUE  ──▶ BUSY   a tick of trio later: what comes at the same time has had the time to be submitted
+        BUSY ──▶ DUE    the commit has been concluded, and something is queued
         BUSY ──▶ IDLE   the commit has been concluded, and nothing is queued
         IDLE, BUSY ──▶ CLOSED   the same after `close`; or a commit raised what no operation can be told of
 
@@ -106,7 +101,6 @@ class GroupCommit:
         self._token = trio.lowlevel.current_trio_token()
         self._queue: deque[Queued] = deque()
         self._group: list[Queued] = []  #: of the commit under way
-        self._was_large = False  #: the last group
         self._state = _State.IDLE
         self._closing = False
         self._closed = trio.Event()
@@ -154,11 +148,8 @@ class GroupCommit:
     def _go_on(self) -> None:
         """From a state in which no commit is under way."""
         if self._queue:
-            if self._was_large:
-                self._state = _State.DUE
-                self._token.run_sync_soon(self._commit)
-            else:
-                self._commit()
+            self._state = _State.DUE
+            self._token.run_sync_soon(self._commit)
         elif self._closing:
             self._state = _State.CLOSED
             self._closed.set()
@@ -203,7 +194,6 @@ class GroupCommit:
                 queued.pending.resolve(None, answer.error, self._feed.report)
             else:
                 queued.pending.resolve(answer, None, self._feed.report)
-        self._was_large = len(self._group) > _SMALL_GROUP
         self._group = []
 
     def _break(self, trouble: BaseException) -> None:
