@@ -98,12 +98,13 @@ class GroupCommit:
         self._transactions = transactions
         self._feed = feed
         self._burden = burden
-        self._token = trio.lowlevel.current_trio_token()
         self._queue: deque[Queued] = deque()
         self._group: list[Queued] = []  #: of the commit under way
         self._state = _State.IDLE
         self._closing = False
         self._closed = trio.Event()
+        #: Wakes `run`, which is what a tick is: it has its turn once what runs now has run.
+        self._called = trio.Event()
         self._broken: BaseException | None = None
         #: Ends when operations without anyone waiting for them have been left alone for long enough.
         self._company = trio.CancelScope(shield=True)
@@ -130,10 +131,11 @@ class GroupCommit:
         """
         while not self._closed.is_set():
             with self._company:
-                await self._closed.wait()
+                await self._called.wait()
             self._company = trio.CancelScope(shield=True)
-            if self._state is _State.IDLE and self._queue:
-                self._go_on()
+            self._called = trio.Event()
+            if self._state is _State.DUE or (self._state is _State.IDLE and self._queue):
+                self._commit()
         if self._broken is not None:
             raise self._broken
 
@@ -149,10 +151,9 @@ class GroupCommit:
         """From a state in which no commit is under way."""
         if self._queue:
             self._state = _State.DUE
-            self._token.run_sync_soon(self._commit)
+            self._called.set()
         elif self._closing:
-            self._state = _State.CLOSED
-            self._closed.set()
+            self._end()
         else:
             self._state = _State.IDLE
 
@@ -196,11 +197,15 @@ class GroupCommit:
                 queued.pending.resolve(answer, None, self._feed.report)
         self._group = []
 
+    def _end(self) -> None:
+        self._state = _State.CLOSED
+        self._closed.set()
+        self._called.set()
+
     def _break(self, trouble: BaseException) -> None:
         self._broken = trouble
         self._closing = True
-        self._state = _State.CLOSED
-        self._closed.set()
+        self._end()
         for queued in (*self._group, *self._queue):
             if not queued.pending.done:
                 lost = LocalError(Code.NOT_RUNNING, "the store has broken down")
