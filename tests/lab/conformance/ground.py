@@ -76,7 +76,7 @@ async def judged(checks: Sequence[Check] = CHECKS, patience_s: float = float("in
         results = await judge(MemoryGround(w), read_invites(texts), Selection(checks, patience_s, EVERYTHING))
         # Found out for what it does, not for having come to grief.
         unforeseen = [entry for entry in (*node.logs, *w.nodes[JUDGED].logs) if "unforeseen" in entry["event"]]
-        assert not unforeseen
+        assert not unforeseen, unforeseen
         return results
 
 

@@ -368,7 +368,7 @@ def believes_peers_about_others(patch: Patch) -> None:
         )
         traces = [trace for settlement in settlements for trace in settlement.traces]
         reports = [report for settlement in settlements for report in settlement.reports]
-        return replace(settlements[0], traces=traces, reports=reports), refusals
+        return msgspec.structs.replace(settlements[0], traces=traces, reports=reports), refusals
 
     patch.setattr(Outcomes, "reported", gullible)
 
