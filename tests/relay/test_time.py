@@ -79,6 +79,7 @@ async def test_a_link_that_breaks_with_mail_in_flight_is_told_of(autojump_clock:
         alice = await w.device(BIRDY, "alice")
         finch = Stranger(w, FINCH)
         await finch.dial(BIRDY)
+        await w.linked(BIRDY, FINCH)
         finch.answers_receipts = False
         id_ = alice.send("bob@finch.local")
         await finch.until(lambda: bool(finch.offered))
