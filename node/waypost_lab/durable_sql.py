@@ -100,8 +100,15 @@ class SqlDisk:
         set_epoch(self.conn, epoch(self.conn) + 1)
 
 
+class _Memory(Connection):
+    """A database that is gone with whoever holds it; Python 3.13 wants to be told that this is meant."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 def _database() -> sqlite3.Connection:
-    return sqlite3.connect(":memory:", isolation_level=None, factory=Connection)
+    return sqlite3.connect(":memory:", isolation_level=None, factory=_Memory)
 
 
 class _Inline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,8 +13,9 @@ import anyio
 from waypost.client.client import Client
 from waypost.client.mail.link import Handler, OpenLink, meet, reply
 from waypost.client.parts import Parts
-from waypost.client.profile.database import open_database
+from waypost.client.profile.database import Database, open_database
 from waypost.client.profile.profile import Lock, Profile, new_profile, open_profile
+from waypost.clock import WallMs
 from waypost.crypto import kem
 from waypost.errors import Code, PeerFault, Refused, WaypostError
 from waypost.limits import CONNECT_TIMEOUT_S, HANDSHAKE_TIMEOUT_S, LINGER_S, QUERY_TIMEOUT_S
@@ -83,12 +85,33 @@ async def join(
         return client.address
 
 
+async def _opened(path: Path, parts: Parts, now_ms: WallMs) -> Database:
+    """The profile's database. Whoever is cancelled meanwhile leaves it closed: its thread goes on, and may end later."""
+    opened: list[Database] = []
+    unwanted = threading.Event()
+
+    def work() -> Database:
+        database = open_database(path, parts.offload, now_ms)
+        opened.append(database)
+        if unwanted.is_set():
+            database.close_now()
+        return database
+
+    try:
+        return await parts.offload(work)
+    except BaseException:
+        unwanted.set()
+        for database in opened:
+            database.close_now()
+        raise
+
+
 @asynccontextmanager
 async def _running(profile: Profile, parts: Parts) -> AsyncIterator[Client]:
     """The client over an opened profile, which is closed in the end."""
     try:
         path, now_ms = profile.state_path, parts.wall_ms()
-        database = await parts.offload(lambda: open_database(path, parts.offload, now_ms))
+        database = await _opened(path, parts, now_ms)
         try:
             client = Client(profile, database, parts)
             async with _alone(), anyio.create_task_group() as tasks:

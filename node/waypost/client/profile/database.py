@@ -62,9 +62,10 @@ class Database:
 
     async def close(self) -> None:
         with anyio.CancelScope(shield=True):
-            await self._offload(self._close)
+            await self._offload(self.close_now)
 
-    def _close(self) -> None:
+    def close_now(self) -> None:
+        """Blocks. Safe to call twice."""
         with self._at_work:
             self._connection.close()
 
