@@ -86,7 +86,7 @@ async def join(
 
 
 async def _opened(path: Path, parts: Parts, now_ms: WallMs) -> Database:
-    """The profile's database. Whoever is cancelled meanwhile leaves it closed: its thread goes on, and may end later."""
+    """The profile's database. Given up meanwhile, it is closed: its thread goes on, and may end later."""
     opened: list[Database] = []
     unwanted = threading.Event()
 
